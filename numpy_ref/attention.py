@@ -40,7 +40,7 @@ def attention_backward(dout, cache):
 
 
 def self_attention(x, qkv, proj, n_head):
-    """One fused linear makes queries, keys and values; heads attend; one linear mixes them        (B, T, C) -> (B, T, C)"""
+    """One linear makes queries, keys and values; heads attend; one linear mixes them        (B, T, C) -> (B, T, C)"""
     fused, qkv_cache = linear(x, **qkv)  # (B, T, 3C)
     q, k, v = (split_heads(part, n_head) for part in np.split(fused, 3, -1))
     y, attention_cache = attention(q, k, v)

@@ -3,8 +3,16 @@
 import numpy as np
 
 from .attention import self_attention, self_attention_backward
-from .layers import embedding, embedding_backward, gelu, gelu_backward
-from .layers import layer_norm, layer_norm_backward, linear, linear_backward
+from .layers import (
+    embedding,
+    embedding_backward,
+    gelu,
+    gelu_backward,
+    layer_norm,
+    layer_norm_backward,
+    linear,
+    linear_backward,
+)
 
 
 def feed_forward(x, fc, proj):
