@@ -116,7 +116,8 @@ def save(tokenizer, directory):
     There `tokenizer(prompt, response)` gives the ids of `encode(prompt, response)`, and `tokenizer(text)` those of
     `encode("", text)`. By default Hugging Face looks for specials in the user's text too: a typed "<eos>" would become
     the real one. The configuration therefore sets `split_special_tokens=True`; whoever reads tokenizer.json alone with
-    `tokenizers` sets `encode_special_tokens = True` on the tokenizer.
+    `tokenizers` sets `encode_special_tokens = True` on the tokenizer. An empty response needs the form for lists,
+    `tokenizer([prompt], [""])`: transformers takes an empty second text for none.
     """
     for name, content in ("tokenizer.json", _document(tokenizer)), ("tokenizer_config.json", CONFIG):
         text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
