@@ -44,9 +44,11 @@ def read_preferences(path) -> list[Preference]:
             if text.strip():
                 preferences.append(_preference(text))
         except UnicodeDecodeError as error:
+            remedy = (
+                "name the file .gz" if line.startswith(b"\x1f\x8b") else "save the file as UTF-8"
+            )  # gzip's first bytes
             raise InputError(
-                f"{path}, line {number}: byte {error.start + 1} of the line ({line[error.start]:#04x}) is not UTF-8: "
-                "save the file as UTF-8" + " and unpacked, or name it .gz" * line.startswith(b"\x1f\x8b")
+                f"{path}, line {number}: byte {error.start + 1} of the line ({line[error.start]:#04x}) is not UTF-8: {remedy}"
             ) from None
         except InputError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
@@ -119,7 +121,7 @@ def _object(pairs) -> dict:
 
 def _check_absent(column, row):
     """A required column must be there; an optional one must not be there under a misspelled name"""
-    others = {name.strip().lower(): name for name in row if name not in COLUMNS}
+    others = {name.lower(): name for name in row}
     for likeness in get_close_matches(column, others, n=1, cutoff=0.82):  # promt is close to prompt, prompt_id is not
         name = shortened(others[likeness])
         raise InputError(f'there is no column "{column}", only {name}: did you mean "{column}"? Rename it')
@@ -131,9 +133,9 @@ def _check_absent(column, row):
 def _text(column, row) -> str:
     value = row.get(column, "")
     if not isinstance(value, str):
-        or_none = ", or leave the column out" * (column not in REQUIRED)
-        hint = "join the messages into one string" if isinstance(value, list) else "write a text in quotes"
-        raise InputError(f'"{column}" is {_kind(value)}, but a plain string is expected: {hint}' + or_none)
+        remedy = "join the messages into one string" if isinstance(value, list) else "write a text in quotes"
+        remedy += "" if column in REQUIRED else ", or leave the column out"
+        raise InputError(f'"{column}" is {_kind(value)}, but a plain string is expected: {remedy}')
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -79,6 +79,11 @@ def test_prompt_and_margin_may_be_left_out(folder):
     assert read_preferences(written(folder, ROW[:-1] + b', "prompt": " "}')) == [PLAIN._replace(prompt=" ")]
 
 
+def test_further_columns_are_ignored(folder):
+    further = row(prompt_id="[1]", score_chosen="NaN", margin_of_error='"?"', responses="null")
+    assert read_preferences(written(folder, further)) == [PLAIN]
+
+
 def test_a_preference_cannot_be_changed():
     with pytest.raises(AttributeError):
         PLAIN.margin = 1.0  # type: ignore[misc]
@@ -113,6 +118,7 @@ BAD_ROWS = {
     "choosen": (b'{"choosen": "a", "rejected": "b"}', "only 'choosen'", 'did you mean "chosen"'),
     "Rejected": (b'{"chosen": "a", "Rejected ": "b"}', "only 'Rejected '", 'did you mean "rejected"'),
     "promt": (row(promt='"p"'), "only 'promt'", 'did you mean "prompt"'),
+    "PROMPT": (row(PROMPT='"p"'), "only 'PROMPT'", 'did you mean "prompt"'),
     "margins": (row(margins="1"), "only 'margins'", 'did you mean "margin"'),
     "twice": (row()[:-1] + b', "chosen": "c"}', "'chosen' stands twice", "keep one"),
     "chosen a number": (row(chosen="1"), '"chosen" is a number', "in quotes"),
@@ -141,7 +147,7 @@ BAD_ROWS = {
     "UTF-16": (ROW.decode().encode("utf-16"), "byte 1 of the line (0xff) is not UTF-8", "save the file as UTF-8"),
     "a character cut in two": (b'{"chosen": "\xf0\x9f\x98', "byte 13 of the line (0xf0) is not UTF-8", "as UTF-8"),
     "an encoded surrogate": (b'{"chosen": "\xed\xa0\x80"}', "byte 13 of the line (0xed) is not UTF-8", "as UTF-8"),
-    "gzip without its name": (gzip.compress(ROW), "byte 2 of the line (0x8b) is not UTF-8", "name it .gz"),
+    "gzip without its name": (gzip.compress(ROW), "byte 2 of the line (0x8b) is not UTF-8", "name the file .gz"),
     **{
         f"margin {literal[:9]}": (row(margin=literal), f'"margin" is {found}', "a finite number")
         for literal, found in {
@@ -207,6 +213,16 @@ def test_a_broken_gzip_is_refused(folder, content, reason):
     path = folder / "broken.jsonl.gz"
     path.write_bytes(content)
     assert refusal(path).startswith(f": {reason}")
+
+
+def test_a_gzip_cut_or_changed_anywhere_is_refused_or_read(folder):
+    path = folder / "damaged.jsonl.gz"
+    for at in range(len(PACKED)):
+        path.write_bytes(PACKED[:at])
+        assert refusal(path)
+        for flipped in (0x01, 0x80, 0xFF):
+            path.write_bytes(PACKED[:at] + bytes([PACKED[at] ^ flipped]) + PACKED[at + 1 :])
+            read_or_refused(path)
 
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(folder):
@@ -319,4 +335,5 @@ def test_real_comparisons_are_read():
     assert (len(train), len(test)) == (4379, 1625)
     assert not {preference.prompt for preference in train} & {preference.prompt for preference in test}
     assert longer_wins(test) == 1243 / 1625  # 0.765
+    assert longer_wins(train) == 3439 / 4379  # 0.785
     assert refusal(UKP / "rankings.test.jsonl.gz").startswith(', line 1: there is no column "chosen"')
