@@ -22,6 +22,7 @@ from typing import NamedTuple
 from .errors import InputError
 
 MAX_LINE = 2**24  # bytes: no person compares thousands of pages, but a small gzip can unpack to a line without end
+GZIP = b"\x1f\x8b"  # how every gzip file starts
 REQUIRED, COLUMNS = ("chosen", "rejected"), ("chosen", "rejected", "prompt", "margin")
 EXAMPLE = 'one object a line, as {"prompt": "...", "chosen": "...", "rejected": "..."}'
 
@@ -44,12 +45,9 @@ def read_preferences(path) -> list[Preference]:
             if text.strip():
                 preferences.append(_preference(text))
         except UnicodeDecodeError as error:
-            remedy = (
-                "name the file .gz" if line.startswith(b"\x1f\x8b") else "save the file as UTF-8"
-            )  # gzip's first bytes
-            raise InputError(
-                f"{path}, line {number}: byte {error.start + 1} of the line ({line[error.start]:#04x}) is not UTF-8: {remedy}"
-            ) from None
+            found = f"byte {error.start + 1} of the line ({line[error.start]:#04x}) is not UTF-8"
+            remedy = "name the file .gz" if line.startswith(GZIP) else "save the file as UTF-8"
+            raise InputError(f"{path}, line {number}: {found}: {remedy}") from None
         except InputError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
     if not preferences:
