@@ -26,6 +26,9 @@ STYLE = {
     "figure.titlesize": 13,
     "figure.titleweight": "bold",
     "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.1,
     "svg.hashsalt": "reward-by-hand",  # without it the ids inside an SVG are drawn anew at each run
 }
 
@@ -90,8 +93,8 @@ def save(picture, stem):
 # Between -2 and 2 the gradient is about linear: there its tangent at 0, -1/2 + m/4, meets the asymptotes -1 and 0.
 # At both borders each of the three approximations, -1, -1/2 + m/4 and -e^-m, is off by 12 %: 1 - σ(2) = 0.119.
 REGIMES = (
-    ("misranked by far", "gradient near −1", -8, -2, "#f0d3c6"),
-    ("undecided", "about linear, −½ at 0", -2, 2, "#ffffff"),
+    ("misranked by far", "gradient near −1", -8, -2, "#eccbbc"),
+    ("undecided", "about linear,\n−½ at 0", -2, 2, "#ffffff"),
     ("solved", "gradient decays as e⁻ᵐ", 2, 8, "#dbe7f3"),
 )
 
@@ -127,18 +130,18 @@ def _draw_regimes(upper, lower, margin):
     chosen, rejected = pairwise_loss_backward(len(margin), cache)  # of the sum: each pair's own gradient
     upper.plot(margin, -log_sigmoid(margin), color=INK, lw=2, label="−log σ(m)")
     upper.set(title="Loss", ylabel="loss (nats)", ylim=(0, 10.2))
-    upper.annotate("ln 2: no opinion", (0, math.log(2)), (0.2, 3), arrowprops={"arrowstyle": "-"}, fontsize=9)
+    upper.annotate("at 0: log 2 = 0.69", (0, math.log(2)), (2.6, 3), arrowprops={"arrowstyle": "-"}, va="center")
     upper.plot(0, math.log(2), "o", color=INK, ms=5)
     for name, what, left, right, _ in REGIMES:
-        upper.text((left + right) / 2, 9.9, name, ha="center", va="top", weight="bold", fontsize=9.5)
-        upper.text((left + right) / 2, 9.0, what, ha="center", va="top", fontsize=8.5)
+        upper.text((left + right) / 2, 9.9, name, ha="center", va="top", weight="bold")
+        upper.text((left + right) / 2, 9.1, what, ha="center", va="top", fontsize=9)
     lower.plot(margin, chosen, color=BLUE, lw=2, label="chosen: σ(m) − 1")
     lower.plot(margin, rejected, color=RUST, lw=2, ls="--", label="rejected: 1 − σ(m)")
     lower.plot([-2, 2], [-1, 0], color=INK, lw=1, ls=":", label="tangent: −½ + m/4")
     lower.axhline(0, color="#777777", lw=0.6)
     lower.set(title="Gradient", xlabel="margin m = chosen − rejected reward (log-odds)", ylim=(-1.1, 1.1))
     lower.set(ylabel="d loss / d reward (nats per log-odds)")
-    lower.legend(loc="center right", fontsize=9)
+    lower.legend(loc="upper right")
     for axes in (upper, lower):
         _shade_regimes(axes)
 
@@ -152,30 +155,40 @@ def _draw_tail(axes, margin):
     axes.axvspan(zero_from, margin[-1], facecolor="white", edgecolor="#999999", hatch="///", lw=0, zorder=0)
     axes.plot(margin, stable, color=SKY, lw=5, label="−σ(−m): falls as e⁻ᵐ for ever")
     axes.plot(margin, literal, color=INK, lw=1.2, ls="--", label="σ(m) − 1 as it stands")
+    axes.text(2.6, 1, "solved", va="center", weight="bold")
     axes.annotate(
         f"exactly 0\nfrom {zero_from:.2f} on",
-        (zero_from, 1e-19),
-        (21, 1e-18),
+        (zero_from, 1e-18),
+        (26, 1e-18),
         arrowprops={"arrowstyle": "->"},
-        fontsize=9.5,
-        ha="center",
         va="center",
     )
     axes.set(title="The tail of the gradient, log scale", xlabel="margin m (log-odds)", xlim=(0, margin[-1]))
     axes.set(yscale="log", ylim=(1e-20, 3), ylabel="|d loss / d chosen| (nats per log-odds, float64)")
-    axes.legend(loc="upper right", fontsize=9)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.02, 0.2))
 
 
-# key -> title, unit on the axis, the value of a model that knows nothing and its name, the name of the best value
+# key -> title, unit on the axis, score of a model without an opinion and its name, name of the best score
 PANELS = {
-    "eval_accuracy": ("Held-out accuracy", "share of pairs", 0.5, "coin", "best reachable"),
-    "eval_loss": ("Held-out log loss", "nats per pair", math.log(2), "ln 2", "entropy floor"),
-    "eval_brier": ("Held-out Brier score", "squared probability", 0.25, "¼", "Brier floor"),
+    "eval_accuracy": ("Held-out accuracy", "share of pairs", 0.5, "½", "best reachable"),
+    "eval_loss": ("Held-out log loss", "nats per pair", math.log(2), "log 2", "entropy floor"),
+    "eval_brier": ("Held-out Brier score", "squared error of the probability", 0.25, "¼", "Brier floor"),
 }
-LINES = (  # the first run thick and light, the second thin, dark and dashed: where they coincide, both are seen
-    {"color": SKY, "lw": 5, "ms": 9, "solid_capstyle": "round"},
-    {"color": INK, "lw": 1.2, "ms": 3.5, "ls": (0, (4, 2))},
+ALONE = ({"color": BLUE, "lw": 1.4, "ms": 4},)
+TOGETHER = (  # thick and light below, thin, dark and dashed above: where two runs coincide, both are seen
+    {"color": SKY, "lw": 4.5, "ms": 9, "solid_capstyle": "round"},
+    {"color": INK, "lw": 1, "ms": 3.5, "ls": (0, (4, 1.5))},
 )
+
+
+NO_OPINION = {"color": "#777777", "lw": 1, "ls": ":"}
+LIMIT = {"color": RUST, "lw": 1.5, "ls": "-."}
+
+
+def _named_level(axes, value, name, x, above, **line):
+    axes.axhline(value, **line)
+    place = {"xytext": (0, 4 if above else -4), "textcoords": "offset points", "va": "bottom" if above else "top"}
+    axes.annotate(name, (x, value), xycoords=axes.get_yaxis_transform(), ha="left" if x < 0.5 else "right", **place)
 
 
 @styled
@@ -188,7 +201,7 @@ def training_curves(runs, floors=None, gradient_eps=None, bound=100):
     gradient_eps  (steps, values): largest gradient difference of two runs, in eps of the largest entry
     bound         what gradient_eps has to stay below
     """
-    if not 1 <= len(runs) <= len(LINES):
+    if len(runs) not in (1, 2):
         raise InputError(f"training_curves draws one or two runs, found {len(runs)}: give a dict with one or two")
     evals = [key for key in PANELS if any(key in curves for curves in runs.values())]
     rows = [["loss"] * 6 if gradient_eps is None else ["loss"] * 4 + ["gradient"] * 2]
@@ -203,41 +216,48 @@ def training_curves(runs, floors=None, gradient_eps=None, bound=100):
     return Picture(figure, _curves_alt(runs, evals, floors or {}, gradient_eps, bound))
 
 
+def _draw_runs(axes, key, runs, marker):
+    for (name, curves), line in zip(runs.items(), ALONE if len(runs) == 1 else TOGETHER, strict=True):
+        if key in curves:
+            axes.plot(*curves[key], marker=marker, label=name, **line)
+
+
 def _draw_loss(axes, runs):
-    for (name, curves), line in zip(runs.items(), LINES, strict=False):
-        axes.plot(*curves["loss"], marker="o" if len(curves["loss"][0]) == 1 else None, label=name, **line)
-    axes.axhline(math.log(2), color="#777777", lw=1, ls=":", label="ln 2: no opinion")
-    axes.set(title="Training loss, each batch", xlabel="step", ylabel="loss (nats per pair)")
-    axes.legend(loc="upper right", fontsize=9)
+    _draw_runs(axes, "loss", runs, marker="o" if all(len(curves["loss"][0]) == 1 for curves in runs.values()) else "")
+    axes.set(title="Training loss of each batch", xlabel="step", ylabel="loss (nats per pair)")
+    axes.margins(y=0.12)
+    _named_level(axes, math.log(2), "no opinion: log 2", 0.99, True, **NO_OPINION)
+    axes.legend(loc="lower left")
 
 
 def _draw_score(axes, key, runs, floor):
     title, unit, chance, chance_name, floor_name = PANELS[key]
-    for (name, curves), line in zip(runs.items(), LINES, strict=False):
-        if key in curves:
-            axes.plot(*curves[key], marker="o", label=name, **line)
-    axes.axhline(chance, color="#777777", lw=1, ls=":", label=f"{chance_name}: no opinion")
+    _draw_runs(axes, key, runs, marker="o")
+    higher_is_better = key == "eval_accuracy"
+    _named_level(axes, chance, f"no opinion: {chance_name}", 0.98, not higher_is_better, **NO_OPINION)
     if floor is not None:
-        axes.axhline(floor, color=RUST, lw=1.5, ls="-.", label=f"{floor_name} {floor:.3f}")
+        _named_level(axes, floor, f"{floor_name}: {floor:.3f}", 0.02, higher_is_better, **LIMIT)
     axes.set(title=title, xlabel="step", ylabel=unit)
-    axes.margins(y=0.12)
-    axes.legend(loc="center right", fontsize=8.5)
+    axes.margins(y=0.15)
 
 
 def _draw_gradient_eps(axes, steps, values, bound):
-    axes.plot(steps, values, color=BLUE, lw=1, marker="o", ms=4, label="largest difference")
-    axes.axhline(bound, color=RUST, lw=1.5, ls="-.", label=f"bound {bound:g}")
+    axes.plot(steps, values, color=BLUE, lw=1, marker="o", ms=4)
     axes.set_yscale("symlog", linthresh=1)  # linear below 1 eps, so that an exact 0 has its place
-    axes.set(title="Gradients apart", xlabel="step", ylabel="eps of the largest entry")
+    axes.set(title="Gradients: NumPy − PyTorch", xlabel="step", ylabel="largest difference\n(eps of the largest entry)")
     axes.set_ylim(0, 10 * max(bound, *np.asarray(values)))
-    axes.legend(loc="upper right", fontsize=9)
+    _named_level(axes, bound, f"bound: {bound:g} eps", 0.02, True, **LIMIT)
 
 
 def _curves_alt(runs, evals, floors, gradient_eps, bound):
     alt = ["Curves over the training steps."]
     for name, curves in runs.items():
         last = [f"loss {curves['loss'][1][0]:.3f} to {curves['loss'][1][-1]:.3f} nats"]
-        last += [f"{PANELS[key][0].lower()} {curves[key][1][-1]:.3f} at the end" for key in evals if key in curves]
+        last += [
+            f"{PANELS[key][0].replace('Held', 'held')} {curves[key][1][-1]:.3f} at the end"
+            for key in evals
+            if key in curves
+        ]
         alt.append(f"{name}: {', '.join(last)}.")
     alt += [f"{PANELS[key][-1].capitalize()} {floors[key]:.3f}." for key in evals if key in floors]
     if gradient_eps is not None:
@@ -254,17 +274,20 @@ def learned_against_true(true, learned, spearman):
         )
     x, y = (reward - reward.mean(1, keepdims=True) for reward in (np.asarray(true), np.asarray(learned)))
     reach = 1.08 * max(np.abs(x).max(), np.abs(y).max()) or 1.0
-    figure = new_figure(6.2, 6.4, f"Learned against true reward (Spearman {spearman:.3f})")
+    correlation = f"{spearman:.3f}" if math.isfinite(spearman) else "undefined"
+    figure = new_figure(6.2, 6.4, f"Learned against true reward (Spearman {correlation})")
     axes = figure.add_subplot()
-    axes.axline((0, 0), slope=1, color=RUST, lw=1.5, ls="--", label="learned = true")
+    axes.axline((0, 0), slope=1, color=RUST, lw=2, ls="--", label="learned = true", zorder=3)
     alpha = min(1.0, max(0.15, 20 / math.sqrt(x.size)))
     axes.plot(x.ravel(), y.ravel(), ".", color=INK, ms=6, mew=0, alpha=alpha, label="one response", rasterized=True)
-    axes.set(xlabel="true reward − its prompt's mean (log-odds)", ylabel="learned reward − its prompt's mean (log-odds)")
+    axes.set(
+        xlabel="true reward − its prompt's mean (log-odds)", ylabel="learned reward − its prompt's mean (log-odds)"
+    )
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.set_title(f"{x.shape[0]} prompts, {x.shape[1]} responses each", weight="normal")
-    axes.legend(loc="upper left", fontsize=9)
+    axes.legend(loc="upper left")
     return Picture(
         figure,
         f"Scatter plot of {x.size} responses: learned reward over true reward, both in log-odds and centred within "
-        f"their prompt, beside the line where they are equal. Spearman correlation {spearman:.3f}.",
+        f"their prompt, beside the line where they are equal. Spearman correlation {correlation}.",
     )
