@@ -11,7 +11,7 @@ from .figures import INK, RUST, Picture, new_figure, styled
 
 EXAMPLE = ("<bos>", "opposite", "hot", "<sep>", "cold", ".", "<eos>", "<pad>", "<pad>")
 PAPER, WARM, COOL, MIST, GREY = "#ffffff", "#f8d9b0", "#d3e3f2", "#f4f4f4", "#808080"
-WIDTH, HEIGHT = 110, 89
+WIDTH, HEIGHT = 110, 87.2
 LEFT, RIGHT, MIDDLE, HALF = 3, 66, 34.5, 15  # the column of one response; its layers are MIDDLE ± HALF wide
 PAIR_LEFT, PAIR_RIGHT = 79.5, 100.5  # the axes of the two responses of a pair
 PAIR = (PAIR_LEFT + PAIR_RIGHT) / 2
@@ -45,14 +45,14 @@ class _Canvas:
         behind = {"facecolor": face, "edgecolor": "none", "pad": 1} if hatch else None
         self.text(x, y + height / 2, text, bbox=behind, zorder=3, **font)
 
-    def arrow(self, *points, label="", **line):
-        """A line through the points with a head at the last one, its label right of the last piece"""
+    def arrow(self, *points, label="", at=0.5, **line):
+        """A line through the points with a head at the last one, its label right of the last piece at a share `at` of it"""
         line = {"color": INK, "lw": 1.3, "ls": "-"} | line
         self.axes.plot(*zip(*points[:-1], strict=True), **line, solid_joinstyle="round", zorder=1.5)
         head = {"arrowstyle": "-|>,head_width=0.22,head_length=0.45", "shrinkA": 0, "shrinkB": 0} | line
         self.axes.annotate("", points[-1], points[-2], arrowprops=head, zorder=1.5)
         (x0, y0), (x1, y1) = points[-2:]
-        self.text((x0 + x1) / 2 + 1, (y0 + y1) / 2, label, size=9, ha="left", family="monospace")
+        self.text(x0 + at * (x1 - x0) + 1, y0 + at * (y1 - y0), label, size=9, ha="left", family="monospace")
 
     def symbol(self, x, y, text, face=PAPER, size=12):
         self.axes.plot(x, y, "o", ms=17, mfc=face, mec=INK, mew=1.1, zorder=4)
@@ -105,8 +105,9 @@ def _cells(count):
 
 def _draw_tokens(canvas, tokens, length):
     middles, half = _cells(len(tokens))
+    room = 7 * (2 * half - 0.7)  # points: a unit is about 7, and a monospaced letter 0.6 of its size wide
+    size = min(9.5, room / (0.6 * max(map(len, tokens))))
     for i, (x, token) in enumerate(zip(middles, tokens, strict=True)):
-        size = min(9.5, 6.4 * (2 * half - 0.5) / (0.6 * len(token)))  # a monospaced letter is 0.6 of its size wide
         look = {} if i < length else {"hatch": "////", "edge": GREY, "color": GREY}
         canvas.box(x, 2, half, 4, token, size=size, family="monospace", **look)
     for name, part in (("length", middles[:length]), ("padding", middles[length:])):
@@ -125,15 +126,15 @@ def _draw_embeddings(canvas):
     canvas.arrow((left + 13, 12.5), (MIDDLE - 1.2, 12.5))
     canvas.arrow((right - 13, 12.5), (MIDDLE + 1.2, 12.5))
     canvas.symbol(MIDDLE, 12.5, "+")
-    canvas.arrow((MIDDLE, 13.7), (MIDDLE, 22), label=SHAPE)
+    canvas.arrow((MIDDLE, 13.7), (MIDDLE, 21.5), label=SHAPE, at=0.26)
 
 
 def _draw_block(canvas, n_layer, n_head):
-    canvas.box(MIDDLE, 18.5, 31.5, 39.5, "", face=MIST, edge=GREY, zorder=0.5)
+    canvas.box(MIDDLE, 17.7, 31.5, 40.3, "", face=MIST, edge=GREY, zorder=0.5)
     canvas.text(LEFT + 1.5, 56, f"block × {n_layer}", ha="left", weight="bold")
     for bottom, names, notes in (
-        (22, ("layer norm", "causal self-attention"), f"{n_head} heads"),
-        (40, ("layer norm", "feed-forward"), "C → 4C → C, GELU"),
+        (21.5, ("layer norm", "causal self-attention"), f"{n_head} heads"),
+        (40.5, ("layer norm", "feed-forward"), "C → 4C → C, GELU"),
     ):
         canvas.box(MIDDLE, bottom, HALF, 3.6, names[0])
         canvas.arrow((MIDDLE, bottom + 3.6), (MIDDLE, bottom + 6))
@@ -144,9 +145,9 @@ def _draw_block(canvas, n_layer, n_head):
         )
         canvas.text(LEFT + 6, bottom + 6, "residual", size=9, rotation=90)
         canvas.symbol(MIDDLE, bottom + 14.2, "+")
-    canvas.arrow((MIDDLE, 37.4), (MIDDLE, 40))
-    canvas.arrow((MIDDLE, 55.4), (MIDDLE, 61.5), label=SHAPE)
-    _draw_mask(canvas, MIDDLE + HALF + 4.5, 27.2, 6)
+    canvas.arrow((MIDDLE, 36.9), (MIDDLE, 40.5))
+    canvas.arrow((MIDDLE, 55.9), (MIDDLE, 61.5), label=SHAPE, at=0.62)
+    _draw_mask(canvas, MIDDLE + HALF + 4.5, 27, 6)
 
 
 def _draw_mask(canvas, x, y, size):
@@ -174,7 +175,8 @@ def _draw_reward(canvas, count, length):
     canvas.arrow((head, 80), (head, 84), label="(B·K,)")
     canvas.symbol(head, 85.3, "r", face=WARM)
     beside = LEFT if head > MIDDLE else RIGHT
-    note = "Only the last real token is read,\nfound by its explicit length.\nAttention is causal: padding\ncannot reach it."
+    note = "Only the last real token is read,\nfound by its explicit length.\n"
+    note += "Attention is causal: padding\ncannot reach it."
     canvas.text(beside, 79, note, size=9.5, ha="left" if head > MIDDLE else "right")
 
 
@@ -184,20 +186,20 @@ def _draw_pair(canvas):
     canvas.text(PAIR, 82.5, "K = 2, chosen before rejected", size=9.5)
     for x, name in ((PAIR_LEFT, "chosen"), (PAIR_RIGHT, "rejected")):
         canvas.box(x, 2, 8.5, 4, f"prompt, {name}")
-        canvas.arrow((x, 6), (x, 22), label="(B, T)")
-        canvas.arrow((x, 34), (x, 39.4), label="(B,)")
-        canvas.symbol(x, 40.8, "r", face=WARM)
-        canvas.text(x, 43.6, name, size=9)
-    canvas.box(PAIR, 22, 17, 12, "the reward model\n\nthe same weights\nfor both responses", face=COOL)
-    canvas.arrow((PAIR_LEFT + 1.3, 40.8), (PAIR, 40.8), (PAIR, 47.5))
-    canvas.arrow((PAIR_RIGHT - 1.3, 40.8), (PAIR, 40.8), (PAIR, 47.5))
-    canvas.box(PAIR, 47.5, 11, 5, "margin\nm = chosen − rejected")
-    canvas.arrow((PAIR, 52.5), (PAIR, 57.5), label="(B,)")
-    canvas.box(PAIR, 57.5, 11, 5, "P(chosen preferred)\n= σ(m)")
-    canvas.arrow((PAIR, 62.5), (PAIR, 68))
-    canvas.box(PAIR, 68, 11, 5, "loss\nmean of −log σ(m)", face=WARM)
+        canvas.arrow((x, 6), (x, 20), label="(B, T)")
+        canvas.arrow((x, 33), (x, 39.6), label="(B,)")
+        canvas.symbol(x, 41, "r", face=WARM)
+        canvas.text(x, 43.8, name, size=9)
+    canvas.box(PAIR, 20, 17, 13, "the reward model\n\nthe same weights\nfor both responses", face=COOL)
+    canvas.arrow((PAIR_LEFT + 1.3, 41), (PAIR, 41), (PAIR, 48))
+    canvas.arrow((PAIR_RIGHT - 1.3, 41), (PAIR, 41), (PAIR, 48))
+    canvas.box(PAIR, 48, 11, 5, "margin\nm = chosen − rejected")
+    canvas.arrow((PAIR, 53), (PAIR, 59.5), label="(B,)")
+    canvas.box(PAIR, 59.5, 11, 5, "P(chosen preferred)\n= σ(m)")
+    canvas.arrow((PAIR, 64.5), (PAIR, 71))
+    canvas.box(PAIR, 71, 11, 5, "loss\nmean of −log σ(m)", face=WARM)
     for side, x, gradient in ((-1, PAIR_LEFT, "(σ(m) − 1) / B"), (1, PAIR_RIGHT, "(1 − σ(m)) / B")):
         out = PAIR + 17.5 * side
-        back = ((PAIR + 11 * side, 70.5), (out, 70.5), (out, 40.8), (x + 1.4 * side, 40.8))
+        back = ((PAIR + 11 * side, 73.5), (out, 73.5), (out, 41), (x + 1.4 * side, 41))
         canvas.arrow(*back, color=RUST, ls="--")
-        canvas.text(out - 1.7 * side, 57, f"gradient {gradient}", size=9, rotation=90, color=RUST)
+        canvas.text(out - 1.7 * side, 59, f"gradient {gradient}", size=9, rotation=90, color=RUST)

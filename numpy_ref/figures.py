@@ -15,7 +15,7 @@ import numpy as np
 from .errors import InputError
 from .losses import log_sigmoid, pairwise_loss, pairwise_loss_backward, sigmoid
 
-INK, BLUE, RUST, SKY, MIST = "#111111", "#174a8c", "#b4481c", "#a9cdea", "#d9d9d9"
+INK, BLUE, RUST, SKY = "#111111", "#174a8c", "#b4481c", "#a9cdea"
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -153,14 +153,15 @@ def _draw_tail(axes, margin):
     zero_from = margin[literal == 0][0]
     axes.axvspan(2, zero_from, color=REGIMES[2][-1], lw=0, zorder=0)
     axes.axvspan(zero_from, margin[-1], facecolor="white", edgecolor="#999999", hatch="///", lw=0, zorder=0)
-    axes.plot(margin, stable, color=SKY, lw=5, label="−σ(−m): falls as e⁻ᵐ for ever")
+    axes.plot(margin, stable, color=SKY, lw=5, label="−σ(−m): falls as e⁻ᵐ")
     axes.plot(margin, literal, color=INK, lw=1.2, ls="--", label="σ(m) − 1 as it stands")
     axes.text(2.6, 1, "solved", va="center", weight="bold")
     axes.annotate(
         f"exactly 0\nfrom {zero_from:.2f} on",
         (zero_from, 1e-18),
-        (26, 1e-18),
+        (19, 1e-18),
         arrowprops={"arrowstyle": "->"},
+        ha="center",
         va="center",
     )
     axes.set(title="The tail of the gradient, log scale", xlabel="margin m (log-odds)", xlim=(0, margin[-1]))
@@ -209,6 +210,8 @@ def training_curves(runs, floors=None, gradient_eps=None, bound=100):
     figure = new_figure(11, 3.4 * len(rows) + 0.3, "Training the reward model: " + " and ".join(runs))
     axes = figure.subplot_mosaic(rows)
     _draw_loss(axes["loss"], runs)
+    for panel in axes.values():
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # steps are whole numbers
     for key in evals:
         _draw_score(axes[key], key, runs, (floors or {}).get(key))
     if gradient_eps is not None:
@@ -244,7 +247,7 @@ def _draw_score(axes, key, runs, floor):
 def _draw_gradient_eps(axes, steps, values, bound):
     axes.plot(steps, values, color=BLUE, lw=1, marker="o", ms=4)
     axes.set_yscale("symlog", linthresh=1)  # linear below 1 eps, so that an exact 0 has its place
-    axes.set(title="Gradients: NumPy − PyTorch", xlabel="step", ylabel="largest difference\n(eps of the largest entry)")
+    axes.set(title="Gradients of the two runs", xlabel="step", ylabel="largest difference\n(eps of the largest entry)")
     axes.set_ylim(0, 10 * max(bound, *np.asarray(values)))
     _named_level(axes, bound, f"bound: {bound:g} eps", 0.02, True, **LIMIT)
 
@@ -268,6 +271,8 @@ def _curves_alt(runs, evals, floors, gradient_eps, bound):
 @styled
 def learned_against_true(true, learned, spearman):
     """Learned over true reward, each minus its prompt's mean, since a constant is free        (N, K), (N, K)"""
+    from matplotlib.patheffects import withStroke
+
     if np.ndim(true) != 2 or np.shape(true) != np.shape(learned):
         raise InputError(
             f"true and learned rewards have shapes {np.shape(true)} and {np.shape(learned)}: give two (N, K) arrays"
@@ -277,14 +282,15 @@ def learned_against_true(true, learned, spearman):
     correlation = f"{spearman:.3f}" if math.isfinite(spearman) else "undefined"
     figure = new_figure(6.2, 6.4, f"Learned against true reward (Spearman {correlation})")
     axes = figure.add_subplot()
-    axes.axline((0, 0), slope=1, color=RUST, lw=2, ls="--", label="learned = true", zorder=3)
+    casing = [withStroke(linewidth=4.5, foreground="white")]
+    axes.axline((0, 0), slope=1, color=RUST, lw=2, ls="--", label="learned = true", zorder=3, path_effects=casing)
     alpha = min(1.0, max(0.15, 20 / math.sqrt(x.size)))
     axes.plot(x.ravel(), y.ravel(), ".", color=INK, ms=6, mew=0, alpha=alpha, label="one response", rasterized=True)
     axes.set(
         xlabel="true reward − its prompt's mean (log-odds)", ylabel="learned reward − its prompt's mean (log-odds)"
     )
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    axes.set_title(f"{x.shape[0]} prompts, {x.shape[1]} responses each", weight="normal")
+    axes.set_title(f"prompts: {x.shape[0]} · responses to each: {x.shape[1]}", weight="normal")
     axes.legend(loc="upper left")
     return Picture(
         figure,
