@@ -46,7 +46,7 @@ class _Canvas:
         self.text(x, y + height / 2, text, bbox=behind, zorder=3, **font)
 
     def arrow(self, *points, label="", at=0.5, **line):
-        """A line through the points with a head at the last one, its label right of the last piece at a share `at` of it"""
+        """A line through the points with a head at the last one, its label beside the last piece"""
         line = {"color": INK, "lw": 1.3, "ls": "-"} | line
         self.axes.plot(*zip(*points[:-1], strict=True), **line, solid_joinstyle="round", zorder=1.5)
         head = {"arrowstyle": "-|>,head_width=0.22,head_length=0.45", "shrinkA": 0, "shrinkB": 0} | line
@@ -126,7 +126,7 @@ def _draw_embeddings(canvas):
     canvas.arrow((left + 13, 12.5), (MIDDLE - 1.2, 12.5))
     canvas.arrow((right - 13, 12.5), (MIDDLE + 1.2, 12.5))
     canvas.symbol(MIDDLE, 12.5, "+")
-    canvas.arrow((MIDDLE, 13.7), (MIDDLE, 21.5), label=SHAPE, at=0.26)
+    canvas.arrow((MIDDLE, 13.7), (MIDDLE, 21.5), label=SHAPE, at=0.34)
 
 
 def _draw_block(canvas, n_layer, n_head):
@@ -155,7 +155,7 @@ def _draw_mask(canvas, x, y, size):
     edges = np.linspace(0, size, 6)
     sees = np.tril(np.ones((5, 5)))[::-1]  # the first row on top
     canvas.axes.pcolormesh(x + edges, y + edges, sees, cmap="Greys", vmax=1.6, edgecolors=GREY, lw=0.3, zorder=3)
-    canvas.text(x + size / 2, y - 1.8, "sees itself\nand the past", size=8.5, va="top", linespacing=1.1)
+    canvas.text(x + size / 2, y - 1.8, "a token sees itself\nand the past", size=8.5, va="top", linespacing=1.1)
     canvas.axes.plot([MIDDLE + HALF, x - 0.6], [y + size / 2] * 2, color=INK, lw=0.9, ls=":")
 
 
@@ -164,7 +164,7 @@ def _draw_reward(canvas, count, length):
     canvas.arrow((MIDDLE, 65.1), (MIDDLE, 68), label=SHAPE)
     middles, half = _cells(count)
     for i, x in enumerate(middles):
-        look = {"edge": GREY, "color": GREY, "hatch": "////" if i >= length else None}
+        look: dict = {"edge": GREY, "color": GREY, "hatch": "////" if i >= length else None}
         if i == length - 1:
             look = {"face": WARM, "lw": 2.2, "weight": "bold"}
         canvas.box(x, 68, half, 4, f"h[{i}]", size=9.5, family="monospace", **look)
@@ -175,8 +175,7 @@ def _draw_reward(canvas, count, length):
     canvas.arrow((head, 80), (head, 84), label="(B·K,)")
     canvas.symbol(head, 85.3, "r", face=WARM)
     beside = LEFT if head > MIDDLE else RIGHT
-    note = "Only the last real token is read,\nfound by its explicit length.\n"
-    note += "Attention is causal: padding\ncannot reach it."
+    note = "Only the last real token is read,\nh[length − 1]. Attention is causal:\npadding cannot reach it."
     canvas.text(beside, 79, note, size=9.5, ha="left" if head > MIDDLE else "right")
 
 

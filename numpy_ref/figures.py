@@ -215,7 +215,7 @@ def training_curves(runs, floors=None, gradient_eps=None, bound=100):
     for key in evals:
         _draw_score(axes[key], key, runs, (floors or {}).get(key))
     if gradient_eps is not None:
-        _draw_gradient_eps(axes["gradient"], *gradient_eps, bound)
+        _draw_gradient_eps(axes["gradient"], gradient_eps, bound)
     return Picture(figure, _curves_alt(runs, evals, floors or {}, gradient_eps, bound))
 
 
@@ -244,11 +244,11 @@ def _draw_score(axes, key, runs, floor):
     axes.margins(y=0.15)
 
 
-def _draw_gradient_eps(axes, steps, values, bound):
-    axes.plot(steps, values, color=BLUE, lw=1, marker="o", ms=4)
+def _draw_gradient_eps(axes, gradient_eps, bound):
+    axes.plot(*gradient_eps, color=BLUE, lw=1, marker="o", ms=4)
     axes.set_yscale("symlog", linthresh=1)  # linear below 1 eps, so that an exact 0 has its place
     axes.set(title="Gradients of the two runs", xlabel="step", ylabel="largest difference\n(eps of the largest entry)")
-    axes.set_ylim(0, 10 * max(bound, *np.asarray(values)))
+    axes.set_ylim(0, 10 * max(bound, np.max(gradient_eps[1])))
     _named_level(axes, bound, f"bound: {bound:g} eps", 0.02, True, **LIMIT)
 
 
