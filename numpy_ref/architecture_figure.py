@@ -33,7 +33,10 @@ class _Canvas:
         axes.set_axis_off()
 
     def text(self, x, y, text, size=10, **look):
-        self.axes.text(x, y, text, fontsize=size, **{"ha": "center", "va": "center", "color": INK} | look)
+        # a token may hold a dollar sign, which is no formula
+        self.axes.text(
+            x, y, text, fontsize=size, parse_math=False, **{"ha": "center", "va": "center", "color": INK} | look
+        )
 
     def box(self, x, y, half, height, text, face=PAPER, edge=INK, lw=1.1, hatch=None, zorder=2, **font):
         """A rounded box of width 2 half around x, from y upward"""
@@ -45,14 +48,15 @@ class _Canvas:
         behind = {"facecolor": face, "edgecolor": "none", "pad": 1} if hatch else None
         self.text(x, y + height / 2, text, bbox=behind, zorder=3, **font)
 
-    def arrow(self, *points, label="", at=0.5, **line):
-        """A line through the points with a head at the last one, its label beside the last piece"""
+    def arrow(self, *points, label="", at=0.5, side=1, **line):
+        """A line through the points, its head at the last one, its label right (side = 1) or left of it"""
         line = {"color": INK, "lw": 1.3, "ls": "-"} | line
         self.axes.plot(*zip(*points[:-1], strict=True), **line, solid_joinstyle="round", zorder=1.5)
         head = {"arrowstyle": "-|>,head_width=0.22,head_length=0.45", "shrinkA": 0, "shrinkB": 0} | line
         self.axes.annotate("", points[-1], points[-2], arrowprops=head, zorder=1.5)
         (x0, y0), (x1, y1) = points[-2:]
-        self.text(x0 + at * (x1 - x0) + 1, y0 + at * (y1 - y0), label, size=9, ha="left", family="monospace")
+        place = x0 + at * (x1 - x0) + side, y0 + at * (y1 - y0)
+        self.text(*place, label, size=9, ha="left" if side > 0 else "right", family="monospace")
 
     def symbol(self, x, y, text, face=PAPER, size=12):
         self.axes.plot(x, y, "o", ms=17, mfc=face, mec=INK, mew=1.1, zorder=4)
@@ -82,8 +86,8 @@ def architecture(n_layer, n_head, n_embd, vocab_size, n_positions, example_token
     canvas.text(
         WIDTH / 2,
         -3.6,
-        f"B prompts with K responses each · T = {len(tokens)} tokens · C = {n_embd} channels · H = {n_head} heads · "
-        f"V = {vocab_size} words in the vocabulary · P = {n_positions} positions",
+        f"prompts B, responses to each K · tokens T = {len(tokens)} · channels C = {n_embd} · heads H = {n_head} · "
+        f"vocabulary V = {vocab_size} · positions P = {n_positions}",
         size=9.5,
     )
     return Picture(
@@ -103,10 +107,15 @@ def _cells(count):
     return [LEFT + (i + 0.5) * pitch for i in range(count)], pitch / 2 - 0.4
 
 
+def _font_size(half, letters):
+    """At most 9.5 points, so that a word fits its cell: a unit is 7 points, a monospaced letter 0.6 em wide"""
+    return min(9.5, 7 * (2 * half - 0.7) / (0.6 * letters))
+
+
 def _draw_tokens(canvas, tokens, length):
     middles, half = _cells(len(tokens))
-    room = 7 * (2 * half - 0.7)  # points: a unit is about 7, and a monospaced letter 0.6 of its size wide
-    size = min(9.5, room / (0.6 * max(map(len, tokens))))
+    size = max(6.5, _font_size(half, max(map(len, tokens))))
+    tokens = [token if _font_size(half, len(token)) >= 6.5 else token[:4] + "…" for token in tokens]
     for i, (x, token) in enumerate(zip(middles, tokens, strict=True)):
         look = {} if i < length else {"hatch": "////", "edge": GREY, "color": GREY}
         canvas.box(x, 2, half, 4, token, size=size, family="monospace", **look)
@@ -133,7 +142,7 @@ def _draw_block(canvas, n_layer, n_head):
     canvas.box(MIDDLE, 17.7, 31.5, 40.3, "", face=MIST, edge=GREY, zorder=0.5)
     canvas.text(LEFT + 1.5, 56, f"block × {n_layer}", ha="left", weight="bold")
     for bottom, names, notes in (
-        (21.5, ("layer norm", "causal self-attention"), f"{n_head} heads"),
+        (21.5, ("layer norm", "causal self-attention"), f"heads: {n_head}"),
         (40.5, ("layer norm", "feed-forward"), "C → 4C → C, GELU"),
     ):
         canvas.box(MIDDLE, bottom, HALF, 3.6, names[0])
@@ -167,10 +176,10 @@ def _draw_reward(canvas, count, length):
         look: dict = {"edge": GREY, "color": GREY, "hatch": "////" if i >= length else None}
         if i == length - 1:
             look = {"face": WARM, "lw": 2.2, "weight": "bold"}
-        canvas.box(x, 68, half, 4, f"h[{i}]", size=9.5, family="monospace", **look)
+        canvas.box(x, 68, half, 4, f"h[{i}]", size=_font_size(half, 5), family="monospace", **look)
     last = middles[length - 1]
     head = min(max(last, LEFT + 13), RIGHT - 13)
-    canvas.arrow((last, 72.1), (last, 76), label="(B·K, C)")
+    canvas.arrow((last, 72.1), (last, 76), label="(B·K, C)", side=-1 if last > RIGHT - 10 else 1)
     canvas.box(head, 76, 13, 4, "linear head, no bias: w · h", face=COOL)
     canvas.arrow((head, 80), (head, 84), label="(B·K,)")
     canvas.symbol(head, 85.3, "r", face=WARM)
