@@ -300,7 +300,13 @@ def test_architecture_names_tokens_sizes_and_shapes():
 
 @pytest.mark.parametrize(
     ("tokens", "length"),
-    [(("a",), 1), (("<bos>", "why", "<sep>"), 1), (("x" * 15, *"bcdefghijkl"), 12), (("<bos>", "$a_{b$", "<pad>"), 2)],
+    [
+        (("a",), 1),
+        (("<bos>", "why", "<sep>"), 1),
+        (("x" * 15, *"bcdefghijkl"), 12),
+        (("<bos>", "$a_{b$", "<pad>"), 2),
+        (EXAMPLE, 7),
+    ],
 )
 def test_architecture_takes_any_short_example(tokens, length):
     picture = architecture(1, 1, 4, 9, 12, example_tokens=tokens, example_length=length)
@@ -309,6 +315,13 @@ def test_architecture_takes_any_short_example(tokens, length):
         name for name, weight in weights.items() if name.startswith("h[") and weight == "bold" and "−" not in name
     ] == [f"h[{length - 1}]"]
     assert ("padding" in " ".join(words(picture))) or length == len(tokens)
+    boxes = [patch.get_window_extent() for patch in picture.figure.axes[0].patches if patch.get_zorder() == 2]
+    assert len(boxes) == 2 * len(tokens) + 14
+    for text, place in drawn_texts(picture):
+        for box in boxes:
+            if box.contains((place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2):
+                assert box.x0 <= place.x0 < place.x1 <= box.x1, text
+                assert box.y0 <= place.y0 < place.y1 <= box.y1, text
 
 
 @pytest.mark.parametrize(("count", "length"), [(13, 13), (3, 4), (3, 0), (0, 0)])
