@@ -180,8 +180,6 @@ TOGETHER = (  # thick and light below, thin, dark and dashed above: where two ru
     {"color": SKY, "lw": 4.5, "ms": 9, "solid_capstyle": "round"},
     {"color": INK, "lw": 1, "ms": 3.5, "ls": (0, (4, 1.5))},
 )
-
-
 NO_OPINION = {"color": "#777777", "lw": 1, "ls": ":"}
 LIMIT = {"color": RUST, "lw": 1.5, "ls": "-."}
 
