@@ -18,7 +18,7 @@ def init_params(rng, vocab_size, n_positions, n_embd, n_layer, dtype=np.float64)
     """Random weights: a tree whose flattened names are the PyTorch twin's state_dict.
 
     Small embeddings and feed-forward outputs, large attention outputs: so that the first thing learned is which
-    words of the prompt a response answers. The head starts small, the loss therefore near ln 2.
+    words of the prompt a response answers.
     """
 
     def normal(std, *shape):
@@ -42,7 +42,7 @@ def init_params(rng, vocab_size, n_positions, n_embd, n_layer, dtype=np.float64)
     ]
     tok, pos = {"weight": normal(0.02, vocab_size, C)}, {"weight": normal(0.02, n_positions, C)}
     body = {"tok": tok, "pos": pos, "blocks": blocks, "ln": norm()}
-    return {"body": body, "head": {"weight": normal(0.5 / math.sqrt(C), 1, C)}}
+    return {"body": body, "head": {"weight": normal(1.5 / math.sqrt(C), 1, C)}}
 
 
 def rewards(tokens, length, body, head, n_head):

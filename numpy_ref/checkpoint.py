@@ -1,0 +1,199 @@
+"""Models on disk, in the ecosystem's own format: config.json and model.safetensors of a GPT-2 sequence classifier.
+
+`transformers.AutoModelForSequenceClassification.from_pretrained(directory)` gives the same rewards. GPT-2's linear
+layers are written (in, out), ours (out, in): the only arithmetic here is that transpose. No pickle is ever read.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from . import tokenizer as tokenizers
+from .errors import InputError
+from .tree import flatten, unflatten
+
+GPT2_NAMES = {
+    "body": "transformer",
+    "tok": "wte",
+    "pos": "wpe",
+    "blocks": "h",
+    "ln1": "ln_1",
+    "ln2": "ln_2",
+    "ln": "ln_f",
+    "qkv": "c_attn",
+    "ffn": "mlp",
+    "fc": "c_fc",
+    "proj": "c_proj",
+    "head": "score",
+}
+
+
+def gpt2_name(name):
+    """body.blocks.0.attn.qkv.weight -> transformer.h.0.attn.c_attn.weight"""
+    return ".".join(GPT2_NAMES.get(part, part) for part in name.split("."))
+
+
+def _transposed(name, array):
+    return np.ascontiguousarray(array.T) if re.search(r"\.(attn|ffn)\.\w+\.weight$", name) else array
+
+
+def shapes(vocab_size, n_positions, n_embd, n_layer):
+    """The name and shape of every parameter of a model of this size"""
+    C = n_embd
+    flat = {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}
+    for i in range(n_layer):
+        for name, shape in {
+            "attn.qkv": (3 * C, C),
+            "attn.proj": (C, C),
+            "ffn.fc": (4 * C, C),
+            "ffn.proj": (C, 4 * C),
+        }.items():
+            flat |= {f"body.blocks.{i}.{name}.weight": shape, f"body.blocks.{i}.{name}.bias": shape[:1]}
+        for name in ("ln1", "ln2"):
+            flat |= {f"body.blocks.{i}.{name}.weight": (C,), f"body.blocks.{i}.{name}.bias": (C,)}
+    return flat | {"body.ln.weight": (C,), "body.ln.bias": (C,), "head.weight": (1, C)}
+
+
+def config_of(params, n_head):
+    """config.json: everything that GPT2ForSequenceClassification asks for, and that our own loader reads"""
+    tok, pos = params["body"]["tok"]["weight"], params["body"]["pos"]["weight"]
+    return {
+        "architectures": ["GPT2ForSequenceClassification"],
+        "model_type": "gpt2",
+        "vocab_size": tok.shape[0],
+        "n_positions": pos.shape[0],
+        "n_embd": tok.shape[1],
+        "n_layer": len(params["body"]["blocks"]),
+        "n_head": n_head,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        "id2label": {"0": "reward"},
+        "label2id": {"reward": 0},
+        "pad_token_id": tokenizers.PAD,
+        "bos_token_id": tokenizers.BOS,
+        "eos_token_id": tokenizers.EOS,
+        "dtype": str(tok.dtype),
+    }
+
+
+def save_model(directory, params, n_head, tokenizer):
+    """Writes config.json, model.safetensors and the tokenizer's files into a directory"""
+    from safetensors.numpy import save_file
+
+    arrays = {gpt2_name(name): _transposed(name, array) for name, array in flatten(params).items()}
+    save_file(arrays, Path(directory, "model.safetensors"), metadata={"format": "pt"})
+    write_json(Path(directory, "config.json"), config_of(params, n_head))
+    tokenizers.save(tokenizer, directory)
+
+
+def load_model(directory):
+    """(params, n_head, tokenizer) of a directory that either package wrote, or of a run's newest checkpoint"""
+    directory = newest(directory)
+    config = read_config(directory)
+    size = {key: config[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer")}
+    wanted = {name: (gpt2_name(name), shape) for name, shape in shapes(**size).items()}
+    arrays = read_arrays(directory / "model.safetensors")
+    flat = {}
+    for name, (theirs, shape) in wanted.items():
+        stored = arrays.pop(theirs, None)
+        if stored is None:
+            raise InputError(
+                f"{directory / 'model.safetensors'}: the tensor {theirs} is missing: use a whole checkpoint"
+            )
+        flat[name] = _transposed(name, stored)
+        if flat[name].shape != shape:
+            raise InputError(
+                f"{directory / 'model.safetensors'}: {theirs} has the shape {stored.shape}, but config.json asks for "
+                f"{_transposed(name, np.empty(shape)).shape}: the two files belong to different models"
+            )
+    if arrays:
+        raise InputError(
+            f"{directory / 'model.safetensors'}: unknown tensor {min(arrays)}: not a model of this project"
+        )
+    tokenizer = tokenizers.load(directory)
+    if tokenizer.vocab_size != config["vocab_size"]:
+        raise InputError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config['vocab_size']}: "
+            "the files belong to different models"
+        )
+    return unflatten(flat), config["n_head"], tokenizer
+
+
+def read_config(directory):
+    """config.json, checked for what our model needs"""
+    path = Path(directory, "config.json")
+    config = read_json(path)
+    sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+    fits = isinstance(config, dict) and all(type(config.get(key)) is int and config[key] > 0 for key in sizes)
+    if not fits or config.get("model_type") != "gpt2" or config["n_embd"] % config["n_head"]:
+        raise InputError(f"{path}: not the configuration of a reward model saved by this project")
+    return config
+
+
+def newest(directory):
+    """The directory itself, or the checkpoint that its file `latest` points to"""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"{directory}: there is no such directory: give a run or model directory made by train")
+    pointer = directory / "latest"
+    if pointer.is_file():
+        name = pointer.read_text(encoding="utf-8", errors="replace").strip()
+        if not re.fullmatch(r"checkpoint-\d+", name) or not (directory / name).is_dir():
+            raise InputError(f"{pointer}: points to {name!r}, which is no checkpoint of this run")
+        return directory / name
+    if not (directory / "model.safetensors").is_file():
+        pickled = next(
+            (path.name for path in sorted(directory.glob("*")) if path.suffix in {".bin", ".pt", ".pth", ".pkl"}), None
+        )
+        if pickled:
+            raise InputError(
+                f"{directory / pickled}: a pickle can run any code and is never loaded: convert it to safetensors"
+            )
+        raise InputError(f"{directory}: holds no model.safetensors: give a run or model directory made by train")
+    return directory
+
+
+def read_arrays(path):
+    """The tensors of a safetensors file; anything damaged, missing or not float32/float64 is one sentence"""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file: the checkpoint is not whole") from None
+    except (SafetensorError, OSError, KeyError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}): the checkpoint is damaged") from None
+    dtypes = {str(array.dtype) for array in arrays.values()}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+        raise InputError(f"{path}: tensors of type {', '.join(sorted(dtypes))}: float32 or float64 expected throughout")
+    return arrays
+
+
+def read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file: the checkpoint is not whole") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable JSON ({error}): the checkpoint is damaged") from None
+
+
+def write_json(path, content):
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def replace_whole(path, text):
+    """Writes a small file so that a reader finds the old text or the new one, never a part"""
+    beside = path.with_name(f".{path.name}.new")
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)

@@ -1,0 +1,76 @@
+"""How good margins are: over all pairs at once, never as a mean of batch means.
+
+Every score takes the model's margins and, optionally, the true margins. Without them chosen always beats rejected; with
+them the score is its expectation when the first response wins with p = σ(true margin).
+"""
+
+import numpy as np
+
+from .losses import log_sigmoid, sigmoid
+
+CERTAIN = np.inf  # a true margin of ∞: the label is what it says
+
+
+def _expect(if_first_wins, if_second_wins, true_margin):
+    p = sigmoid(np.broadcast_to(true_margin, if_first_wins.shape))
+    return float((p * if_first_wins + (1 - p) * if_second_wins).mean())
+
+
+def accuracy(margin, true_margin=CERTAIN):
+    """E[ p [m > 0] + (1 - p) [m < 0] + ½ [m = 0] ]: a tie in reward counts one half        (N,) -> ()"""
+    right = (np.sign(margin) + 1) / 2
+    return _expect(right, 1 - right, true_margin)
+
+
+def log_loss(margin, true_margin=CERTAIN):
+    """E[ -p log σ(m) - (1 - p) log σ(-m) ]        (N,) -> (), in nats"""
+    return _expect(-log_sigmoid(margin), -log_sigmoid(-margin), true_margin)
+
+
+def brier(margin, true_margin=CERTAIN):
+    """E[ p (1 - σ(m))² + (1 - p) σ(m)² ]        (N,) -> ()        Brier 1950"""
+    return _expect(sigmoid(-margin) ** 2, sigmoid(margin) ** 2, true_margin)
+
+
+def ranks(x):
+    """Rank of each entry along the last axis, 0 lowest; equal entries share their mean rank        (N, K) -> (N, K)"""
+    below = np.sign(x[..., :, None] - x[..., None, :])  # (N, K, K)
+    return (below.sum(-1) + x.shape[-1] - 1) / 2
+
+
+def spearman(learned, true):
+    """Mean over prompts of the rank correlation within the prompt        (N, K), (N, K) -> ()
+
+    A prompt whose learned rewards are all equal counts 0: it says nothing about the order.
+    """
+    a, b = (r - r.mean(-1, keepdims=True) for r in (ranks(learned), ranks(true)))
+    norm = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    return float(np.divide((a * b).sum(-1), norm, out=np.zeros(len(norm)), where=norm > 0).mean())
+
+
+def pair_differences(rewards):
+    """r_i - r_j of all pairs i < j within each prompt        (N, K) -> (N · K (K - 1) / 2,)"""
+    i, j = np.triu_indices(rewards.shape[1], 1)
+    return (rewards[:, i] - rewards[:, j]).reshape(-1)
+
+
+def summary(rewards, true=None):
+    """The logged names for rewards (N, K) of responses listed best first; `ties` is the share of equal pairs
+
+    With the true rewards (N, K), loss, accuracy and Brier score are expectations, and Spearman's correlation is known.
+    """
+    rewards = rewards.astype(float)
+    margin = pair_differences(rewards)
+    true_margin = CERTAIN if true is None else pair_differences(true)
+    known = {} if true is None else {"spearman": spearman(rewards, true)}
+    return {
+        "loss": log_loss(margin, true_margin),
+        "accuracy": accuracy(margin, true_margin),
+        "brier": brier(margin, true_margin),
+        **known,
+        "ties": float((margin == 0).mean()),
+        "margin": float(margin.mean()),
+        "min_reward": float(rewards.min()),
+        "mean_reward": float(rewards.mean()),
+        "max_reward": float(rewards.max()),
+    }

@@ -1,0 +1,142 @@
+"""A run's directory: what is written while a model trains, so that a kill at any moment loses no more than one save.
+
+    runs/train/metrics.jsonl            what was logged, a line a time
+               latest                   the name of the newest whole checkpoint
+               checkpoint-400/          the model, and state.safetensors + state.json for --resume
+               config.json, ...         the finished model, as the ecosystem loads it
+
+A checkpoint is written into a folder beside its place, flushed, renamed, and only then pointed to.
+"""
+
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoint import newest, read_arrays, read_json, replace_whole, save_model, write_json
+from .errors import InputError
+from .tree import flatten, unflatten
+
+
+def new_run(name, default):
+    """Makes the run's directory: `name`, which must not hold anything yet, or runs/<default>, -2, -3, ..."""
+    if name is None:
+        paths = (Path("runs", default if i == 1 else f"{default}-{i}") for i in range(1, 10_000))
+        path = next(path for path in paths if not path.exists())
+    else:
+        path = Path(name)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(
+                f"--output-dir {path}: exists and is not empty: choose another, or go on with --resume {path}"
+            )
+    try:
+        path.mkdir(parents=True, exist_ok=name is not None)
+    except OSError as error:
+        raise InputError(
+            f"--output-dir {path}: cannot be made ({error.strerror}): choose a place that you may write"
+        ) from None
+    return path
+
+
+def log(run, line):
+    """Appends one line to metrics.jsonl"""
+    with open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def save(run, step, learner, tokenizer, options):
+    """A whole checkpoint of this step, then the pointer to it; the one before it is removed last"""
+    from safetensors.numpy import save_file
+
+    name = f"checkpoint-{step}"
+    building = run / f".{name}.new"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
+    save_file(
+        {key: np.ascontiguousarray(array) for key, array in learner.state().items()}, building / "state.safetensors"
+    )
+    write_json(building / "state.json", {"step": step, "options": options, "machine": machine(learner)})
+    for path in [*building.iterdir(), building]:
+        _flush(path)
+    shutil.rmtree(run / name, ignore_errors=True)
+    os.rename(building, run / name)
+    replace_whole(run / "latest", name)
+    for old in run.glob("checkpoint-*"):
+        if old.name != name:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def publish(directory, learner, tokenizer):
+    """The finished model as the directory's own files, each whole from the moment that it is there"""
+    building = directory / ".model.new"
+    building.mkdir(parents=True)
+    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
+    for path in building.iterdir():
+        _flush(path)
+        os.replace(path, directory / path.name)
+    building.rmdir()
+
+
+def load_state(run):
+    """(weights, optimiser arrays, state.json's content, tokenizer) of the newest save, to go on from"""
+    from .checkpoint import load_model
+
+    if not (run / "latest").is_file():
+        raise InputError(f"{run}: holds no save to go on from: train again without --resume, into another --output-dir")
+    directory = newest(run)
+    params, _, tokenizer = load_model(directory)
+    state, arrays = read_json(directory / "state.json"), read_arrays(directory / "state.safetensors")
+    weights = flatten(params)
+    wanted = {f"{moment}.{name}": array.shape for moment in ("first", "second") for name, array in weights.items()}
+    if {name: array.shape for name, array in arrays.items()} != wanted:
+        raise InputError(
+            f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
+        )
+    if not isinstance(state, dict) or type(state.get("step")) is not int or not isinstance(state.get("options"), dict):
+        raise InputError(f"{directory / 'state.json'}: holds no step and options: the checkpoint is damaged")
+    return weights, arrays, state, tokenizer
+
+
+def cut_back(run, step):
+    """Drops what was logged after the step that a resumed run starts from"""
+    path = run / "metrics.jsonl"
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        replace_whole(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+
+
+def _step_of(line):
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # a line that the kill cut off
+        return float("inf")
+
+
+def machine(learner):
+    """What bitwise equality depends on: the package, its threads, the versions and the processor"""
+    return {
+        "package": learner.side,
+        **learner.versions(),
+        "python": platform.python_version(),
+        "cpu": _processor(),
+    }
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,53 @@
+"""The command `score` of both packages: responses to one prompt, ranked by their rewards."""
+
+from .batches import collate
+from .checkpoint import load_model
+from .commands import table
+from .errors import InputError
+from .losses import sigmoid
+from .reward_model import rewards
+from .tree import flatten
+
+
+def add_arguments(parser):
+    parser.add_argument("--model", metavar="DIR", required=True, help="a run or model directory of either package")
+    parser.add_argument("--prompt", default="", help="what the responses answer")
+    parser.add_argument("responses", metavar="RESPONSE", nargs="+", help="one or more responses")
+
+
+def numpy_rewards(weights, n_head):
+    """The function tokens, length -> rewards of these weights, by numpy_ref"""
+    from .tree import unflatten
+
+    params = unflatten(weights)
+    return lambda tokens, length: rewards(tokens, length, **params, n_head=n_head)[0]
+
+
+def run(args, rewards_of=numpy_rewards):
+    """Prints the responses best first, with the probability that each is preferred to each other"""
+    params, n_head, tokenizer = load_model(args.model)
+    rows = [tokenizer.encode(args.prompt, response) for response in args.responses]
+    limit = len(params["body"]["pos"]["weight"])
+    for response, ids in zip(args.responses, rows, strict=True):
+        if not response.strip():
+            raise InputError("a response is empty: give each a text")
+        if len(ids) > limit:
+            raise InputError(
+                f"response {shortened(response)}: {len(ids)} tokens, but the model reads {limit} at most: shorten it"
+            )
+    reward = rewards_of(flatten(params), n_head)(*collate([rows]))[0]
+    order = sorted(range(len(rows)), key=lambda i: -reward[i])
+    print("P(row beats column) = σ(reward of row - reward of column)\n")
+    names = [str(i + 1) for i in range(len(order))]
+    head = ["rank", "reward", *(f"vs {name}" for name in names)] if len(order) > 1 else ["rank", "reward"]
+    body = []
+    for name, i in zip(names, order, strict=True):
+        against = ["-" if i == j else f"{sigmoid(reward[i] - reward[j]):.3f}" for j in order] if len(order) > 1 else []
+        body.append([name, f"{reward[i]:.3f}", *against])
+    for line, text in zip(table([head, *body]), ["response", *(args.responses[i] for i in order)], strict=True):
+        print(f"{line}  {text}")
+    return 0
+
+
+def shortened(text):
+    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -1,0 +1,18 @@
+"""torch.optim with our defaults."""
+
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
+
+def adamw(parameters, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01):
+    """Decoupled weight decay on every parameter, as numpy_ref.optim.adamw"""
+    return AdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
+
+
+def warmup_cosine(optimiser, total_steps, peak, warmup_steps, final_share=0.1):
+    """numpy_ref.optim.warmup_cosine from PyTorch's own schedules: linear, then cosine"""
+    cosine = CosineAnnealingLR(optimiser, max(1, total_steps - warmup_steps), eta_min=final_share * peak)
+    if warmup_steps == 0:
+        return cosine
+    warmup = LinearLR(optimiser, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
+    return SequentialLR(optimiser, [warmup, cosine], milestones=[warmup_steps])
