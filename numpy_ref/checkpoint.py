@@ -43,7 +43,7 @@ def _transposed(name, array):
 def shapes(vocab_size, n_positions, n_embd, n_layer):
     """The name and shape of every parameter of a model of this size"""
     C = n_embd
-    flat = {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}
+    flat: dict = {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}
     for i in range(n_layer):
         for name, shape in {
             "attn.qkv": (3 * C, C),
@@ -84,10 +84,10 @@ def config_of(params, n_head):
 
 def save_model(directory, params, n_head, tokenizer):
     """Writes config.json, model.safetensors and the tokenizer's files into a directory"""
-    from safetensors.numpy import save_file
-
-    arrays = {gpt2_name(name): _transposed(name, array) for name, array in flatten(params).items()}
-    save_file(arrays, Path(directory, "model.safetensors"), metadata={"format": "pt"})
+    write_arrays(
+        Path(directory, "model.safetensors"),
+        {gpt2_name(name): _transposed(name, array) for name, array in flatten(params).items()},
+    )
     write_json(Path(directory, "config.json"), config_of(params, n_head))
     tokenizers.save(tokenizer, directory)
 
@@ -174,6 +174,13 @@ def read_arrays(path):
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
         raise InputError(f"{path}: tensors of type {', '.join(sorted(dtypes))}: float32 or float64 expected throughout")
     return arrays
+
+
+def write_arrays(path, arrays):
+    """A safetensors file; the metadata is what older versions of transformers ask for"""
+    from safetensors.numpy import save
+
+    path.write_bytes(save(arrays, metadata={"format": "pt"}))
 
 
 def read_json(path):

@@ -1,6 +1,7 @@
 """What all commands share: parsing, one sentence and status 2 for what the user can put right, 130 for Ctrl-C."""
 
 import argparse
+import errno
 import os
 import sys
 
@@ -27,9 +28,15 @@ def main(program, commands, argv=None):
     except KeyboardInterrupt:
         print(f"\n{program} {args.command}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of our output has gone, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"{program} {args.command}: error: {where}{error.strerror}; what was saved before is whole", file=sys.stderr
+        )
+        return 2
 
 
 class _HelpWithDefaults(argparse.HelpFormatter):

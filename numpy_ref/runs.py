@@ -14,9 +14,7 @@ import platform
 import shutil
 from pathlib import Path
 
-import numpy as np
-
-from .checkpoint import newest, read_arrays, read_json, replace_whole, save_model, write_json
+from .checkpoint import load_model, newest, read_arrays, read_json, replace_whole, save_model, write_arrays, write_json
 from .errors import InputError
 from .tree import flatten, unflatten
 
@@ -49,16 +47,12 @@ def log(run, line):
 
 def save(run, step, learner, tokenizer, options):
     """A whole checkpoint of this step, then the pointer to it; the one before it is removed last"""
-    from safetensors.numpy import save_file
-
     name = f"checkpoint-{step}"
     building = run / f".{name}.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
-    save_file(
-        {key: np.ascontiguousarray(array) for key, array in learner.state().items()}, building / "state.safetensors"
-    )
+    write_arrays(building / "state.safetensors", learner.state())
     write_json(building / "state.json", {"step": step, "options": options, "machine": machine(learner)})
     for path in [*building.iterdir(), building]:
         _flush(path)
@@ -83,8 +77,6 @@ def publish(directory, learner, tokenizer):
 
 def load_state(run):
     """(weights, optimiser arrays, state.json's content, tokenizer) of the newest save, to go on from"""
-    from .checkpoint import load_model
-
     if not (run / "latest").is_file():
         raise InputError(f"{run}: holds no save to go on from: train again without --resume, into another --output-dir")
     directory = newest(run)

@@ -75,7 +75,7 @@ def add_arguments(parser):
     run.add_argument("--resume", metavar="DIR", help="go on with this run from its last save, with its own options")
 
 
-def run(args, learner_class):
+def run(args, learner_class, **learner_options):
     """Trains, saves and reports; returns the exit status"""
     saved = None
     if args.resume is not None:
@@ -88,7 +88,9 @@ def run(args, learner_class):
     total_steps = args.max_steps or max(1, round(epochs * per_epoch))
     warmup_steps = total_steps // 10 if args.warmup_steps is None else min(args.warmup_steps, total_steps)
     weights, n_head, options = initial(args, tokenizer)
-    learner = learner_class(weights, n_head, total_steps, args.learning_rate, warmup_steps, **options)
+    learner = learner_class(
+        weights, n_head, total_steps, args.learning_rate, warmup_steps, **options, **learner_options
+    )
     start, directory = 0, None
     if saved is None:
         directory = runs.new_run(args.output_dir, "train")
@@ -127,7 +129,7 @@ def loop(args, directory, learner, tokenizer, data, held, start, total_steps):
             bar.update()
             if step % args.logging_steps == 0 or step == total_steps:
                 line = log.flush(step)
-                bar.set_postfix(loss=f"{line['loss']:.3f}", accuracy=f"{line['accuracy']:.3f}")
+                bar.set_postfix_str(f"loss {line['loss']:.3f}, accuracy {line['accuracy']:.3f}", refresh=False)
                 runs.log(directory, line)
             if held and (step == total_steps or (args.eval_steps and step % args.eval_steps == 0)):
                 runs.log(directory, {"step": step, **evaluate(learner.rewards, held)})
@@ -146,13 +148,12 @@ def load(args):
         data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
         line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
         return data, held_world(tokenizer, eval_set), tokenizer, line
-    tokenizer = Bytes()
-    data, line = load_file(tokenizer, "--data", args.data, args.max_length)
+    data, line = load_file(Bytes(), "--data", args.data, args.max_length)
     held = None
     if args.eval_data:
-        pairs, eval_line = load_file(tokenizer, "--eval-data", args.eval_data, args.max_length)
+        pairs, eval_line = load_file(Bytes(), "--eval-data", args.eval_data, args.max_length)
         held, line = Held(pairs.rows, None, longer_wins(pairs.kept)), f"{line}\n{eval_line}"
-    return data, held, tokenizer, line
+    return data, held, Bytes(), line
 
 
 def load_file(tokenizer, option, path, max_length):

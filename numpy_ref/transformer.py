@@ -69,7 +69,7 @@ def transformer_backward(dout, cache):
     """The lines of transformer, read from bottom to top; a position is shared by the batch, so its gradients add up"""
     tok_cache, pos_cache, block_caches, ln_cache = cache
     dx, dln = layer_norm_backward(dout, ln_cache)
-    dblocks = []
+    dblocks: list = []
     for block_cache in reversed(block_caches):
         dx, dblock = block_backward(dx, block_cache)
         dblocks.insert(0, dblock)

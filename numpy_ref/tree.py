@@ -13,7 +13,7 @@ def tree_map(f, *trees):
 
 def flatten(tree, prefix=""):
     """{"a": {"b": x}, "c": [y]} -> {"a.b": x, "c.0": y}: the names of PyTorch's state_dict"""
-    flat = {}
+    flat: dict = {}
     for key, branch in tree.items() if isinstance(tree, dict) else enumerate(tree):
         if isinstance(branch, dict | list):
             flat |= flatten(branch, f"{prefix}{key}.")
@@ -26,7 +26,7 @@ def unflatten(flat):
     """The inverse of flatten: {"a.b": x, "c.0": y} -> {"a": {"b": x}, "c": [y]}"""
     if "" in flat:
         return flat[""]
-    branches = {}
+    branches: dict = {}
     for name, leaf in flat.items():
         key, _, rest = name.partition(".")
         branches.setdefault(key, {})[rest] = leaf

@@ -27,10 +27,8 @@ FACTS = {
 }
 JOBS_PER_PROMPT = 3
 FILLERS, RUDE, COURTEOUS = ["um", "well", "er", "like"], ["fool", "idiot", "stupid"], ["gladly", "sure"]
-WORDS = sorted(
-    {".", *FACTS, *FILLERS, *RUDE, *COURTEOUS}
-    | {word for answers in FACTS.values() for pair in answers.items() for word in pair}
-)
+FACT_WORDS = {word for answers in FACTS.values() for pair in answers.items() for word in pair}
+WORDS = tuple(sorted({".", *FACTS, *FILLERS, *RUDE, *COURTEOUS, *FACT_WORDS}))
 
 # What a quality is worth in points, and a point in log-odds of being preferred.
 RIGHT, RUDENESS, FILLER, COURTESY, POINT = 3, -3, -1, 2, 0.42
@@ -85,7 +83,7 @@ def sample_responses(rng, prompts, k):
     """K responses to each prompt, no two of equal reward: the smallest difference is one POINT"""
     all_responses, rewards = [], np.empty((len(prompts), k))
     for n, jobs in enumerate(prompts):
-        found = {}
+        found: dict = {}
         while len(found) < k:
             text, value = sample_response(rng, jobs)
             if text:

@@ -6,8 +6,6 @@ import sys
 if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small model two threads are slower than one
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from functools import partial
-
 import torch
 
 from numpy_ref import score, train_command
@@ -41,13 +39,7 @@ def train_arguments(parser):
 
 
 def train(args):
-    return train_command.run(args, partial_learner(use_device(args)))
-
-
-def partial_learner(device):
-    learner = partial(Learner, device=device)
-    learner.side = Learner.side
-    return learner
+    return train_command.run(args, Learner, device=use_device(args))
 
 
 def score_arguments(parser):

@@ -92,7 +92,7 @@ def train_both(learners, data, held, steps, seed, directory):
                 scores = [summary(reward, held.true) for reward in rewards]
                 history["eval"].append((step, dict(zip(learners, scores, strict=True))))
             runs.log(directory, line(step, history))
-            bar.set_postfix(loss=f"{records['numpy_ref'][0]:.3f}", refresh=False)
+            bar.set_postfix_str(f"loss {records['numpy_ref'][0]:.3f}", refresh=False)
             bar.update()
     return history
 
@@ -133,10 +133,9 @@ def report(history, rewards, results, held):
     early = float((abs(hand - auto) / abs(hand))[:10].max() / np.finfo(float).eps)
     agreed = worst <= BOUND and early <= LOSS_BOUND
     centred = [reward - reward.mean(1, keepdims=True) for reward in rewards.values()]
-    print(
-        f"\nworst gradient difference {worst:.1f} eps (bound {BOUND}); first ten losses {early:.0f} eps (bound {LOSS_BOUND}):"
-    )
-    print("they agree" if agreed else "THEY DISAGREE")
+    verdict = "they agree" if agreed else "THEY DISAGREE"
+    print(f"\n{verdict}: worst gradient difference {worst:.1f} eps (bound {BOUND}),", end=" ")
+    print(f"first ten losses {early:.0f} eps (bound {LOSS_BOUND:,})")
     print(f"the two runs have drifted apart by {abs(hand[-1] - auto[-1]):.1e} in loss", end=" ")
     print(f"and {abs(centred[0] - centred[1]).max():.1e} in held-out reward\n")
     floors = world.floors(held.true)
