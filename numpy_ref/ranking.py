@@ -42,7 +42,7 @@ def check_ranks(rewards, ranks):
 
 
 def half_win(d, _):
-    """log P = log σ(d),  (log σ(d) + log σ(-d)) / 2,  log σ(-d): a tie is half a win for each        (...) -> (..., 3)"""
+    """log P = log σ(d),  (log σ(d) + log σ(-d)) / 2,  log σ(-d): a tie is half a win each        (...) -> (..., 3)"""
     first, second = log_sigmoid(d), log_sigmoid(-d)
     return np.stack([first, (first + second) / 2, second], -1), d
 
@@ -70,6 +70,15 @@ def tie_model(ties, log_tie):
     return TIES[ties]
 
 
+def comparisons(ranks, with_ties):
+    """prompt, first, second: the batch's pairs of slots end to end, the first above the second        (B, K) -> (N,)"""
+    above, below = ranks[:, :, None], ranks[:, None, :]
+    pairs = above < below
+    if with_ties:
+        pairs |= np.triu(above == below, 1)
+    return np.nonzero(pairs & (above != ABSENT) & (below != ABSENT))  # of (B, K, K)
+
+
 def kwise_loss(rewards, ranks, ties="drop", log_tie=None, margin_per_rank=0.0):
     """L = -mean_b[ 1/C_b Σ_{i ranked above j} log σ(r_i - r_j - m (rank_j - rank_i)) ]        (B, K), (B, K) -> ()
 
@@ -85,30 +94,24 @@ def kwise_loss(rewards, ranks, ties="drop", log_tie=None, margin_per_rank=0.0):
     """
     model, _ = tie_model(ties, log_tie)
     ranks = check_ranks(rewards, ranks)
-    above, below = ranks[:, :, None], ranks[:, None, :]
-    pairs = above < below
-    if ties != "drop":
-        pairs |= np.triu(above == below, 1)
-    pairs &= (above != ABSENT) & (below != ABSENT)  # (B, K, K)
-    prompt, first, second = np.nonzero(pairs)  # (N,): every comparison of the batch, end to end
+    prompt, first, second = comparisons(ranks, with_ties=ties != "drop")
     distance = ranks[prompt, second] - ranks[prompt, first]
     d = rewards[prompt, first] - rewards[prompt, second] - (margin_per_rank * distance).astype(rewards.dtype)
-    outcome = (distance == 0).astype(int)  # the first wins, or a tie
     log_p, model_cache = model(d, log_tie)  # (N, 3)
-    count = np.bincount(prompt, minlength=len(ranks))
-    weight = (1 / (count[prompt] * max(1, np.count_nonzero(count)))).astype(d.dtype)
-    loss = -(weight * log_p[np.arange(len(d)), outcome]).sum()
-    return loss, (rewards, prompt, first, second, outcome, weight, ties, model_cache)
+    drawn = np.arange(len(d)), (distance == 0).astype(int)  # the first wins, or a tie
+    count = np.bincount(prompt, minlength=len(ranks))  # (B,)
+    weight = (1 / count[prompt] / (count > 0).sum()).astype(d.dtype)
+    return -(weight * log_p[drawn]).sum(), (rewards, prompt, first, second, drawn, weight, ties, model_cache)
 
 
 def kwise_loss_backward(dout, cache):
     """dr_i = Σ_j dd_ij - Σ_j dd_ji,  dd_ij = -σ(-d_ij) / (C_b B) for a win;  grads {"log_tie": ...} for a tie model"""
-    rewards, prompt, first, second, outcome, weight, ties, model_cache = cache
+    rewards, prompt, first, second, drawn, weight, ties, model_cache = cache
     dlog_p = np.zeros((len(weight), 3), weight.dtype)
-    dlog_p[np.arange(len(weight)), outcome] = -dout * weight
+    dlog_p[drawn] = -dout * weight
     dd, dlog_tie = TIES[ties][1](dlog_p, model_cache)
-    K = rewards.shape[1]
-    won, lost = (np.bincount(prompt * K + slot, dd, rewards.size) for slot in (first, second))
+    slots = prompt * rewards.shape[1]
+    won, lost = np.bincount(slots + first, dd, rewards.size), np.bincount(slots + second, dd, rewards.size)
     drewards = (won - lost).reshape(rewards.shape).astype(rewards.dtype)
     return drewards, {} if dlog_tie is None else {"log_tie": dlog_tie}
 
@@ -129,54 +132,59 @@ def suffix_sums(x, weight):
     return highest, total
 
 
+def best_first(rewards, ranks):
+    """Each list sorted by rank, absent slots last; `start` and `end` bound each slot's group of equal ranks (B, K)"""
+    K = ranks.shape[1]
+    order = np.argsort(np.where(ranks == ABSENT, K + 1, ranks), 1, kind="stable")
+    ranks = np.take_along_axis(ranks, order, 1)
+    lowest = np.finfo(rewards.dtype).min / 4  # finite, as differences from it must be
+    x = np.where(ranks == ABSENT, lowest, np.take_along_axis(rewards, order, 1))
+    place, changes = np.arange(K), ranks[:, 1:] != ranks[:, :-1]
+    first, last = np.insert(changes, 0, True, 1), np.insert(changes, K - 1, True, 1)
+    start = np.maximum.accumulate(np.where(first, place, 0), 1)
+    end = np.minimum.accumulate(np.where(last, place + 1, K)[:, ::-1], 1)[:, ::-1]
+    return x, order, ranks != ABSENT, start, end
+
+
 def plackett_luce_loss(rewards, ranks, top=None):
     """L = -mean_b[ Σ_i log(e^{r_i} / (e^{r_i} + Σ_{j ranked below i} e^{r_j})) ]        (B, K), (B, K) -> ()
 
     The ranking as a row of choices: the best of all, the best of the rest, ... A sum, not a mean: by the chain rule
     it is -log P(the ranking), ln K! if all rewards are equal; the mean is over prompts. O(K log K).
 
-    top  count only the choices of the first `top` places; 1 is the cross-entropy of the best against all
+    top  count the choices of the first `top` places only; 1 is the cross-entropy of the best against all
 
     Equal ranks are not compared: a response is chosen from itself and what is ranked strictly below. Each factor stays
-    a Plackett-Luce probability (i comes before all of a set: the others do not matter to it), the order of the slots
-    does not matter, and what ties say is dropped as in kwise_loss.
+    a Plackett-Luce probability (that i comes before all of a set does not depend on the others), the order of the
+    slots does not matter, and a tie says nothing, as with ties="drop" above.
 
     Source: Plackett 1975, Appl. Stat. 24, 193-202; Luce 1959; Xia et al. 2008 (ListMLE).
     """
     ranks = check_ranks(rewards, ranks)
-    K = ranks.shape[1]
     if top is not None and not (isinstance(top, int | np.integer) and top >= 1):
         raise InputError(f"top is {top!r}: expected a whole number of places, at least 1, or None for all")
-    order = np.argsort(np.where(ranks == ABSENT, K + 1, ranks), 1, kind="stable")
-    ranks = np.take_along_axis(ranks, order, 1)
-    present = ranks != ABSENT
-    x = np.where(present, np.take_along_axis(rewards, order, 1), np.finfo(rewards.dtype).min / 4)
-    changes = ranks[:, 1:] != ranks[:, :-1]
-    place = np.arange(K)
-    start = np.maximum.accumulate(np.where(np.insert(changes, 0, True, 1), place, 0), 1)
-    end = np.minimum.accumulate(np.where(np.insert(changes, K - 1, True, 1), place + 1, K)[:, ::-1], 1)[:, ::-1]
-    chooses = present & (end < present.sum(1, keepdims=True)) & (start < (K if top is None else top))
-    below = np.minimum(end, K - 1)
+    x, order, present, start, end = best_first(rewards, ranks)
+    chooses = (end < present.sum(1, keepdims=True)) & (start < (top or x.shape[1]))
+    below = np.minimum(end, x.shape[1] - 1)
     highest, total = (np.take_along_axis(part, below, 1) for part in suffix_sums(x, present.astype(x.dtype)))
     total = np.where(chooses, total, 1)
-    d = x - highest - np.log(total)
-    weight = (chooses / max(1, np.count_nonzero(chooses.any(1)))).astype(x.dtype)
-    return -(weight * log_sigmoid(d)).sum(), (x, order, start, present, highest, total, d, weight)
+    d = x - highest - np.log(total)  # log-odds of i against all below it
+    weight = (chooses / max(1, int(chooses.any(1).sum()))).astype(x.dtype)
+    return -(weight * log_sigmoid(d)).sum(), (x, order, present, start, highest, total, d, weight)
 
 
 def plackett_luce_loss_backward(dout, cache):
-    """dr_j = Σ_{i ranked above j} p_i e^{r_j} / Σ_{k below i} e^{r_k} - p_j,  p_i = σ(-d_i): mass on what i should lead
+    """dr_j = Σ_{i ranked above j} p_i e^{r_j} / Σ_{k below i} e^{r_k} - p_j,  p_i = σ(-d_i), what i's choice lost
 
-    The sum over i runs the other way through the list: the same scan, reversed.
+    The sum over i is the same scan in the other direction. Where `mass` is not 0 the exponent is at most 0 already:
+    r_j is at most the highest of what is below i.
     """
-    x, order, start, present, highest, total, d, weight = cache
+    x, order, present, start, highest, total, d, weight = cache
     p = dout * weight * sigmoid(-d)
     level, mass = (part[:, ::-1] for part in suffix_sums(-highest[:, ::-1], (p / total)[:, ::-1]))
     above = np.maximum(start - 1, 0)
     level, mass = (np.take_along_axis(part, above, 1) for part in (level, mass))
-    inflow = np.where(present & (start > 0), mass, 0) * np.exp(
-        np.minimum(x + level, 0)
-    )  # x ≤ highest where mass counts
+    received = np.where(present & (start > 0), mass, 0) * np.exp(np.minimum(x + level, 0))
     drewards = np.zeros_like(x)
-    np.put_along_axis(drewards, order, (inflow - p).astype(x.dtype), 1)
+    np.put_along_axis(drewards, order, (received - p).astype(x.dtype), 1)
     return drewards

@@ -1,8 +1,7 @@
-"""Ranked lists in PyTorch's own primitives; autograd finds the gradient. Formulas and conventions: numpy_ref/ranking.py.
+"""Ranked lists in PyTorch's own primitives; autograd finds the gradient. Formulas, ties: numpy_ref/ranking.py.
 
-Here each list is a (K, K) table of ordered pairs, where numpy_ref lays the comparisons end to end; and the sums over
-what is ranked below are logcumsumexp. Beside rewards that differ by D its log-sum-exp is exact to D · eps only, which
-numpy_ref's two-part sums are not limited by.
+Here a list's comparisons are a (K, K) table, where numpy_ref lays them end to end. The sums over what is ranked below
+are logcumsumexp: off by eps times the list's largest |reward|, a term that numpy_ref's two-part sums do not have.
 """
 
 import torch
