@@ -26,7 +26,7 @@ def check_ranks(rewards, ranks):
     ranks = np.asarray(ranks)
     if ranks.ndim != 2 or ranks.shape != np.shape(rewards):
         raise InputError(f"rewards have shape {np.shape(rewards)}, ranks {ranks.shape}: expected (B, K) for both")
-    if ranks.dtype.kind not in "iuf" or not (ranks == np.floor(ranks)).all():
+    if ranks.dtype.kind not in "iuf" or not (np.isfinite(ranks) & (ranks == np.floor(ranks))).all():
         raise InputError(f"ranks of type {ranks.dtype} are not all whole numbers: count them 1 (best), 2, 3, ...")
     present = ranks != ABSENT
     count = present.sum(1)  # (B,)
@@ -39,6 +39,11 @@ def check_ranks(rewards, ranks):
             f"above {count[b]}, the number of responses; equal ranks are ties, {ABSENT} is a slot without response"
         )
     return ranks.astype(np.int64)
+
+
+def check_top(top):
+    if top is not None and not (isinstance(top, int | np.integer) and top >= 1):
+        raise InputError(f"top is {top!r}: expected a whole number of places, at least 1, or None for all")
 
 
 def half_win(d, _):
@@ -161,8 +166,7 @@ def plackett_luce_loss(rewards, ranks, top=None):
     Source: Plackett 1975, Appl. Stat. 24, 193-202; Luce 1959; Xia et al. 2008 (ListMLE).
     """
     ranks = check_ranks(rewards, ranks)
-    if top is not None and not (isinstance(top, int | np.integer) and top >= 1):
-        raise InputError(f"top is {top!r}: expected a whole number of places, at least 1, or None for all")
+    check_top(top)
     x, order, present, start, end = best_first(rewards, ranks)
     chooses = (end < present.sum(1, keepdims=True)) & (start < (top or x.shape[1]))
     below = np.minimum(end, x.shape[1] - 1)

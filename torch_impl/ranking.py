@@ -7,7 +7,7 @@ are logcumsumexp: off by eps times the list's largest |reward|, a term that nump
 import torch
 import torch.nn.functional as F
 
-from numpy_ref.ranking import ABSENT, check_ranks, tie_model
+from numpy_ref.ranking import ABSENT, check_ranks, check_top, tie_model
 
 from .ties import davidson, rao_kupper
 
@@ -37,6 +37,7 @@ def kwise_loss(rewards, ranks, ties="drop", log_tie=None, margin_per_rank=0.0):
 
 def plackett_luce_loss(rewards, ranks, top=None):
     """-mean_b[ Σ_i log(e^{r_i} / (e^{r_i} + Σ_{j ranked below i} e^{r_j})) ]        (B, K), (B, K) -> ()"""
+    check_top(top)
     check_ranks(rewards, ranks.cpu())
     ranks, order = torch.where(ranks == ABSENT, ranks.shape[1] + 1, ranks).sort(dim=1, descending=True, stable=True)
     present = ranks <= ranks.shape[1]
