@@ -81,7 +81,7 @@ def comparisons(ranks, with_ties):
     pairs = above < below
     if with_ties:
         pairs |= np.triu(above == below, 1)
-    return np.nonzero(pairs & (above != ABSENT) & (below != ABSENT))  # of (B, K, K)
+    return np.nonzero(pairs & (above != ABSENT))  # a present first has a present second: ABSENT < 1
 
 
 def kwise_loss(rewards, ranks, ties="drop", log_tie=None, margin_per_rank=0.0):

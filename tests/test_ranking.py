@@ -21,6 +21,7 @@ EPS = np.finfo(np.float64).eps
 TIES = [("drop", None), ("half", None), ("rao-kupper", 0.4), ("davidson", -0.3)]
 KWISE = [{"ties": name, "log_tie": tie, "margin_per_rank": m} for name, tie in TIES for m in (0.0, 0.7)]
 PLACKETT_LUCE = [{"top": top} for top in (None, 1, 2)]
+seeds = st.integers(0, 2**32 - 1)
 LOSSES = [("kwise", options) for options in KWISE] + [("plackett_luce", options) for options in PLACKETT_LUCE]
 NAMED = [0.0, 36.7, -36.7, 37.0, 709.0, -709.0, 745.2, -745.2, 750.0, 1e300, -1e300]
 everywhere = st.one_of(st.floats(-3, 3), st.floats(-40, 40), st.floats(-1e300, 1e300), st.sampled_from(NAMED))
@@ -133,12 +134,11 @@ def complex_step(name, rewards, ranks, h=1e-20, **options):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("name", "options"), LOSSES)
 @settings(deadline=None)
-@given(ranks_of(), st.integers(0, 2**32 - 1))
-def test_hand_derived_is_autograd_is_complex_step(name, options, dtype, ranks, seed):
+@given(st.sampled_from(LOSSES), ranks_of(), seeds)
+def test_hand_derived_is_autograd_is_complex_step(dtype, loss_and_options, ranks, seed):
     """n: measured"""
-    rng = np.random.default_rng(seed)
+    (name, options), rng = loss_and_options, np.random.default_rng(seed)
     rewards, dout = (2 * rng.standard_normal(ranks.shape)).astype(dtype), float(rng.standard_normal())
     loss, drewards, dtie = hand(name, rewards, ranks, dout, **options)
     twin_loss, twin_drewards, twin_dtie = autograd(name, rewards, ranks, dout, **options)
@@ -260,11 +260,10 @@ def test_all_pairs_are_the_mean_of_the_pairwise_losses(rng, model, tie):
     assert_agree(kwise_loss(rewards, ranks, model, tie)[0], np.mean(terms), 4, np.mean(terms))
 
 
-@pytest.mark.parametrize(("name", "options"), LOSSES)
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_gradient_of_a_list_sums_to_zero_and_does_not_see_a_shift(name, options, seed):
-    rng = np.random.default_rng(seed)
+@given(st.sampled_from(LOSSES), seeds)
+def test_gradient_of_a_list_sums_to_zero_and_does_not_see_a_shift(loss_and_options, seed):
+    (name, options), rng = loss_and_options, np.random.default_rng(seed)
     rewards, ranks = draw_lists(rng, 3, 6)
     rewards = np.round(rewards * 1024) / 1024  # so that the shift is exact, and the result therefore bitwise the same
     loss, drewards, dtie = hand(name, rewards, ranks, **options)
@@ -274,11 +273,10 @@ def test_gradient_of_a_list_sums_to_zero_and_does_not_see_a_shift(name, options,
         np.testing.assert_array_equal(actual, desired)
 
 
-@pytest.mark.parametrize(("name", "options"), LOSSES)
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_permuting_the_list_permutes_the_gradient(name, options, seed):
-    rng = np.random.default_rng(seed)
+@given(st.sampled_from(LOSSES), seeds)
+def test_permuting_the_list_permutes_the_gradient(loss_and_options, seed):
+    (name, options), rng = loss_and_options, np.random.default_rng(seed)
     rewards, ranks = draw_lists(rng, 3, 6)
     order = rng.permutation(6)
     loss, drewards, dtie = hand(name, rewards, ranks, **options)
