@@ -137,7 +137,7 @@ def complex_step(name, rewards, ranks, h=1e-20, **options):
 @settings(deadline=None)
 @given(st.sampled_from(LOSSES), ranks_of(), seeds)
 def test_hand_derived_is_autograd_is_complex_step(dtype, loss_and_options, ranks, seed):
-    """n: measured"""
+    """n: measured at most 0.6 over 400 batches in each dtype; the scale of a list's gradient grows with its K terms"""
     (name, options), rng = loss_and_options, np.random.default_rng(seed)
     rewards, dout = (2 * rng.standard_normal(ranks.shape)).astype(dtype), float(rng.standard_normal())
     loss, drewards, dtie = hand(name, rewards, ranks, dout, **options)
@@ -145,11 +145,11 @@ def test_hand_derived_is_autograd_is_complex_step(dtype, loss_and_options, ranks
     step_drewards, step_dtie = complex_step(name, rewards.astype(np.float64), ranks, **options)
     assert drewards.dtype == loss.dtype == dtype
     scale = ranks.shape[1] * (1 + np.abs(rewards).max() + 6 * options.get("margin_per_rank", 0))
-    assert_agree(loss, twin_loss, 8, scale)
-    assert_agree(drewards, twin_drewards, 8, scale * abs(dout))
-    assert_agree(drewards, (dout * step_drewards).astype(dtype), 8, scale * abs(dout))
-    assert_agree(dtype(dtie), dtype(twin_dtie), 8, 4 * scale * abs(dout))
-    assert_agree(dtype(dtie), dtype(dout * step_dtie), 8, 4 * scale * abs(dout))
+    assert_agree(loss, twin_loss, 2, scale)
+    assert_agree(drewards, twin_drewards, 2, scale * abs(dout))
+    assert_agree(drewards, (dout * step_drewards).astype(dtype), 2, scale * abs(dout))
+    assert_agree(dtype(dtie), dtype(twin_dtie), 1, 4 * scale * abs(dout))
+    assert_agree(dtype(dtie), dtype(dout * step_dtie), 1, 4 * scale * abs(dout))
 
 
 def choices(name, ranks, ties="drop", margin_per_rank=0.0, top=None):
@@ -220,11 +220,11 @@ def test_plackett_luce_is_exact_in_every_regime(lists, top):
 
 
 def check_exact(name, rewards, ranks, **options):
-    """n: measured at most NN over 20 000 lists"""
+    """n: measured at most 1.3 over 1 200 lists"""
     loss, drewards, _ = hand(name, rewards, ranks, **options)
     desired_loss, desired_drewards, loss_scale, scale = exact(name, rewards, ranks, **options)
-    assert_agree(loss, desired_loss, 4, loss_scale)
-    assert_agree(drewards, desired_drewards, 4, scale)
+    assert_agree(loss, desired_loss, 2, loss_scale)
+    assert_agree(drewards, desired_drewards, 2, scale)
 
 
 @settings(deadline=None)
@@ -237,7 +237,7 @@ def test_two_responses_are_a_pair(pairs, margin):
         dpair = np.stack(pairwise_loss_backward(0.3, cache), 1)
         actual, drewards, _ = hand(name, rewards, ranks, 0.3, **options)
         assert_agree(actual, loss, 3, loss)
-        assert_agree(drewards, dpair, 2, np.abs(dpair))
+        assert_agree(drewards, dpair, 1, np.abs(dpair))
         assert_agree(hand(name, rewards[:, ::-1], ranks[:, ::-1], 0.3, **options)[1], drewards[:, ::-1], 0)
 
 
