@@ -24,7 +24,10 @@ def kwise_loss(rewards, ranks, ties="drop", log_tie=None, margin_per_rank=0.0):
     r = torch.where(present, rewards, 0)
     distance = ranks[:, None, :] - ranks[:, :, None]
     both = present[:, :, None] & present[:, None, :]
-    wins, tied = both & (distance > 0), both & (distance == 0) & ~torch.eye(r.shape[1], dtype=torch.bool)
+    wins, tied = (
+        both & (distance > 0),
+        both & (distance == 0) & ~torch.eye(r.shape[1], dtype=torch.bool, device=r.device),
+    )
     d = r[:, :, None] - r[:, None, :] - margin_per_rank * torch.where(wins, distance, 0).to(r.dtype)  # (B, K, K)
     if ties in ("drop", "half"):
         log_p = (wins + 0.5 * tied * (ties == "half")) * F.logsigmoid(d)
