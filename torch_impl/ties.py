@@ -1,0 +1,30 @@
+"""The same two models of ties in PyTorch's own primitives. Formulas: numpy_ref/ties.py.
+
+Davidson is a log_softmax over three scores. Rao-Kupper is said as the paper prints it, P(tie) = (θ² - 1) P(first)
+P(second): not the spelling of numpy_ref, so that a mistake in one does not hide in the other.
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def rao_kupper_threshold(raw):
+    """log θ = log(1 + e^raw): any real `raw`, θ > 1        () -> ()
+
+    Not F.softplus, which beyond its threshold of 20 drops the last digits.
+    """
+    return -F.logsigmoid(-raw)
+
+
+def rao_kupper(d, log_theta):
+    """log P of (first wins, tie, second wins)        (...), () -> (..., 3)
+
+    log_theta is a tensor, positive where its gradient is wanted: the slope of a tie is infinite at 0.
+    """
+    first, second = F.logsigmoid(d - log_theta), F.logsigmoid(-d - log_theta)
+    return torch.stack([first, torch.log(torch.expm1(2 * log_theta)) + first + second, second], -1)
+
+
+def davidson(d, log_nu):
+    """log P of (first wins, tie, second wins)        (...), () -> (..., 3);  log_nu is a tensor, -inf for no ties"""
+    return F.log_softmax(torch.stack([d / 2, log_nu.expand_as(d), -d / 2], -1), -1)
