@@ -61,9 +61,13 @@ def add_arguments(parser):
     optim = parser.add_argument_group("optimisation")
     optim.add_argument("--learning-rate", type=at_least(0), default=4e-3, help="its peak")
     optim.add_argument("--warmup-steps", type=int, help="a tenth of all steps if left out")
-    optim.add_argument("--num-train-epochs", type=at_least(0), help="1 for a file, 4 for the built-in world")
+    optim.add_argument("--num-train-epochs", type=at_least(0), default=1.0, help="how often each pair is met")
     optim.add_argument("--max-steps", type=positive_int, help="overrides the epochs")
-    optim.add_argument("--per-device-train-batch-size", type=positive_int, default=64, help="in prompts")
+    optim.add_argument(
+        "--per-device-train-batch-size",
+        type=positive_int,
+        help="in prompts; 16 for a file, 64 for the world if left out",
+    )
     optim.add_argument("--seed", type=int, default=0, help="of the world, the weights and the order")
     run = parser.add_argument_group("run")
     run.add_argument("--output-dir", metavar="DIR", help="a new directory; runs/train, runs/train-2, ... if left out")
@@ -83,9 +87,9 @@ def run(args, learner_class, **learner_options):
         args = resumed(args, saved[2], learner_class.side)
     data, held, tokenizer, line = load(args)
     print(line)
-    epochs = args.num_train_epochs if args.num_train_epochs is not None else 1 if args.data else 4
+    args.per_device_train_batch_size = args.per_device_train_batch_size or (16 if args.data else 64)
     per_epoch = steps_per_epoch(len(data.rows), args.per_device_train_batch_size)
-    total_steps = args.max_steps or max(1, round(epochs * per_epoch))
+    total_steps = args.max_steps or max(1, round(args.num_train_epochs * per_epoch))
     warmup_steps = total_steps // 10 if args.warmup_steps is None else min(args.warmup_steps, total_steps)
     weights, n_head, options = initial(args, tokenizer)
     learner = learner_class(
