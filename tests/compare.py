@@ -1,8 +1,9 @@
-"""How two arrays are compared: in units of eps, or of the last place. A tolerance is a claim, so none is hidden here."""
+"""How two arrays are compared: in units of eps, or of the last place. A tolerance is a claim: none is hidden here."""
 
 import mpmath
 import numpy as np
 import torch
+
 from numpy_ref.gradient_check import is_floating
 from numpy_ref.tree import flatten, tree_map
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from numpy_ref.reward_model import init_params
 from numpy_ref.tree import tree_map
 
@@ -92,8 +93,8 @@ def make_case(B, K, T, H, C, V, n_layer, dtype, seed, n_positions=None):
 
 
 @st.composite
-def cases(draw, K=2, n_layers=(1, 2), dtype=None):
+def cases(draw, K=2, n_layers=(1, 2), dtype=None, largest_C=6):
     """A reward model and a batch, drawn by sizes and seed: they shrink on the sizes"""
-    s = draw(sizes())
+    s = draw(sizes().filter(lambda s: largest_C >= s.C))
     n_layer, dtype = draw(st.sampled_from(n_layers)), dtype or draw(dtypes)
     return make_case(s.B, K, s.T, s.H, s.C, s.V, n_layer, dtype, draw(seeds))
