@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from numpy_ref.gradient_check import is_floating
-from numpy_ref.tree import flatten, tree_map
+from numpy_ref.tree import flatten, tree_map, unflatten
 
 LAYER = 100  # eps: a layer agrees within 53 of the sum of its terms' sizes (attention), the others within 36
 MODEL = 100  # eps of the largest gradient entry: the whole model agrees within 12
@@ -79,3 +79,22 @@ def ulp_errors(actual, exact):
         exponent = max(int(mpmath.frexp(want)[1]) - 1 - limits.nmant, smallest)
         errors[i] = abs(mpmath.mpf(got) - want) / mpmath.mpf(2) ** exponent if np.isfinite(got) else np.inf
     return errors
+
+
+def assert_complex_step_agrees(f, inputs, grads, n, scale, rng, h=1e-20):
+    """<gradient, v> = Im f(inputs + ihv) / h along a random v: the third witness of every entry, for one forward pass
+
+    `grads` has the names of the floating leaves of `inputs`. The roundings of many entries add up like a random walk:
+    the scale grows with |v|.
+    """
+    floats = {name: leaf for name, leaf in flatten(inputs).items() if is_floating(leaf)}
+    v = {name: rng.standard_normal(leaf.shape) for name, leaf in floats.items()}
+    moved = unflatten({name: leaf + 1j * h * v[name] if name in v else leaf for name, leaf in flatten(inputs).items()})
+    by_complex_step = f(moved).imag / h
+    flat = flatten(grads)
+    assert flat.keys() == floats.keys()
+    by_hand = sum(float((flat[name] * v[name]).sum()) for name in v)
+    eps = np.finfo(next(iter(floats.values())).dtype).eps
+    bound = n * eps * scale * float(np.sqrt(sum((leaf * leaf).sum() for leaf in v.values())))
+    error = abs(by_hand - by_complex_step)
+    assert error <= bound, f"off by {error:.2e} along a random direction, allowed {bound:.2e}"

@@ -93,7 +93,7 @@ def make_case(B, K, T, H, C, V, n_layer, dtype, seed, n_positions=None):
 
 
 @st.composite
-def cases(draw, K=2, n_layers=(1, 2), dtype=None, largest_C=6):
+def cases(draw, K=2, n_layers=(1, 2), dtype=None, largest_C=10):
     """A reward model and a batch, drawn by sizes and seed: they shrink on the sizes"""
     s = draw(sizes().filter(lambda s: largest_C >= s.C))
     n_layer, dtype = draw(st.sampled_from(n_layers)), dtype or draw(dtypes)

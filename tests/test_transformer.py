@@ -1,8 +1,19 @@
 """The body's backward passes have three witnesses; the twins are the nn.Modules with the same names."""
 
+import inspect
+from functools import partial
+
 import numpy as np
 import torch
-from compare import MODEL, assert_agree, assert_bitwise, assert_trees_agree, autograd, largest
+from compare import (
+    MODEL,
+    assert_agree,
+    assert_bitwise,
+    assert_complex_step_agrees,
+    assert_trees_agree,
+    autograd,
+    largest,
+)
 from hypothesis import given
 from strategies import cases, normal
 from torch.func import functional_call
@@ -28,11 +39,15 @@ def witnesses(forward, backward, module, x, params, n_head, rng):
     twin_out, by_autograd = autograd(lambda x, **p: functional_call(module, flatten(p), x), {"x": x, **params}, dout)
     scale = largest(by_autograd) * amplification(cache)
     assert_agree(out, twin_out, MODEL, scale=max(scale, largest(out)))
-    if "x" in by_autograd:
-        assert_agree(result[0], by_autograd.pop("x"), MODEL, scale=scale)
-        result = result[1]
-    assert_trees_agree(result, unflatten(by_autograd), MODEL, scale=scale)
-    check_backward(forward, backward, x, params | heads, rng=rng, n=MODEL, scale=scale)
+    by_hand = {"x": result[0], **result[1]} if "x" in by_autograd else result
+    assert_trees_agree(by_hand, unflatten(by_autograd), MODEL, scale=scale)
+
+    def objective(tree):
+        return (forward(**tree, **heads)[0] * dout).sum()
+
+    first = next(iter(inspect.signature(forward).parameters))  # x, or tokens
+    by_hand = {first if name == "x" else name: gradient for name, gradient in by_hand.items()}
+    assert_complex_step_agrees(objective, {first: x, **params}, by_hand, MODEL, scale, rng)
 
 
 def amplification(cache):
@@ -75,6 +90,17 @@ def case_input(case):
     B, _, T = case.tokens.shape
     weight = case.params["body"]["tok"]["weight"]
     return normal(case.rng, weight.dtype)(B, T, weight.shape[1])
+
+
+@given(cases(n_layers=(1,), largest_C=3))
+def test_every_entry_passes_the_checker_that_students_use(case):
+    body, heads, rng = case.params["body"], {"n_head": case.n_head}, case.rng
+    params, x = body["blocks"][0], case_input(case)
+    _, cache = transformer.transformer(case.tokens[:, 0], **body, **heads)
+    check = partial(check_backward, rng=rng, scale=100 * amplification(cache))
+    check(transformer.feed_forward, transformer.feed_forward_backward, x, params["ffn"])
+    check(transformer.block, transformer.block_backward, x, params | heads)
+    check(transformer.transformer, transformer.transformer_backward, case.tokens[:, 0], body | heads)
 
 
 @given(cases())
