@@ -78,6 +78,11 @@ class Case(NamedTuple):
     length: np.ndarray  # (B, K)
     n_head: int
     rng: np.random.Generator
+    origin: str
+
+    def __repr__(self):
+        """How to make it again: a page of weights tells a reader nothing"""
+        return self.origin
 
 
 def make_case(B, K, T, H, C, V, n_layer, dtype, seed, n_positions=None):
@@ -89,7 +94,8 @@ def make_case(B, K, T, H, C, V, n_layer, dtype, seed, n_positions=None):
     params = init_params(rng, V, n_positions or T + 1, C, n_layer)
     params = tree_map(lambda leaf: (0.6 * rng.standard_normal(leaf.shape)).astype(dtype), params)
     tokens, length = rng.integers(0, V - 1, (B, K, T)), rng.integers(1, T + 1, (B, K))  # token V - 1 is always absent
-    return Case(params, tokens, length, H, rng)
+    origin = f"make_case({B=}, {K=}, {T=}, {H=}, {C=}, {V=}, {n_layer=}, dtype=np.{np.dtype(dtype)}, {seed=})"
+    return Case(params, tokens, length, H, rng, origin)
 
 
 @st.composite

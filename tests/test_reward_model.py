@@ -23,7 +23,7 @@ from torch.func import functional_call
 
 import torch_impl.reward_model as twin
 from numpy_ref import reward_model
-from numpy_ref.gradient_check import check_backward
+from numpy_ref.gradient_check import check_backward, complex_step
 from numpy_ref.tree import flatten, tree_map, unflatten
 
 
@@ -88,10 +88,29 @@ def test_rewards_of_any_number_of_responses_hand_derived_equals_autograd_equals_
     scale = largest(by_autograd) * rstd_of(case)
     assert_agree(reward, twin_reward, MODEL, scale=(1 + largest(reward)) * rstd_of(case))
     assert_trees_agree(grads, unflatten(by_autograd), MODEL, scale)
-    inputs = case.params | {"n_head": case.n_head}
-    check_backward(
-        reward_model.rewards, reward_model.rewards_backward, (tokens, length), inputs, rng=case.rng, scale=scale
-    )
+
+    def objective(params):
+        return (reward_model.rewards(tokens, length, **params, n_head=case.n_head)[0] * dout).sum()
+
+    assert_complex_step_agrees(objective, case.params, grads, MODEL, scale, case.rng)
+
+
+@given(cases(K=3, n_layers=(1,), largest_C=3))
+def test_every_entry_passes_the_checker_that_students_use(case):
+    inputs, scale = case.params | {"n_head": case.n_head}, 10 * rstd_of(case)
+    forward, backward, x = reward_model.rewards, reward_model.rewards_backward, (case.tokens, case.length)
+    check_backward(forward, backward, x, inputs, rng=case.rng, scale=scale)
+
+
+@given(cases(n_layers=(1,), largest_C=3, dtype=np.float64))
+def test_every_entry_of_the_gradient_of_the_loss_agrees_with_the_complex_step(case):
+    def analytic_loss(params):
+        r, _ = reward_model.rewards(case.tokens, case.length, **params, n_head=case.n_head)
+        return analytic_pairwise_loss(r[:, 0], r[:, 1])
+
+    _, grads, _ = reward_model.loss_and_grads(case.params, case.tokens, case.length, case.n_head)
+    by_complex_step = complex_step(analytic_loss, case.params)
+    assert_trees_agree(grads, by_complex_step, MODEL, max(largest(by_complex_step), 1e-3) * rstd_of(case))
 
 
 @pytest.mark.slow
