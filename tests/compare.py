@@ -51,6 +51,16 @@ def total(tree_a, tree_b):
     return sum(p.sum() for p in products), sum(abs(p).sum() for p in products)
 
 
+def amplification(cache):
+    """The largest rstd of the layer norms in a cache: triples (x̂, rstd, weight) with rstd (..., 1)"""
+    found = 1.0
+    if isinstance(cache, tuple | list):
+        if len(cache) == 3 and isinstance(cache[1], np.ndarray) and cache[1].shape[-1:] == (1,):
+            found = float(cache[1].max())
+        return max(found, *(amplification(part) for part in cache), 1.0)
+    return found
+
+
 def autograd(twin, inputs, dout):
     """(out, gradients) of a PyTorch function of the keyword arguments `inputs`: the second witness
 

@@ -45,17 +45,18 @@ def _all_sizes():
     for B, T, H, D in permutations(range(1, 6), 4):
         C = H * D
         rest = [size for size in range(2, 12) if size not in {B, T, H, D, C}]
-        if C not in {1, B, T, H, D} and C <= 10:
+        if C not in {1, 2, B, T, H, D} and C <= 10:  # over two channels layer norm is a sign, and its slope all but 0
             yield Sizes(B, T, H, D, C, rest[-1], rest[-2])
-    for B, T, D in permutations(range(2, 6), 3):  # one head: C = D is then no accident of the test
-        yield Sizes(B, T, 1, D, D, 11, 10)
+    for B, T, C in permutations(range(2, 6), 3):
+        if C > 2:
+            yield Sizes(B, T, 1, C, C, 11, 10)
 
 
 SIZES = sorted(_all_sizes(), key=lambda sizes: (sum(sizes), sizes))
 
 
 def sizes():
-    """All sizes different (but C = D for one head), so that a swapped axis crashes; small ones first"""
+    """All sizes different (of necessity C = D for one head), so that a swapped axis crashes; small ones first"""
     return st.sampled_from(SIZES)
 
 

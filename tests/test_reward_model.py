@@ -7,6 +7,7 @@ import pytest
 import torch
 from compare import (
     MODEL,
+    amplification,
     assert_agree,
     assert_bitwise,
     assert_complex_step_agrees,
@@ -18,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cases, dtypes, make_case, normal, seeds
 from test_losses import analytic_pairwise_loss
-from test_transformer import amplification
 from torch.func import functional_call
 
 import torch_impl.reward_model as twin
@@ -113,10 +113,9 @@ def test_every_entry_of_the_gradient_of_the_loss_agrees_with_the_complex_step(ca
     assert_trees_agree(grads, by_complex_step, MODEL, max(largest(by_complex_step), 1e-3) * rstd_of(case))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(seed=seeds)
-def test_a_larger_model_agrees_with_autograd(dtype, seed):
+def test_a_larger_model_agrees_with_autograd_within_100_eps_of_its_largest_gradient_entry(dtype, seed):
     case = make_case(B=4, K=2, T=9, H=4, C=32, V=50, n_layer=3, dtype=dtype, seed=seed)
     _, grads, _ = reward_model.loss_and_grads(case.params, case.tokens, case.length, case.n_head)
     module = module_of(case)

@@ -3,10 +3,10 @@
 import inspect
 from functools import partial
 
-import numpy as np
 import torch
 from compare import (
     MODEL,
+    amplification,
     assert_agree,
     assert_bitwise,
     assert_complex_step_agrees,
@@ -48,16 +48,6 @@ def witnesses(forward, backward, module, x, params, n_head, rng):
     first = next(iter(inspect.signature(forward).parameters))  # x, or tokens
     by_hand = {first if name == "x" else name: gradient for name, gradient in by_hand.items()}
     assert_complex_step_agrees(objective, {first: x, **params}, by_hand, MODEL, scale, rng)
-
-
-def amplification(cache):
-    """The largest rstd of the layer norms in a cache: triples (x̂, rstd, weight) with rstd (..., 1)"""
-    found = 1.0
-    if isinstance(cache, tuple | list):
-        if len(cache) == 3 and isinstance(cache[1], np.ndarray) and cache[1].shape[-1:] == (1,):
-            found = float(cache[1].max())
-        return max(found, *(amplification(part) for part in cache), 1.0)
-    return found
 
 
 @given(cases())
