@@ -48,6 +48,7 @@ ANY_NEGATIVE = "reshape takes any negative number for the size that it works out
 FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
 EQUIVALENT = {
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
+    "losses.log_sigmoid: np.logaddexp(0, -x) -> np.logaddexp(-x, 0)": "log(e^a + e^b) is the same either way round",
     "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
     "layers.linear_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
     "layers.embedding_backward: 1 -> 2": ANY_NEGATIVE,
