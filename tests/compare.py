@@ -47,7 +47,9 @@ def largest(tree):
 
 def total(tree_a, tree_b):
     """<a, b>, the sum of products over all leaves, and the sum of their sizes, which is the scale of its rounding"""
-    products = [a * b for a, b in zip(flatten({"": tree_a}).values(), flatten({"": tree_b}).values(), strict=True)]
+    pairs = list(zip(flatten({"": tree_a}).values(), flatten({"": tree_b}).values(), strict=True))
+    assert all(a.shape == b.shape for a, b in pairs), [(a.shape, b.shape) for a, b in pairs]
+    products = [a * b for a, b in pairs]
     return sum(p.sum() for p in products), sum(abs(p).sum() for p in products)
 
 

@@ -48,7 +48,6 @@ ANY_NEGATIVE = "reshape takes any negative number for the size that it works out
 FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
 EQUIVALENT = {
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
-    "losses.log_sigmoid: np.logaddexp(0, -x) -> np.logaddexp(-x, 0)": "log(e^a + e^b) is the same either way round",
     "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
     "layers.linear_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
     "layers.embedding_backward: 1 -> 2": ANY_NEGATIVE,
@@ -79,6 +78,7 @@ SWAPS = {
     ast.IsNot: [ast.Is],
 }
 RENAMED = {"mean": "sum", "sum": "mean", "max": "min", "min": "max", "zeros": "ones", "ones": "zeros"}
+SYMMETRIC = ("logaddexp", "result_type", "maximum", "minimum", "array_equal", "hypot")  # f(a, b) = f(b, a)
 MOVES = {"T", "swapaxes", "transpose", "reshape", "copy"}  # x.T -> x,  x.reshape(...) -> x
 
 
@@ -116,7 +116,7 @@ def replacements(node):
                 yield from node.args[1:]  # the mask off, or everything masked
         case ast.Call(func=ast.Name(id="reversed"), args=[argument]):
             yield argument
-        case ast.Call(args=[first, second]):
+        case ast.Call(args=[first, second]) if not ast.unparse(node.func).endswith(SYMMETRIC):
             yield with_fields(node, args=[second, first])
         case ast.List(elts=elements):
             yield with_fields(node, elts=elements[::-1])

@@ -2,7 +2,8 @@
 
 <a, b> is the sum of products. Where a function is linear in some of its arguments, Euler's identity says that
 <gradient, argument>, summed over them, is <dout, out>; where a shift of an argument changes nothing, its gradient sums
-to zero; where the Jacobian is symmetric, <u, J v> = <v, J u>. Alone, such laws kill two mutants in three.
+to zero; where the Jacobian is symmetric, <u, J v> = <v, J u>. Alone, the numbered laws kill three in four mutants of
+the backward passes of layers and attention: what they cannot see is the interior of gelu and attention's 1/√D.
 """
 
 import numpy as np
