@@ -42,12 +42,12 @@ def pairwise_loss(chosen, rejected, target_margin=0.0, label_smoothing=0.0, cent
 
     Source: Bradley & Terry 1952; Ouyang et al. 2022, arXiv:2203.02155, eq. 1 with K = 2.
     """
-    delta, total = chosen - rejected - target_margin, chosen + rejected
-    loss = (
-        -(1 - label_smoothing) * log_sigmoid(delta)
-        - label_smoothing * log_sigmoid(-delta)
-        + center_coefficient * total * total
-    )
+    delta = chosen - rejected - target_margin
+    total = chosen + rejected if center_coefficient else np.zeros_like(delta)
+    loss = -log_sigmoid(delta)
+    if label_smoothing:  # asked, not multiplied by 0: an infinite margin has a loss, 0 · ∞ has none
+        loss = (1 - label_smoothing) * loss - label_smoothing * log_sigmoid(-delta)
+    loss = loss + center_coefficient * total * total
     return loss.mean(), (delta, total, label_smoothing, center_coefficient)
 
 
