@@ -69,14 +69,15 @@ def test_pairwise_loss_hand_derived_equals_autograd_equals_complex_step(batch, s
     lifted = {k: v.astype(float) for k, v in inputs.items()}
     by_complex_step = complex_step(lambda t: analytic_pairwise_loss(**t, **options) * float(dout), lifted)
 
-    # 8 eps: some three roundings of 1.5 ulp each; the scale is the size of what is added up, 2c total² and 2c total
+    # 8 eps: some three roundings of 1.5 ulp each, of what is added up: |Δ| and c (r_c + r_r)² in the loss
     size = abs(chosen).max() + abs(rejected).max() + 3
-    assert_agree(loss, by_autograd_loss, n=8, scale=1 + size + size**2)
+    loss_size = 1 + size + options.get("center_coefficient", 0.0) * size**2
+    assert_agree(loss, by_autograd_loss, n=8, scale=loss_size)
     assert_agree(dchosen, by_autograd["chosen"], n=8, scale=(1 + size) * abs(dout))
     assert_agree(drejected, by_autograd["rejected"], n=8, scale=(1 + size) * abs(dout))
     assert_agree(dchosen, by_complex_step["chosen"].astype(dtype), n=8, scale=(1 + size) * abs(dout))
     assert_agree(drejected, by_complex_step["rejected"].astype(dtype), n=8, scale=(1 + size) * abs(dout))
-    assert_agree(loss, np.asarray(analytic_pairwise_loss(chosen, rejected, **options), dtype), 8, 1 + size + size**2)
+    assert_agree(loss, np.asarray(analytic_pairwise_loss(chosen, rejected, **options), dtype), 8, loss_size)
 
 
 def torch_tensor(value):
