@@ -22,6 +22,15 @@ def sigmoid(x):
     return np.where(x < 0, e, 1) / (1 + e)
 
 
+def sigmoid_derivative(x):
+    """σ'(x) = σ(x) σ(-x) = e / (1 + e)²,  e = e^-|x|        (...) -> (...)
+
+    The loss's second derivative, at most 1/4. As σ (1 - σ) it would lose all digits beyond 36.7.
+    """
+    e = np.exp(-np.abs(x))
+    return e / ((1 + e) * (1 + e))
+
+
 def log_sigmoid(x):
     """log σ(x) = -log(1 + e⁻ˣ)        (...) -> (...)
 
