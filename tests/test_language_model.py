@@ -106,10 +106,9 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary():
 @pytest.mark.parametrize("size", [-1e300, -800.0, 800.0, 1e300])
 def test_logits_of_any_size_have_a_loss(size):
     """e^800 overflows, and e^-800 leaves nothing to divide by: only differences of logits count"""
-    logits = np.array([[[size, size, size - 1]]])
+    logits = np.array([[[size, size, -size]]])
     loss, _ = language_model.next_token_loss(logits, np.array([[1]]), np.ones((1, 1)))
-    wanted = math.log(2 + math.exp(-1)) if abs(size) < 1e3 else math.log(3)  # 1e300 - 1 is 1e300
-    assert float(loss) == pytest.approx(wanted, rel=1e-15)
+    assert float(loss) == pytest.approx(math.log(2) if size > 0 else -2 * size, rel=1e-15)
 
 
 def test_a_target_outside_the_weight_has_no_gradient():
