@@ -74,7 +74,7 @@ def test_the_order_is_a_function_of_seed_and_step_alone():
     for step in reversed(range(12)):
         batch_indices(step, 20, 6, 4)
         assert batch_indices(step, 20, 6, 3).tolist() == forwards[step]
-    epochs = [sum(forwards[i : i + 4], []) for i in (0, 4, 8)]
+    epochs = [[i for batch in forwards[start : start + 4] for i in batch] for start in (0, 4, 8)]
     assert len({tuple(epoch) for epoch in epochs}) == 3, "each epoch has an order of its own"
     assert forwards != [batch_indices(step, 20, 6, 4).tolist() for step in range(12)]
 

@@ -32,7 +32,7 @@ def sigma(x):
 
 
 def qualities(prompt, response):
-    """An independent reader, of the text alone: answers that are wrong, answers missing, fillers, rude, courteous words"""
+    """An independent reader of the text alone: wrong answers, missing answers, fillers, rude words, courteous words"""
     words = prompt.split(" ")
     jobs = list(zip(words[::2], words[1::2], strict=True))
     body = response.removesuffix(".").split()
@@ -120,7 +120,7 @@ def test_everything_comes_from_one_seed():
     assert same(here[0], again[0])
     assert same(here[1], again[1])
     assert here[0].prompts != other[0].prompts
-    assert not set(here[0].prompts) == set(other[0].prompts)
+    assert set(here[0].prompts) != set(other[0].prompts)
     one, two, three = (world.rank(np.random.default_rng(seed), here[0]) for seed in (1, 1, 2))
     assert one == two != three
 
