@@ -1,4 +1,4 @@
-"""Small worlds, small files and small models, and the commands run in this process, for the tests of the training half."""
+"""Small worlds, files and models, and the commands run in this process: what the tests of training share."""
 
 import importlib
 import json

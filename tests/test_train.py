@@ -51,18 +51,18 @@ def test_ten_losses_of_both_sides_agree(data, options, with_margins):
     hand, auto = both(data, **options)
     for here, there in zip(hand, auto, strict=True):
         assert_agree(np.array(here["loss"]), np.array(there["loss"]), 1000, there["loss"])
-        assert_agree(np.array(here["grad_norm"]), np.array(there["grad_norm"]), 10_000, there["grad_norm"])
+        assert_agree(np.array(here["grad_norm"]), np.array(there["grad_norm"]), 1000, there["grad_norm"])
         assert_agree(np.array(here["learning_rate"]), np.array(there["learning_rate"]), 20, 4e-3)
         assert here["epoch"] == there["epoch"]
     assert len({record["loss"] for record in hand}) == 10
 
 
 def test_ten_losses_agree_in_float32_too(data):
-    """The two runs drift apart by Adam's division by small moments: measured at most 60 eps of the loss"""
+    """The two runs drift apart by Adam's division by small moments: measured at most 10 eps of the loss"""
     hand, auto = both(data, np.float32)
     for here, there in zip(hand, auto, strict=True):
         assert here["rewards"].dtype == there["rewards"].dtype == np.float32
-        assert_agree(np.float32(here["loss"]), np.float32(there["loss"]), 1000, there["loss"])
+        assert_agree(np.float32(here["loss"]), np.float32(there["loss"]), 100, there["loss"])
 
 
 @pytest.mark.parametrize("learner_class", LEARNERS)
@@ -175,7 +175,7 @@ def test_the_log_is_over_all_pairs_and_not_a_mean_of_batch_means():
 def at_the_separator(loss_and_grads):
     """The field's best-known bug: the end is looked for in the tokens, and found where both sides are still the same"""
 
-    def wrong(model, tokens, length, *rest, **options):
+    def wrong(model, tokens, _, *rest, **options):
         found = tokens == SEP
         end = found.argmax(-1) + 1 if isinstance(tokens, np.ndarray) else found.int().argmax(-1) + 1
         return loss_and_grads(model, tokens, end, *rest, **options)
