@@ -18,7 +18,9 @@ def main(program, commands, argv=None):
         )
         add_arguments(sub)
         sub.set_defaults(run=run, parser=sub)
+    argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
+    args.given = {part.split("=")[0][2:].replace("-", "_") for part in argv if part.startswith("--")}
     keep_freed_memory()
     try:
         return args.run(args) or 0
@@ -62,6 +64,13 @@ def positive_int(text):
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def natural(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
     return value
 
 

@@ -98,6 +98,13 @@ class Log:
     def add(self, record):
         self.records.append(record)
 
+    def state(self):
+        """What is not flushed yet, for JSON, which keeps every float bit for bit"""
+        return [record | {"rewards": record["rewards"].tolist()} for record in self.records]
+
+    def restore(self, state):
+        self.records = [record | {"rewards": np.array(record["rewards"])} for record in state]
+
     def flush(self, step):
         """The logged names since the last flush; loss is the one trained on: with margins, smoothing, centring"""
         records, self.records = self.records, []
