@@ -23,7 +23,9 @@ def main(program, commands, argv=None):
     args.given = {part.split("=")[0][2:].replace("-", "_") for part in argv if part.startswith("--")}
     keep_freed_memory()
     try:
-        return args.run(args) or 0
+        status = args.run(args) or 0
+        sys.stdout.flush()  # here, where a reader that has gone is expected, and not at the interpreter's end
+        return status
     except InputError as error:
         print(f"{program} {args.command}: error: {error}", file=sys.stderr)
         return 2

@@ -36,6 +36,7 @@ def run(package, *argv):
 def start(package, *argv, **options):
     """`python -m package argv` as a process of its own"""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("PYTHONUNBUFFERED", None)  # what is printed waits in a buffer, as it does for most users
     command = [sys.executable, "-m", package, *argv]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
     return subprocess.Popen(command, env=environment, **pipes)

@@ -387,8 +387,8 @@ def finish(process):
     assert process.returncode == 0, (out, err)
 
 
-def long(options, steps):
-    places = {"--max-steps": str(steps), "--save-steps": "40", "--logging-steps": "3"}
+def long(options, steps, save_steps):
+    places = {"--max-steps": str(steps), "--save-steps": str(save_steps), "--logging-steps": "3"}
     for option, value in places.items():
         options[options.index(option) + 1] = value
     return options
@@ -397,7 +397,7 @@ def long(options, steps):
 @pytest.mark.parametrize("package", ["numpy_ref", pytest.param("torch_impl", marks=pytest.mark.slow)])
 def test_ctrl_c_in_a_process_of_its_own(package, options, tmp_path):
     """Status 130, saved, and the printed command goes on to bitwise the same files"""
-    options = long(options, 300)
+    options = long(options, 300, 40)
     process = start(package, "train", *options, "--output-dir", "stopped")
     wait_for_lines(process, tmp_path / "stopped" / "metrics.jsonl", 2)
     process.send_signal(signal.SIGINT)
@@ -414,13 +414,13 @@ def test_ctrl_c_in_a_process_of_its_own(package, options, tmp_path):
 @BOTH
 def test_killed_at_random_moments(package, options, tmp_path):
     """SIGKILL, again and again, at moments that no program chose; then to the end"""
-    options = long(options, 700)
+    options = long(options, 400, 7)
     finish(start(package, "train", *options, "--output-dir", "whole"))
     rng, arguments, reached = np.random.default_rng(), [*options, "--output-dir", "killed"], []
     for _ in range(8):
         process = start(package, "train", *arguments)
         seen = tmp_path / "killed" / "metrics.jsonl"
-        wait_for_lines(process, seen, 1 + (seen.read_bytes().count(b"\n") if seen.is_file() else 4))
+        wait_for_lines(process, seen, 1 + (seen.read_bytes().count(b"\n") if seen.is_file() else 6))
         time.sleep(rng.uniform(0, 0.15))
         process.kill()
         process.communicate()
