@@ -45,7 +45,7 @@ def log(run, line):
         file.write(json.dumps(line) + "\n")
 
 
-def save(run, step, learner, tokenizer, options):
+def save(run, step, learner, tokenizer, options, unlogged):
     """A whole checkpoint of this step, then the pointer to it; the one before it is removed last"""
     name = f"checkpoint-{step}"
     building = run / f".{name}.new"
@@ -53,7 +53,8 @@ def save(run, step, learner, tokenizer, options):
     building.mkdir()
     save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
     write_arrays(building / "state.safetensors", learner.state())
-    write_json(building / "state.json", {"step": step, "options": options, "machine": machine(learner)})
+    state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
+    write_json(building / "state.json", state)
     for path in [*building.iterdir(), building]:
         _flush(path)
     shutil.rmtree(run / name, ignore_errors=True)
@@ -67,6 +68,7 @@ def save(run, step, learner, tokenizer, options):
 def publish(directory, learner, tokenizer):
     """The finished model as the directory's own files, each whole from the moment that it is there"""
     building = directory / ".model.new"
+    shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
     for path in building.iterdir():
@@ -88,8 +90,9 @@ def load_state(run):
         raise InputError(
             f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
         )
-    if not isinstance(state, dict) or type(state.get("step")) is not int or not isinstance(state.get("options"), dict):
-        raise InputError(f"{directory / 'state.json'}: holds no step and options: the checkpoint is damaged")
+    kinds = {"step": int, "options": dict, "machine": dict, "unlogged": list}
+    if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
+        raise InputError(f"{directory / 'state.json'}: does not hold {', '.join(kinds)}: the checkpoint is damaged")
     return weights, arrays, state, tokenizer
 
 
