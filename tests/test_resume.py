@@ -232,7 +232,7 @@ def refused(capsys, *arguments, package="numpy_ref"):
     ("option", "value", "had"),
     [
         ("--seed", "7", "0"),
-        ("--learning-rate", "0.1", "0.004"),
+        ("--learning-rate", "0.1", "0.005"),
         ("--n-embd", "32", "8"),  # the default is contradicted too, if it is given
         ("--max-steps", "12", "11"),
         ("--dtype", "float64", "float32"),
