@@ -24,8 +24,12 @@ def groups_of(pairs):
     Far fewer rows than all often prove it: a sample is asked first.
     """
     stride = 1 + len(pairs.first) // (64 * pairs.n_items)
-    groups = strong_groups(*arrows(pairs, stride), pairs.n_items)
-    return groups if len(groups) == 1 or stride == 1 else strong_groups(*arrows(pairs), pairs.n_items)
+    winner, loser = arrows(pairs, stride)
+    groups = strong_groups(winner, loser, pairs.n_items)
+    if len(groups) > 1 and stride > 1:
+        winner, loser = arrows(pairs)
+        groups = strong_groups(winner, loser, pairs.n_items)
+    return groups
 
 
 def reachable(start, source, target, n_items, passes=32):
@@ -92,11 +96,12 @@ def walk(source, target, n_nodes):
             if path:
                 low[path[-1]] = min(low[path[-1]], low[node])
             if low[node] == number[node]:
-                at = stack.index(node)
-                groups.append(stack[at:])
-                for member in stack[at:]:
+                group = [stack.pop()]
+                while group[-1] != node:
+                    group.append(stack.pop())
+                for member in group:
                     on_stack[member] = False
-                del stack[at:]
+                groups.append(group)
     return groups[::-1]
 
 
@@ -111,9 +116,12 @@ def describe_groups(groups, pairs, items):
     beaten_by = others_met(group_of[loser[across]], winner[across], len(groups))
     sentences = []
     for group, below, above in zip(groups, beaten, beaten_by, strict=True):
-        verdicts = [f"never lost to {name_group(below, items)}"] * bool(len(below))
-        verdicts += [f"never beat {name_group(above, items)}"] * bool(len(above))
-        sentences.append(f"{name_group(group, items)} {', and '.join(verdicts) or 'never met the others'}")
+        verdicts = [
+            f"{verb} {name_group(others, items)}"
+            for verb, others in (("never lost to", below), ("never beat", above))
+            if len(others)
+        ]
+        sentences.append(f"{name_group(group, items)} {' and '.join(verdicts) or 'never met the others'}")
     return sentences
 
 

@@ -90,7 +90,10 @@ def summary(fitted, items, args):
         "high": high,
         "beats_average": sigmoid(fitted.strength),
     }
-    result = {"items": len(items), "games": float((fitted.pairs.wins + fitted.pairs.ties + fitted.pairs.losses).sum())}
+    result: dict = {
+        "items": len(items),
+        "games": float((fitted.pairs.wins + fitted.pairs.ties + fitted.pairs.losses).sum()),
+    }
     if args.bootstrap:
         rng = np.random.default_rng(args.seed)
         drawn, without = inference.bootstrap(fitted, rng, args.bootstrap, partial(progress_bar, unit=" resamples"))

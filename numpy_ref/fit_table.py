@@ -15,7 +15,8 @@ def as_text(result):
 
 def fit_lines(result):
     """Heading, ranking, effects, certificate"""
-    heading = f"{Path(result['file']).name}: Bradley-Terry strengths of {result['items']} items from {result['games']:g} games"
+    table = f"{result['items']} items from {result['games']:.0f} games"
+    heading = f"{Path(result['file']).name}: Bradley-Terry strengths of {table}"
     return [*wrap(heading), "", *ranking_lines(result), "", *effect_lines(result), *certificate_lines(result)]
 
 

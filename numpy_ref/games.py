@@ -50,12 +50,15 @@ def read_games(path, progress=iter):
     if not rows:
         raise InputError(f"{path}: there is no game in the file; expected {EXPECTED} and at least one line")
     layout, *rows = rows
-    first, second, *counts = zip(*rows, strict=True)
+    first, second, *columns = zip(*rows, strict=True)
     items, first, second = index_labels(first, second)
-    counts = [np.array(column, float) for column in counts] or [np.ones(len(rows))]
-    if not sum(column.sum() for column in counts):
+    counts = np.zeros((3, len(rows)))
+    counts[: len(columns)] = columns
+    if not columns:
+        counts[0] = 1
+    if not counts.any():
         raise InputError(f"{path}: every count is 0, expected at least one game")
-    wins, losses, ties = (*counts, 0, 0)[:3]
+    wins, losses, ties = counts
     ordered = layout[0] == "a"
     return Games(items, pairs_of_rows(first, second, wins, losses, ties, len(items), ordered), ordered)
 
@@ -69,7 +72,7 @@ def read_rows(path, progress):
         )
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         records = json_records(file, path) if suffix == "jsonl" else table_records(file, path, suffix == "tsv")
-        layout, kinds = None, {}
+        layout, kinds = None, dict[type, str]()
         for number, record in progress(records):
             where = f"{path}, line {number}"
             if layout is None:
@@ -168,5 +171,5 @@ def index_labels(*columns):
         found = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(f"labels are {found}; expected all of them text, or all whole numbers")
     items = sorted(labels)
-    number = dict(zip(items, range(len(items)), strict=True))
-    return items, *(np.fromiter(map(number.__getitem__, column), np.int64, len(column)) for column in lists)
+    place = dict(zip(items, range(len(items)), strict=True))
+    return items, *(np.fromiter(map(place.__getitem__, column), np.int64, len(column)) for column in lists)

@@ -29,7 +29,7 @@ class Pairs(NamedTuple):
 
 
 def blocks(pairs, rows=1 << 17):
-    """The rows in runs of some 130,000 that end where a first item ends: what is computed from one stays in the cache"""
+    """The rows in runs of some 130,000, each short enough for the cache; a run ends where a first item ends"""
     items = pairs.first[pairs.starts]
     cuts = np.unique(np.searchsorted(pairs.starts, np.arange(rows, len(pairs.first), rows)))
     edges = [0, *pairs.starts[cuts[cuts < len(items)]].tolist(), len(pairs.first)]

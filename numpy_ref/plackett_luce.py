@@ -94,9 +94,9 @@ def arrows(order, ranked):
 def fit_rankings(rankings, n_items=None, ranked=None, tolerance=1e-12, max_iterations=50):
     """The strengths of greatest likelihood, by Newton's method -> RankingFit;  Ford's condition as for pairs"""
     order, ranked, n_items = ranking_array(rankings, n_items, ranked)
-    groups = strong_groups(*arrows(order, ranked), n_items)
-    problem = None
-    certificate = {"converged": False, "iterations": 0, "gradient_norm": math.nan, "decrement": math.nan}
+    winner, loser = arrows(order, ranked)
+    groups = strong_groups(winner, loser, n_items)
+    certificate: dict = {"converged": False, "iterations": 0, "gradient_norm": math.nan, "decrement": math.nan}
     if len(groups) > 1:
         problem = "no estimate exists: some group was never ranked below the others (Ford's condition)"
     else:
