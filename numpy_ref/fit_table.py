@@ -27,8 +27,8 @@ def ranking_lines(result):
     interval = "95 % bootstrap" if bootstrap else "95 % interval"
     rank = max(4, len(str(result["items"])))
     longest = max(width(clean(row["item"])) for row in result["ranking"])
-    name = min(max(longest, 4), WIDTH - rank - 50)
-    lines = [f"{'rank':>{rank}}  {pad('item', name)}  strength    s.e.  {interval:^17}  P(beats average)"]
+    name = min(max(longest, 4), WIDTH - rank - 51)
+    lines = [f"{'rank':>{rank}}  {pad('item', name)}  strength    s.e.  {interval:^17}  beats mean"]
     for place, row in enumerate(result["ranking"], 1):
         bounds = f"{number(row[low], 8)} {number(row[high], 8)}"
         values = (
@@ -40,7 +40,10 @@ def ranking_lines(result):
 
 def effect_lines(result):
     """What the strengths are relative to, and the effects beside them"""
-    lines = ["strength: log-odds against " + (result["reference"] or "the mean of all items (0)")]
+    lines = [
+        "strength: log-odds against " + (result["reference"] or "the mean of all items (0)"),
+        "beats mean: the probability of a win over an item of mean strength",
+    ]
     if result["home"]:
         lines.append("home effect: " + with_error(result["home"]))
     if result["log_tie"]:

@@ -52,10 +52,9 @@ def read_games(path, progress=iter):
     layout, *rows = rows
     first, second, *columns = zip(*rows, strict=True)
     items, first, second = index_labels(first, second)
-    counts = np.zeros((3, len(rows)))
-    counts[: len(columns)] = columns
-    if not columns:
-        counts[0] = 1
+    counts = np.zeros((3, len(rows)))  # wins, losses, ties
+    for k, column in enumerate(columns or [(1,) * len(rows)]):
+        counts[k] = column
     if not counts.any():
         raise InputError(f"{path}: every count is 0, expected at least one game")
     wins, losses, ties = counts
