@@ -186,8 +186,8 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     def inside(x):
         return model != "rao-kupper" or x[-1] > 0
 
-    x, certificate, _ = newton(f, first_guess(rows, home, model), tolerance, max_iterations, without_shift, inside)
-    return finish(x, certificate, rows, home, **asked)
+    x, certificate, here = newton(f, first_guess(rows, home, model), tolerance, max_iterations, without_shift, inside)
+    return finish(x, certificate, here[0] + ridge / 2 * (x[:n] @ x[:n]), rows, home, **asked)
 
 
 def mm_step(strength, pairs):
@@ -216,12 +216,12 @@ def fit_mm(pairs, ties="halved", tolerance=1e-6, max_iterations=100_000):
         step = mm_step(strength, rows)
         strength = strength + step
         if iteration % 100 == 0 or abs(step).max() <= tolerance / 100:
-            x, certificate, _ = newton(
+            x, certificate, here = newton(
                 lambda x: look(x, rows), strength - strength.mean(), tolerance, 0, lambda r: r - r.mean()
             )
             if certificate["converged"]:
                 break
-    return finish(x, certificate | {"iterations": iteration}, rows, False, **asked)
+    return finish(x, certificate | {"iterations": iteration}, here[0], rows, False, **asked)
 
 
 def home_is_told_apart(pairs):
@@ -240,7 +240,7 @@ def home_is_told_apart(pairs):
 NO_CIRCLE = "no estimate exists: the items are not held together by wins in both directions (Ford's condition)"
 
 
-def finish(x, certificate, rows, home, **asked):
+def finish(x, certificate, value, rows, home, **asked):
     """Fit from the parameters; without a certificate no numbers"""
     if not certificate["converged"]:
         problem = (
@@ -249,10 +249,9 @@ def finish(x, certificate, rows, home, **asked):
         )
         return without_estimate(home, problem, certificate, **asked)
     n, model = rows.n_items, asked["model"]
-    value = sum(look(x, part, home, model)[0] for part in blocks(rows))
-    counts = np.stack([rows.wins, rows.ties, rows.losses] if model else [rows.wins, rows.losses])
-    share = counts / counts.sum(0)
-    saturated = (counts * np.log(np.where(counts > 0, share, 1))).sum()
+    counts = [rows.wins, rows.losses, *([rows.ties] if model else [])]
+    games = sum(counts)
+    saturated = sum((count * np.log(np.maximum(count / games, 1e-300))).sum() for count in counts)  # 0 log 0 = 0
     return Fit(
         strength=x[:n] - x[:n].mean(),
         home=float(x[n]) if home else None,

@@ -16,7 +16,7 @@ from .errors import InputError
 class Pairs(NamedTuple):
     """Row k holds the games of items first[k] and second[k], counted from the first one's side
 
-    With a home effect `first` is at home. A new first item begins at each of the rows `starts`.
+    With a home effect `first` is at home. The rows of each first item, `leading`, begin at `starts`, `lengths` many.
     """
 
     n_items: int
@@ -26,13 +26,14 @@ class Pairs(NamedTuple):
     ties: np.ndarray
     losses: np.ndarray
     starts: np.ndarray
+    leading: np.ndarray
+    lengths: np.ndarray
 
 
 def blocks(pairs, rows=1 << 17):
     """The rows in runs of some 130,000, each short enough for the cache; a run ends where a first item ends"""
-    items = pairs.first[pairs.starts]
     cuts = np.unique(np.searchsorted(pairs.starts, np.arange(rows, len(pairs.first), rows)))
-    edges = [0, *pairs.starts[cuts[cuts < len(items)]].tolist(), len(pairs.first)]
+    edges = [0, *pairs.starts[cuts[cuts < len(pairs.starts)]].tolist(), len(pairs.first)]
     for begin, end in pairwise(edges):
         columns = (column[begin:end] for column in pairs[1:6])
         yield make_pairs(pairs.n_items, *columns)
@@ -40,21 +41,20 @@ def blocks(pairs, rows=1 << 17):
 
 def difference(strength, pairs):
     """d = λ_first - λ_second        (N,) -> (M,)"""
-    lengths = np.diff(pairs.starts, append=len(pairs.first))
-    return np.repeat(strength[pairs.first[pairs.starts]], lengths) - strength[pairs.second]
+    return np.repeat(strength[pairs.leading], pairs.lengths) - strength[pairs.second]
 
 
 def difference_backward(dd, pairs):
     """dλ_i = Σ dd where i is first - Σ dd where i is second        (M,) -> (N,)"""
     dstrength = -np.bincount(pairs.second, dd, pairs.n_items)
-    dstrength[pairs.first[pairs.starts]] += np.add.reduceat(dd, pairs.starts)
+    dstrength[pairs.leading] += np.add.reduceat(dd, pairs.starts)
     return dstrength
 
 
 def total_per_item(x, pairs):
     """Σ x over the rows in which an item stands, on either side        (M,) -> (N,)"""
     total = np.bincount(pairs.second, x, pairs.n_items)
-    total[pairs.first[pairs.starts]] += np.add.reduceat(x, pairs.starts)
+    total[pairs.leading] += np.add.reduceat(x, pairs.starts)
     return total
 
 
@@ -119,7 +119,9 @@ def pairs_of_games(winner, loser, n_items=None):
 
 def make_pairs(n_items, first, second, wins, ties, losses):
     """Pairs from rows that are distinct and in the order of first"""
-    return Pairs(n_items, first, second, wins, ties, losses, np.flatnonzero(np.diff(first, prepend=-1)))
+    starts = np.flatnonzero(np.concatenate([[True], first[1:] != first[:-1]]))
+    lengths = np.diff(np.append(starts, len(first)))
+    return Pairs(n_items, first, second, wins, ties, losses, starts, first[starts], lengths)
 
 
 def check_rows(first, second, counts, n_items):

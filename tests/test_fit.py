@@ -38,7 +38,7 @@ def test_without_a_file_it_fits_baseball(capsys):
     assert [line.split()[1] for line in lines[3:10]] == [
         "Milwaukee", "Detroit", "Toronto", "New", "Boston", "Cleveland", "Baltimore",
     ]  # fmt: skip
-    assert lines[3].split() == ["1", "Milwaukee", "0.531", "0.208", "0.124", "0.938", "0.630"]
+    assert lines[3].split() == ["1", "Milwaukee", "0.531", "0.207", "0.125", "0.938", "0.630"]
     assert "deviance 44.0535 on 36 d.f." in out
     assert "converged in 4 Newton steps" in out
 

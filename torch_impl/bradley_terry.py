@@ -6,8 +6,6 @@ It is the reward loss with a table of strengths for a network; strengths are the
 import torch
 import torch.nn.functional as F
 
-from numpy_ref.pairs import Pairs
-
 from .ties import davidson, rao_kupper, rao_kupper_threshold
 
 
@@ -29,7 +27,7 @@ def fit(pairs, home=False, ties="dropped", ridge=0.0, max_iterations=2000):
     ties is "dropped", "davidson" or "rao-kupper". What is minimised is the mean over the games: on their sum L-BFGS
     stalls where a line search no longer sees the loss move. Whether strengths exist is not asked here.
     """
-    pairs = Pairs(pairs.n_items, *(torch.as_tensor(column) for column in pairs[1:]))
+    pairs = pairs._replace(**{name: torch.as_tensor(getattr(pairs, name)) for name in pairs._fields[1:]})
     games = pairs.wins.sum() + pairs.losses.sum() + (0 if ties == "dropped" else pairs.ties.sum())
     strength = torch.zeros(pairs.n_items, dtype=torch.float64, requires_grad=True)
     effects = torch.zeros(2, dtype=torch.float64, requires_grad=True)  # h, and log ν or the raw form of log θ
