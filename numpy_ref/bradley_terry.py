@@ -187,7 +187,23 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
         return model != "rao-kupper" or x[-1] > 0
 
     x, certificate, here = newton(f, first_guess(rows, home, model), tolerance, max_iterations, without_shift, inside)
+    bounded = certificate["converged"] and all(is_bounded(k, x, here, rows, without_shift) for k in range(n, len(x)))
+    certificate["converged"] = bounded
     return finish(x, certificate, here[0] + ridge / 2 * (x[:n] @ x[:n]), rows, home, **asked)
+
+
+def is_bounded(effect, x, here, rows, project):
+    """Whether the data hold a home or tie effect in place: its variance, (A⁻¹) at the effect, is finite
+
+    Ford's condition speaks of strengths alone. Where an effect runs off, Newton follows until the losses are 0 to the
+    last bit and looks as if it had arrived; but then A says less about the effect than a millionth of one game would.
+    """
+    _, _, multiply, diagonal = here
+    c = np.zeros(len(x))
+    c[effect] = 1
+    solved = conjugate_gradients(multiply, diagonal, c, 1e-6, project)
+    one_game = min(count[count > 0].min(initial=np.inf) for count in (rows.wins, rows.ties, rows.losses))
+    return 0 < c @ solved * one_game < 1e6 and abs(multiply(solved) - c).max() < 1e-3
 
 
 def mm_step(strength, pairs):

@@ -47,6 +47,9 @@ def newton(f, x, tolerance, max_iterations=100, project=lambda r: r, inside=lamb
     here = f(x)
     for iteration in range(max_iterations + 1):
         value, gradient, multiply, diagonal = here
+        if not (diagonal > 0).all():  # underflow, far out: f is flat in some direction
+            converged, decrement = False, math.inf
+            break
         size = math.sqrt(gradient @ (gradient / diagonal))
         exactness = max(size / math.sqrt(diagonal.sum()), tolerance / (size + tolerance))
         step = conjugate_gradients(multiply, diagonal, gradient, min(exactness, 0.1), project)

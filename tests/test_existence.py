@@ -126,6 +126,7 @@ def test_ties_hold_items_together():
         (pairs_of_rows([0, 1], [1, 2], [0, 0], [0, 0], [3, 2]), {"ties": "davidson"}),  # nothing but ties
         (pairs_of_rows([0, 1], [1, 2], [0, 0], [0, 0], [3, 2]), {"ties": "rao-kupper"}),
         (pairs_of_rows([0, 1, 0], [1, 2, 2], [1, 0, 0], [0, 0, 0], [0, 1, 1]), {"ties": "davidson"}),  # ν without bound
+        (pairs_of_rows([0, 2], [1, 1], [0, 1], [4, 0], [8, 5]), {"ties": "davidson"}),  # once called converged, at 37
     ],
 )
 def test_an_effect_without_bound_is_no_estimate_either(pairs, options):
