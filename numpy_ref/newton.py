@@ -52,10 +52,11 @@ def newton(f, x, tolerance, max_iterations=100, project=lambda r: r, inside=lamb
             break
         size = math.sqrt(gradient @ (gradient / diagonal))
         exactness = max(size / math.sqrt(diagonal.sum()), tolerance / (size + tolerance))
-        step = conjugate_gradients(multiply, diagonal, gradient, min(exactness, 0.1), project)
-        decrement = math.sqrt(max(gradient @ step, 0))
+        with np.errstate(over="ignore", invalid="ignore"):  # far out as well
+            step = conjugate_gradients(multiply, diagonal, gradient, min(exactness, 0.1), project)
+            decrement = math.sqrt(max(gradient @ step, 0))
         converged = decrement <= tolerance and abs(step).max() <= math.sqrt(tolerance)
-        if converged or iteration == max_iterations:
+        if converged or iteration == max_iterations or not np.isfinite(step).all():
             break
         lowest = value - 1e-13 * abs(value)  # what rounding may take from a sum of many terms
         while not (inside(x + step) and (there := f(x + step))[0] >= lowest):

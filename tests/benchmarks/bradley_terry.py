@@ -87,7 +87,7 @@ def choix_sparse(winner, loser):
 def evalica(winner, loser):
     import evalica as peer
 
-    result = peer.bradley_terry(winner, loser, [peer.Winner.X] * len(winner), tolerance=1e-10, limit=10_000)
+    result = peer.bradley_terry(winner, loser, [peer.Winner.X] * len(winner), tolerance=1e-10, limit=500)
     worth = result.scores.sort_index()
     return np.log(worth.to_numpy())
 
@@ -172,9 +172,9 @@ def main():
     if args.memory:
         peak_memory("large")
         return
-    cpu = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), platform.machine()
-    )
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
     threads = os.environ.get("OMP_NUM_THREADS", "the default")
     print(f"CPU {cpu}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, Python {platform.python_version()}, "
           f"NumPy {np.__version__}; load {os.getloadavg()[0]:.1f}")  # fmt: skip
