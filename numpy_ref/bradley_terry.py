@@ -290,8 +290,8 @@ def finish(x, certificate, value, rows, home, **asked):
     if not certificate["converged"]:
         problem = (
             f"no maximum found: after {certificate['iterations']} steps the Newton decrement is "
-            f"{certificate['decrement']:.1e}, but the parameters still move or outcomes have become impossible; a home or "
-            "tie effect may be without bound"
+            f"{certificate['decrement']:.1e}, but the parameters still move or outcomes have become impossible; "
+            "a home or tie effect may be without bound"
         )
         return without_estimate(home, problem, certificate, **asked)
     n, model = rows.n_items, asked["model"]
