@@ -73,6 +73,7 @@ def check_file(path, names=(), seconds=20.0):
         results = []
         for name in names:
             if name in defined:
+                box.ready()
                 results += Judge(name, box.call, seconds).judge()
             else:
                 results += missing(name, broken.get(name, f"{name} is not defined in {path}"))

@@ -26,8 +26,8 @@ def pair(low=-3.0, high=3.0, size=(1, 1)):
     return case
 
 
-def apart(low, high, size=(1, 3)):
-    """Pairs whose margin lies in a range"""
+def apart(low, high, size=(1, 1)):
+    """Pairs whose margin lies in a range; one pair, unless said otherwise: what a batch does is tried elsewhere"""
 
     def case(draw):
         shape = (draw.size(*size),)
@@ -46,6 +46,10 @@ def extreme(draw):
 def far_below(draw):
     """Margins at which e^-margin is inf, and σ(margin) either 0 or just not yet"""
     return apart(*draw.choice([(-1000, -750), (-730, -711)]))(draw)
+
+
+def far_above(draw):
+    return apart(*draw.choice([(750, 1000), (30, 700)]))(draw)
 
 
 def with_margins(case, low=-2.0, high=3.0):
@@ -68,15 +72,19 @@ def ranked(prompts=(1, 3), responses=(2, 6), low=-3.0, high=3.0):
 
 
 def tail_list(draw):
-    """Lists of two that lie 37 or more apart, best first: every gradient is tiny"""
-    worse = draw.numbers((draw.size(1, 2), 1), -3, 3)
+    """A list of two that lie 37 or more apart, best first: both gradients are tiny"""
+    worse = draw.numbers((1, 1), -3, 3)
     return (np.concatenate([worse + draw.numbers(worse.shape, 37, 80), worse], 1),)
 
 
 def extreme_list(draw):
-    """Lists whose margins are about 0, ±360, ±720 or 0, ±400, ±800"""
-    shape = draw.size(1, 2), draw.size(2, 4)
-    return (draw.numbers(shape, -1, 1, 1.0) * draw.choice([400, 360]) + draw.numbers(shape, -3, 3),)
+    """A list of two whose margin is about 0, ±360, ±720 or 0, ±400, ±800"""
+    return (draw.numbers((1, 2), -1, 1, 1.0) * draw.choice([400, 360]) + draw.numbers((1, 2), -3, 3),)
+
+
+def extreme_rows(draw):
+    shape = draw.size(1, 3), draw.size(2, 4)
+    return (draw.numbers(shape, -1, 1, 1.0) * 800 + draw.numbers(shape, -3, 3),)
 
 
 def shape_of(draw, *last, leading=(1, 1)):

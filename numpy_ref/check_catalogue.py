@@ -174,7 +174,6 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("chosen and rejected are exchanged", _FLIPPED, lambda c, r: -log_sigmoid(r - c).mean()),
         M("log(1 + exp(-margin)) overflows", _EXP, lambda c, r: np.log(1 + np.exp(r - c)).mean()),
         M("log of a σ that underflowed", _LOG0, lambda c, r: -np.log(sigmoid(c - r)).mean()),
-        M("log of a σ that became NaN", _LOG0, lambda c, r: -np.log(naive_sigmoid(c - r)).mean()),
         M(
             "log of a quotient of exponentials",
             "e^chosen / (e^chosen + e^rejected) is inf / inf for large rewards: only the margin may be exponentiated.",
@@ -317,8 +316,7 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("every choice is among all", "What was chosen before is no longer there: the sum runs over j >= k.", lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r)[:, :-1].sum(1))),
         M("every choice is among all, the last included", "The sum runs over j >= k.", lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r).sum(1))),
         M("the top choice only", "The best of all, then the best of the rest, and so on.", lambda r: np.mean(np.logaddexp.reduce(r, 1) - r[:, 0])),
-        M("the worst response comes first", "rewards are ordered best first.", lambda r: right.plackett_luce_loss(r[:, ::-1])),
-        M("the cumulative sum runs from the wrong end", "The denominator of choice k runs over what is left, j >= k.", lambda r: np.mean((np.logaddexp.accumulate(r, 1) - r).sum(1))),
+        M("the worst response comes first", "rewards are ordered best first, and the denominator of choice k runs over what is left, j >= k.", lambda r: right.plackett_luce_loss(r[:, ::-1])),
         M("the chosen one is left out of its denominator", "j >= k, the chosen one included.", lambda r: np.mean(sum(np.logaddexp.reduce(r[:, k + 1 :], 1) - r[:, k] for k in range(r.shape[1] - 1)))),
         M("the sum over the prompts", "Divide by the number of prompts.", lambda r: right.plackett_luce_loss(r) * len(r)),
         M("the mean over the prompts is missing", "One loss for each prompt: take their mean.", lambda r: sum(np.logaddexp.reduce(r[:, k:], 1) - r[:, k] for k in range(r.shape[1] - 1))),
@@ -482,7 +480,6 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("dv with P instead of Pᵀ", "dV = Pᵀ dY.", lambda d, q, k, v: (*right.attention_backward(d, q, k, v)[:2], attend(q, k, v) @ d)),
         M("dk with dS instead of dSᵀ", "dK = dSᵀ Q.", lambda d, q, k, v: untransposed(d, q, k, v)),
         M("dq and dk are exchanged", "dQ = dS K, dK = dSᵀ Q.", lambda d, q, k, v: tuple(right.attention_backward(d, q, k, v)[i] for i in (1, 0, 2))),
-        M("dq and dk are divided by D in all", "1/√D stands in the scores once: dS has it already.", lambda d, q, k, v: tuple(g / (math.sqrt(q.shape[-1]) if i < 2 else 1) for i, g in enumerate(right.attention_backward(d, q, k, v)))),
     ),
     "last_token": (
         M("the last position", "Padded rows end earlier: this scores a padding token.", lambda t, n, pad: np.full(len(t), t.shape[1] - 1)),
@@ -553,7 +550,6 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("the correlation", "κ counts agreement; Pearson's correlation takes labels as numbers.", lambda a, b: np.corrcoef(a, b)[0, 1]),
         M("chance itself", "This is p_e.", lambda a, b: chance(a, b)),
         M("the first rater's rates for both", "Each rater has rates of its own.", lambda a, b: kappa_from(a, b, sum(np.mean(a == k) ** 2 for k in np.union1d(a, b)))),
-        M("labels of the first rater only", "Labels are those that either rater uses.", lambda a, b: kappa_from(a, b, 0.0)),
     ),
     "brier_score": (
         M("the root", "Mean squared, without the root.", lambda p, y: np.sqrt(right.brier_score(p, y))),

@@ -32,8 +32,10 @@ def text(results, notes):
     for name, group in groupby(results, key=lambda result: result.function):
         of_function = list(group)
         lines.append(f"{name}: {score(of_function)} of {len(of_function)} points")
+        said = ""
         for result in of_function:
-            why = f" ({result.sentence})" if result.status == "not reached" else ""
+            why = f" ({result.sentence})" if result.status == "not reached" and result.sentence != said else ""
+            said = result.sentence
             lines.append(f"  {result.status:<11} {result.statement}{why}")
             lines += [f"              {line}" for line in details(result)]
     return "\n".join([*lines, f"score: {score(results)} of {len(results)} points"])

@@ -4,6 +4,7 @@ The checker keeps Hypothesis, the right answers and the clock; the other process
 crash of the interpreter or a changed global can spoil one function, never the judgement of the others.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -78,6 +79,12 @@ class Sandbox:
         self.ask({"do": "prepare", "folder": self.folder, "torch": self.torch, "memory": MEMORY}, START)
         return self.ask({"do": "load", "blocks": self.blocks, "definitions_only": self.definitions_only}, self.seconds)
 
+    def ready(self):
+        """A process for the next function, whatever became of the last; its start takes nobody's time"""
+        if self.process is None:
+            with contextlib.suppress(Lost):
+                self.start()
+
     def ask(self, request, seconds):
         try:
             self.process.stdin.write((json.dumps(request) + "\n").encode())
@@ -117,10 +124,8 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             code = None
         if hasattr(os, "killpg"):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         else:
             process.kill()
         process.wait()

@@ -13,15 +13,20 @@ class Unfit(Exception):
     """Not the kind of answer that the list publishes, in a sentence"""
 
 
-def fit(value, expected, function):
-    """The answer as an array, or a tuple of arrays; Unfit if kind, number, shape or dtype are not the published ones"""
+def fit(value, expected, function, part=None):
+    """The answer as an array, or a tuple of arrays; Unfit if kind, number, shape or dtype are not the published ones
+
+    Of several results only `part` is looked at, if it is given.
+    """
     if not isinstance(expected, tuple):
         return fit_one(value, np.asarray(expected), function.results[0])
     names = function.results
     if not isinstance(value, tuple | list) or len(value) != len(names):
         count = f", expected {len(names)} arrays ({', '.join(names)})"
         raise Unfit(f"returns {kind_of(value)}" + ("" if value is None else count))
-    return tuple(fit_one(v, np.asarray(e), n) for v, e, n in zip(value, expected, names, strict=True))
+    wanted = [part is None or part == place for place in range(len(names))]
+    triples = zip(value, expected, names, wanted, strict=True)
+    return tuple(fit_one(v, np.asarray(e), n) if judged else v for v, e, n, judged in triples)
 
 
 def fit_one(value, expected, name):
@@ -72,7 +77,8 @@ def tolerance(got):
 def show_value(value):
     """Numbers as a person writes them: [0.5, -1.25]"""
     if isinstance(value, tuple | list):
-        return "(" + ", ".join(map(show_value, value)) + ")"
+        inside = ", ".join(map(show_value, value))
+        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
     if isinstance(value, Foreign):
         return value.words
     if value is None:
