@@ -6,6 +6,7 @@ Exit status 0: every property of every function holds; 1: one does not; 2: there
 
 import difflib
 import sys
+from pathlib import Path
 
 from .check_functions import FUNCTIONS
 from .check_judge import Judge, Result, inputs
@@ -27,6 +28,8 @@ def add_arguments(parser):
 
 def run(args):
     """The exit status; one sentence and 2 for what the user can put right"""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # σ on a console that has none
     try:
         return check(args)
     except InputError as error:
@@ -43,6 +46,9 @@ def check(args):
         raise InputError("no SOLUTION given: name a Python file or a notebook, or use --list")
     if not 0 < args.seconds < float("inf"):
         raise InputError(f"--seconds {args.seconds:g}: expected a positive number of seconds")
+    for file in filter(None, (args.json, args.junit)):
+        if not Path(file).resolve().parent.is_dir():
+            raise InputError(f"{file}: cannot be written, its folder does not exist; make the folder first")
     results, notes = check_file(args.solution, names, args.seconds)
     print(text(results, notes))
     if args.json:

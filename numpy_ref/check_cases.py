@@ -82,9 +82,21 @@ def extreme_list(draw):
     return (draw.numbers((1, 2), -1, 1, 1.0) * draw.choice([400, 360]) + draw.numbers((1, 2), -3, 3),)
 
 
-def extreme_rows(draw):
-    shape = draw.size(1, 3), draw.size(2, 4)
+def extreme_row(draw):
+    shape = 1, draw.size(2, 4)
     return (draw.numbers(shape, -1, 1, 1.0) * 800 + draw.numbers(shape, -3, 3),)
+
+
+def rows_apart(draw):
+    """Rows of ordinary numbers, each at its own height"""
+    rows, columns = draw.size(2, 3), draw.size(2, 4)
+    return (draw.numbers((rows, 1), -1, 1, 1.0) * 800 + draw.numbers((rows, columns), -3, 3),)
+
+
+def saturated(draw):
+    """Far out on either side"""
+    low, high = draw.choice([(20, 100), (-100, -20)])
+    return (draw.numbers((draw.size(1, 3),), low, high),)
 
 
 def shape_of(draw, *last, leading=(1, 1)):

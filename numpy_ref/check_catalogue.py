@@ -31,6 +31,12 @@ def naive_sigmoid(x):
     return np.exp(x) / (1 + np.exp(x))
 
 
+def through_log(x):
+    """σ'(x) / σ(x), the chain rule applied to log and σ one after the other"""
+    s = 1 / (1 + np.exp(-x))
+    return s * (1 - s) / s
+
+
 def column_gradient(chosen, rejected):
     """The gradient of the mean over all B² differences chosen_i - rejected_j"""
     d = -sigmoid(rejected - chosen[:, None]) / len(chosen) ** 2  # (B, B)
@@ -120,10 +126,6 @@ def adamw(param, grad, m, v, t, lr, beta1, beta2, eps, decay, late=False, correc
     return moved - lr * decay * (moved if late else param), m, v
 
 
-def only_param(function):
-    return function
-
-
 def kappa_from(a, b, expected):
     observed = np.mean(a == b)
     return (observed - expected) / (1 - expected)
@@ -146,8 +148,14 @@ _BROADCAST = (
     "One operand has shape [B,1], the other [B]: the difference is broadcast to [B,B], so that every chosen meets every "
     "rejected response. Give both the same shape."
 )
-_EXP = "exp of a large number is inf: use the exponential of a negative number only, np.logaddexp(0, -margin)."
-_LOG0 = "σ underflows to 0 and its log is -inf: use -np.logaddexp(0, -margin), which is log σ(margin)."
+_EXTREME = (
+    "Far below zero e^-margin is inf and σ(margin) 0, so its log is infinite: use -np.logaddexp(0, -margin), which is "
+    "log σ(margin) everywhere."
+)
+_NAN = (
+    "Far below zero σ(margin) is 0 and this is 0/0: differentiate log σ as one function (its derivative is σ(-margin)), "
+    "or take logsigmoid."
+)
 _FLIPPED = "chosen and rejected are exchanged: the preferred response must have the higher reward."
 
 CATALOGUE: dict[str, tuple[Mistake, ...]] = {
@@ -160,9 +168,9 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("softmax instead of σ", "Each entry has its own σ; they do not add up to 1.", right.softmax),
     ),
     "log_sigmoid": (
-        M("log of a σ that underflowed", _LOG0, lambda x: np.log(sigmoid(x))),
-        M("log of a σ that became 0 or NaN", _LOG0, lambda x: np.log(naive_sigmoid(x))),
-        M("log(1 + e^-x) overflows", _EXP, lambda x: -np.log(1 + np.exp(-x))),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(sigmoid(x))),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(naive_sigmoid(x))),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: -np.log(1 + np.exp(-x))),
         M("the minus sign is lost", "log σ is never positive: -log(1 + e^-x).", lambda x: np.logaddexp(0, -x)),
         M("softplus of x", "-log(1 + e^x) is log σ(-x).", lambda x: -np.logaddexp(0, x)),
         M("a small number inside the log", "log(σ(x) + 1e-8) stops at -18.4.", lambda x: np.log(sigmoid(x) + 1e-8)),
@@ -172,8 +180,8 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
     "pairwise_loss": (
         M("the minus sign is lost", "log σ is negative; the loss is -log σ.", lambda c, r: log_sigmoid(c - r).mean()),
         M("chosen and rejected are exchanged", _FLIPPED, lambda c, r: -log_sigmoid(r - c).mean()),
-        M("log(1 + exp(-margin)) overflows", _EXP, lambda c, r: np.log(1 + np.exp(r - c)).mean()),
-        M("log of a σ that underflowed", _LOG0, lambda c, r: -np.log(sigmoid(c - r)).mean()),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r: np.log(1 + np.exp(r - c)).mean()),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r: -np.log(sigmoid(c - r)).mean()),
         M(
             "log of a quotient of exponentials",
             "e^chosen / (e^chosen + e^rejected) is inf / inf for large rewards: only the margin may be exponentiated.",
@@ -209,6 +217,7 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("the mean over the batch is taken twice", "Divided by B² instead of B.", lambda c, r: both(-sigmoid(r - c) / len(c) ** 2)),
         M("the literal σ(m) - 1", _LITERAL, lambda c, r: both((sigmoid(c - r) - 1) / len(c))),
         M("e^-m / (1 + e^-m) overflows", "inf / inf is NaN below margins of -709: use a stable σ(-m).", lambda c, r: both(-np.exp(r - c) / (1 + np.exp(r - c)) / len(c))),
+        M("the gradient through log(σ) where σ is 0", _NAN, lambda c, r: both(-through_log(c - r) / len(c))),
         M("[B,1] - [B] broadcast to [B,B]", _BROADCAST, column_gradient),
         M("σ'(m) = σ (1 - σ) instead of the log's derivative", "The derivative of σ is σ (1 - σ); that of -log σ is σ - 1.", lambda c, r: both(-sigmoid(c - r) * sigmoid(r - c) / len(c))),
         M("both gradients are equal", "rejected enters with a minus: drejected = -dchosen.", lambda c, r: (-sigmoid(r - c) / len(c),) * 2),
@@ -227,13 +236,14 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("the margin as a factor", "The margin shifts the difference; it does not weigh the pair.", lambda c, r, m: -(m * log_sigmoid(c - r)).mean()),
         M("a hinge", "max(0, margin - difference) is not a log-likelihood.", lambda c, r, m: np.maximum(0, m - c + r).mean()),
         M("the minus sign is lost", "The loss is -log σ.", lambda c, r, m: -right.margin_loss(c, r, m)),
-        M("log(1 + exp) overflows", _EXP, lambda c, r, m: np.log(1 + np.exp(r - c + m)).mean()),
-        M("log of a σ that underflowed", _LOG0, lambda c, r, m: -np.log(sigmoid(c - r - m)).mean()),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r, m: np.log(1 + np.exp(r - c + m)).mean()),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r, m: -np.log(sigmoid(c - r - m)).mean()),
     ),
     "margin_loss_backward": (
         M("the margin has the wrong sign", "The margin is subtracted: Δ = chosen - rejected - margin.", lambda c, r, m: right.margin_loss_backward(c, r, -m)),
         M("the margin is ignored", "The margin shifts the point at which σ is taken.", lambda c, r, m: right.pairwise_loss_backward(c, r)),
         M("the mean margin for all", "Every pair has its own margin.", lambda c, r, m: right.margin_loss_backward(c, r, m.mean())),
+        M("the gradient through log(σ) where σ is 0", _NAN, lambda c, r, m: both(-through_log(c - r - m) / len(c))),
         M("the mean over the batch is missing", _BATCH, lambda c, r, m: both(-sigmoid(r - c + m))),
     ),
     "smoothed_loss": (
@@ -289,8 +299,8 @@ CATALOGUE: dict[str, tuple[Mistake, ...]] = {
         M("a response is compared with itself", "i < j, not i <= j: the diagonal adds ln 2 each.", lambda r: np.mean([-log_sigmoid(r[:, i] - r[:, j]) for i in range(r.shape[1]) for j in range(i, r.shape[1])])),
         M("the sum over the prompts", "Divide by the number of prompts.", lambda r: right.kwise_loss(r) * len(r)),
         M("the mean over the prompts is missing", "One loss for each prompt: take their mean.", lambda r: -log_sigmoid(pairs(r)).mean(1)),
-        M("log of a σ that underflowed", _LOG0, lambda r: -np.log(sigmoid(pairs(r))).mean()),
-        M("log(1 + exp(-margin)) overflows", _EXP, lambda r: np.log(1 + np.exp(-pairs(r))).mean()),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda r: -np.log(sigmoid(pairs(r))).mean()),
+        M("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda r: np.log(1 + np.exp(-pairs(r))).mean()),
         M("Plackett-Luce", "This is the listwise loss; here every pair is one comparison.", right.plackett_luce_loss),
     ),
     "kwise_loss_backward": (

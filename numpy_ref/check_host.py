@@ -16,7 +16,7 @@ import types
 import numpy as np
 
 from .check_functions import FUNCTIONS
-from .check_source import borrowed, is_definition, parse, roots
+from .check_source import borrowed, is_definition, parse
 from .check_wire import decode, encode, is_tensor
 
 
@@ -43,7 +43,7 @@ class Host:
                     notes.append(f"{label}, line {node.lineno} {problem}; it was left out")
         library = borrowed(statements)
         defined = [name for name in FUNCTIONS if name not in library and self.find(name) is not None]
-        return {"defined": defined, "broken": broken, "notes": notes[:10], "torch": "torch" in roots(statements)}
+        return {"defined": defined, "broken": broken, "notes": notes[:10]}
 
     def execute(self, node, label):
         """None, or what went wrong"""
@@ -221,6 +221,15 @@ def limit_memory(size):
         pass
 
 
+def prepare(folder, imports, memory):
+    """The libraries that the submission imports come first: their time and memory are not the submission's"""
+    for name in imports:
+        with contextlib.suppress(Exception):  # the submission's own import will say what is wrong
+            importlib.import_module(name)
+    sys.path.insert(0, folder)
+    limit_memory(memory)
+
+
 def main():
     """The conversation goes over copies of stdin and stdout; the submission's own lead to nowhere"""
     requests, answers = os.fdopen(os.dup(0), "r", encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -231,11 +240,7 @@ def main():
     for line in requests:
         request = json.loads(line)
         if request["do"] == "prepare":
-            sys.path.insert(0, request["folder"])
-            if request["torch"]:
-                with contextlib.suppress(ImportError):  # the submission's own import will say so
-                    importlib.import_module("torch")
-            limit_memory(request["memory"])
+            prepare(**{key: request[key] for key in ("folder", "imports", "memory")})
             answer = {"status": "ready"}
         elif request["do"] == "load":
             answer = host.load(request["blocks"], request["definitions_only"])

@@ -118,7 +118,7 @@ class Judge:
         self.oracle = getattr(oracles, name)
         self.seconds, self.end = seconds, time.monotonic() + seconds
         self.tensor = False
-        self.memory: dict[Any, list[Any]] = {}
+        self.memory: dict[Any, Any] = {}
 
     def ask(self, arguments, cotangent=None):
         """The answer in the shape that the list publishes; Refuted where there is none"""
@@ -162,18 +162,27 @@ class Judge:
             raise Refuted(arguments, f"writes into its argument {names}: work on a copy")
 
     def test_autograd(self, prop, arguments):
-        takes_dout = FUNCTIONS[self.function.name + "_backward"].arguments[0] == "dout"
-        cotangent, inputs = (arguments[0], arguments[1:]) if takes_dout else (np.array(1.0), arguments)
-        expected = prop.gradient(cotangent, *inputs)
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        value, _ = self.ask(inputs, cotangent)
-        floats = [i for i, a in enumerate(inputs) if a.ndim and a.dtype.kind == "f"][: len(expected)]
-        got = tuple(v if v is not None else np.zeros(inputs[i].shape) for i, v in zip(floats, value))
-        self.compare(prop, inputs, got, expected)
+        """The arguments are those of the backward: dout first, where it has one"""
+        backward = self.function.name + "_backward"
+        with np.errstate(all="ignore"):
+            expected = getattr(oracles, backward)(*arguments)
+        got = self.gradient(arguments)
+        if not isinstance(expected, tuple):
+            got = got[0]
+        self.compare(prop, arguments, got, expected, FUNCTIONS[backward].results)
 
-    def compare(self, prop, arguments, got, expected):
-        several = isinstance(expected, tuple)
-        names = self.function.results if prop.kind != "autograd" else ["d" + name for name in self.function.arguments]
+    def gradient(self, arguments):
+        """What autograd makes of the submission's function, for every array of floats; None stands for zero"""
+        takes_dout = FUNCTIONS[self.function.name + "_backward"].arguments[0] == "dout"
+        cotangent, given = (arguments[0], arguments[1:]) if takes_dout else (np.array(1.0), arguments)
+        value, _ = self.ask(given, cotangent)
+        if value is None:
+            raise Refuted(given, "returns no tensor, so that autograd has nothing to go back through")
+        floats = [a for a in given if a.ndim and a.dtype.kind == "f"]
+        return tuple(np.zeros_like(a) if v is None else v for a, v in zip(floats, value, strict=True))[:3]
+
+    def compare(self, prop, arguments, got, expected, names=()):
+        several, names = isinstance(expected, tuple), names or self.function.results
         for part in range(len(expected)) if several else [None]:
             if several and prop.part not in (None, part):
                 continue
@@ -220,6 +229,8 @@ class Judge:
         if refuted.got in FINAL:
             stopped = f"the function {refuted.sentence}"
         mistake = ("", "") if stopped else name_mistake(self, prop, refuted)
+        if not stopped and not mistake[0] and self.wavers(prop, refuted.arguments):
+            refuted.sentence += "; and it answers differently from call to call: randomness, or state left over?"
         shown = {"call": show_call(self.function, refuted.arguments), "expected": refuted.expected, "got": refuted.got}
         return Result(self.function.name, prop.statement, "failed", refuted.sentence, shown, mistake, seconds), stopped
 
@@ -236,6 +247,14 @@ class Judge:
             except Enough:
                 break
         return None
+
+    def wavers(self, prop, arguments):
+        """Whether the same call gives another answer the second time"""
+        try:
+            first, second = (show_value(self.ask(arguments)[0]) for _ in range(2))
+        except (Refuted, Lost):
+            return False
+        return prop.kind != "autograd" and first != second
 
     def timed(self, prop, arguments, until):
         if time.monotonic() > until:

@@ -9,7 +9,9 @@ import warnings
 
 import numpy as np
 
+from . import check_oracles as oracles
 from .check_catalogue import CATALOGUE, Mistake
+from .check_functions import FUNCTIONS
 from .check_sandbox import Lost
 from .check_values import agree
 
@@ -46,7 +48,8 @@ def answers(judge, prop):
         judge.memory[prop] = []
         for arguments in inputs(prop)[:SAMPLE]:
             try:
-                got = judge.ask(arguments)[0]
+                got = judge.gradient(arguments) if prop.kind == "autograd" else judge.ask(arguments)[0]
+                got = got[0] if prop.kind == "autograd" and len(got) == 1 else got
             except Refuted as refuted:
                 got = refuted.got
             judge.memory[prop].append((arguments, got))
@@ -54,10 +57,13 @@ def answers(judge, prop):
 
 
 def explains(mistake, judge, prop):
-    return all(alike(got, outcome(mistake.wrong, given), prop) for given, got in answers(judge, prop))
+    if (mistake, prop) not in judge.memory:
+        same = (alike(got, outcome(mistake.wrong, given), prop) for given, got in answers(judge, prop))
+        judge.memory[mistake, prop] = all(same)
+    return judge.memory[mistake, prop]
 
 
-def breaks(mistake, judge, prop, arguments):
+def breaks(mistake, oracle, prop, arguments):
     """Whether the property really fails for this mistake on the counterexample"""
     if prop.law is not None:
         try:
@@ -65,24 +71,25 @@ def breaks(mistake, judge, prop, arguments):
                 return not agree(*prop.law(mistake.wrong, *arguments))
         except Exception:
             return True
-    return not alike(outcome(mistake.wrong, arguments), outcome(judge.oracle, arguments), prop)
+    return not alike(outcome(mistake.wrong, arguments), outcome(oracle, arguments), prop)
 
 
 def name_mistake(judge, prop, refuted):
-    """(name, hint) or two empty strings"""
+    """(name, hint) or two empty strings; of autograd's gradient, the mistake of the backward that it stands for"""
     from .check_properties import PROPERTIES
 
-    if prop.kind in ("manners", "autograd"):
+    if prop.kind == "manners":
         return "", ""
-    name = judge.function.name
-    others = [p for p in PROPERTIES[name] if p.kind in ("value", "tail")]
+    name = judge.function.name + "_backward" * (prop.kind == "autograd")
+    oracle = getattr(oracles, name)
+    alike_kinds = ("autograd",) if prop.kind == "autograd" else ("value", "tail")
+    others = [p for p in PROPERTIES[judge.function.name] if p.kind in alike_kinds]
+    groups = CATALOGUE.get(name, ()), generic(name, oracle), negated(name)
     try:
-        for group in (CATALOGUE.get(name, ()), generic(name, judge.oracle), negated(name)):
-            fitting = [
-                m for m in group if breaks(m, judge, prop, refuted.arguments) and explains(m, judge, prop)
-            ]
+        for group in groups:
+            fitting = [m for m in group if breaks(m, oracle, prop, refuted.arguments) and explains(m, judge, prop)]
             if fitting and time.monotonic() < judge.end:
-                best = max(fitting, key=lambda m: sum(explains(m, judge, p) for p in others))
+                best = max(fitting, key=lambda m: sum(explains(m, judge, p) for p in others)) if fitting[1:] else fitting[0]
                 return best.name, best.hint
     except Lost:
         pass
@@ -126,8 +133,6 @@ FACTORS = (
 
 def generic(name, oracle):
     """Mistakes that any function may have, made from the right answer; then the same in one of several results"""
-    from .check_functions import FUNCTIONS
-
     function = FUNCTIONS[name]
     results = function.results
     found = [Mistake(title, hint, scaled(oracle, k)) for title, hint, k in FACTORS]

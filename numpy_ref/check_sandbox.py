@@ -38,7 +38,7 @@ class Sandbox:
 
     def __init__(self, path, blocks, seconds):
         self.folder, self.blocks, self.seconds = str(Path(path).resolve().parent), blocks, seconds
-        self.torch = any("torch" in roots(parse(label, source)[0]) for label, source in blocks)
+        self.imports = sorted(set().union(*(roots(parse(label, source)[0]) for label, source in blocks)))
         self.definitions_only = Path(path).suffix == ".ipynb"
         self.process = None
 
@@ -53,7 +53,7 @@ class Sandbox:
             self.definitions_only = True
             try:
                 self.loaded = self.start()
-                self.loaded["notes"].insert(0, f"the file's own code {lost}: only its definitions were read")
+                self.loaded["notes"].insert(0, f"the file's own code {lost}; only its definitions were read")
             except Lost:
                 self.loaded = {"defined": [], "broken": {}, "notes": [f"the file's own code {lost}"]}
         return self
@@ -76,7 +76,7 @@ class Sandbox:
         )
         self.answers: queue.SimpleQueue = queue.SimpleQueue()
         threading.Thread(target=listen, args=(self.process.stdout, self.answers), daemon=True).start()
-        self.ask({"do": "prepare", "folder": self.folder, "torch": self.torch, "memory": MEMORY}, START)
+        self.ask({"do": "prepare", "folder": self.folder, "imports": self.imports, "memory": MEMORY}, START)
         return self.ask({"do": "load", "blocks": self.blocks, "definitions_only": self.definitions_only}, self.seconds)
 
     def ready(self):
