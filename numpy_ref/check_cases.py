@@ -12,7 +12,7 @@ def vector(low=-3.0, high=3.0, size=(1, 5)):
 
 
 def extreme_vector(draw):
-    low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -711), (-40, 40)])
+    low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -716), (-40, 40)])
     return (draw.numbers((draw.size(1, 3),), low, high),)
 
 
@@ -39,13 +39,13 @@ def apart(low, high, size=(1, 1)):
 
 def extreme(draw):
     """Margins far on either side, and between: where one spelling of the loss after the other fails"""
-    low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -711), (-40, 40)])
+    low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -716), (-40, 40)])
     return apart(low, high)(draw)
 
 
 def far_below(draw):
     """Margins at which e^-margin is inf, and σ(margin) either 0 or just not yet"""
-    return apart(*draw.choice([(-1000, -750), (-730, -711)]))(draw)
+    return apart(*draw.choice([(-1000, -750), (-730, -716)]))(draw)
 
 
 def far_above(draw):

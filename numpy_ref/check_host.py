@@ -135,7 +135,8 @@ def fit(function, published, arguments):
     if not kinds or any(p.kind == p.VAR_POSITIONAL for p in parameters(function).values()):
         return arguments
     required = sum(p.default is p.empty for p in kinds)
-    if len(kinds) < len(arguments) and {p.name for p in kinds} < set(published.arguments):
+    left_out = set(published.arguments) - {p.name for p in kinds}
+    if len(kinds) + len(left_out) == len(arguments) and left_out <= {"pad", "bias"}:
         by_name = dict(zip(published.arguments, arguments, strict=True))
         return [by_name[p.name] for p in kinds]
     return [*arguments, *published.optional[: max(0, required - len(arguments))]]
