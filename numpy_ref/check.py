@@ -1,4 +1,4 @@
-"""`python -m numpy_ref check SOLUTION`: judges anybody's losses and gradients, property by property, and names mistakes.
+"""`python -m numpy_ref check SOLUTION`: judges anybody's losses and gradients by properties, and names mistakes.
 
 SOLUTION is a Python file or a notebook that defines any of the functions that `--list` prints, in NumPy or PyTorch.
 Exit status 0: every property of every function holds; 1: one does not; 2: there was nothing to judge, and why.

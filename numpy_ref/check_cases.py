@@ -206,7 +206,9 @@ def adamw(first=False, decay=True, eps=1e-8):
         shape = (draw.size(1, 3),)
         param, grad = draw.numbers(shape, -3, 3), draw.numbers(shape, -3, 3)
         t = 1 if first else draw.size(2, 20)
-        m, v = (np.zeros(shape), np.zeros(shape)) if first else (draw.numbers(shape, -2, 2), draw.numbers(shape, 0.125, 3))
+        m, v = (
+            (np.zeros(shape), np.zeros(shape)) if first else (draw.numbers(shape, -2, 2), draw.numbers(shape, 0.125, 3))
+        )
         numbers = [draw.choice([0.1, 0.01]), draw.choice([0.9, 0.8]), draw.choice([0.99, 0.95]), eps]
         return param, grad, m, v, *map(np.array, (t, *numbers, draw.choice([0.1, 0.5]) if decay else 0.0))
 

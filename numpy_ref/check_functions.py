@@ -6,7 +6,8 @@ keyword of another function the same thing may be had: margin_loss(c, r, m) is p
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 
 class Function(NamedTuple):
@@ -34,6 +35,14 @@ class Function(NamedTuple):
     @property
     def results(self):
         return tuple(part.strip() for part in self.signature.split("->")[1].strip(" ()").split(","))
+
+
+class Mistake(NamedTuple):
+    """A known wrong version of a published function: its name, a hint in a sentence, and the code itself"""
+
+    name: str
+    hint: str
+    wrong: Callable[..., Any]
 
 
 _MARGIN = ("target_margin", "margin")

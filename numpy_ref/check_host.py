@@ -28,7 +28,9 @@ class Host:
     def load(self, blocks, definitions_only):
         """Statement by statement, so that what fails at the top level takes nothing else with it"""
         sys.modules["submission"] = self.module
-        notes, broken, statements = [], {}, []
+        notes: list[str] = []
+        broken: dict[str, str] = {}
+        statements: list[ast.stmt] = []
         for label, source in blocks:
             self.labels.add(label)
             body, errors = parse(label, source)
@@ -90,7 +92,8 @@ class Host:
     def attempt(self, name, found, arguments, mode, autograd):
         given = [to_tensor(a, autograd is not None) if mode == "torch" else copy(a) for a in arguments]
         try:
-            value = self.apply(name, *found, given)
+            function, keyword = found
+            value = self.apply(name, function, keyword, given)
             tensor = any(map(is_tensor, value if isinstance(value, tuple) else (value,)))
             if autograd is not None:
                 value = gradient(value, given, autograd) if tensor else None
@@ -98,7 +101,7 @@ class Host:
         except BaseException as error:
             kind, words = describe(error, self.labels)
             return {"status": "raised", "kind": kind, "words": words}
-        wrote = [i for i, (a, b) in enumerate(zip(arguments, given)) if not same(a, b)]
+        wrote = [i for i, (a, b) in enumerate(zip(arguments, given, strict=True)) if not same(a, b)]
         return {"status": "ok", "value": value, "wrote": wrote, "tensor": tensor}
 
     def apply(self, name, function, keyword, arguments):
@@ -148,7 +151,7 @@ def single(published, value):
     if isinstance(value, dict):
         value = (value,)
     if isinstance(value, tuple) and any(isinstance(item, dict) for item in value) and "backward" in published.name:
-        flat = []
+        flat: list[object] = []
         for item in value:
             flat += by_name(item, names) if isinstance(item, dict) else [item]
         value = tuple(flat)
@@ -166,7 +169,9 @@ def uses_torch(function):
     """Whether the function's own code names torch or one of its modules"""
     code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
     roots = {name for name in code.co_names if name in names} if code else set()
-    return any(str(getattr(names[n], "__name__", getattr(names[n], "__module__", ""))).startswith("torch") for n in roots)
+    return any(
+        str(getattr(names[n], "__name__", getattr(names[n], "__module__", ""))).startswith("torch") for n in roots
+    )
 
 
 def to_tensor(value, requires_grad):
@@ -199,7 +204,9 @@ def gradient(value, given, cotangent):
 def describe(error, labels):
     """(the exception's name, what happened in a few words with the submission's own line)"""
     kind, text = type(error).__name__, " ".join(str(error).split())[:300]
-    lines = [f"{f.filename}, line {f.lineno}" for f in traceback.extract_tb(error.__traceback__) if f.filename in labels]
+    lines = [
+        f"{f.filename}, line {f.lineno}" for f in traceback.extract_tb(error.__traceback__) if f.filename in labels
+    ]
     where = f" ({lines[-1]})" if lines else ""
     if isinstance(error, MemoryError):
         return "MemoryError", f"asked for more memory than a submission may have{where}"

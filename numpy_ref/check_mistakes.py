@@ -10,11 +10,10 @@ import warnings
 import numpy as np
 
 from . import check_oracles as oracles
-from .check_catalogue import CATALOGUE, Mistake
-from .check_functions import FUNCTIONS
+from .check_catalogue import CATALOGUE
+from .check_functions import FUNCTIONS, Mistake
 from .check_sandbox import Lost
 from .check_values import agree
-
 
 SAMPLE = 20  # inputs on which a mistake must give the same answers as the submission
 
@@ -89,7 +88,11 @@ def name_mistake(judge, prop, refuted):
         for group in groups:
             fitting = [m for m in group if breaks(m, oracle, prop, refuted.arguments) and explains(m, judge, prop)]
             if fitting and time.monotonic() < judge.end:
-                best = max(fitting, key=lambda m: sum(explains(m, judge, p) for p in others)) if fitting[1:] else fitting[0]
+                best = (
+                    max(fitting, key=lambda m: sum(explains(m, judge, p) for p in others))
+                    if fitting[1:]
+                    else fitting[0]
+                )
                 return best.name, best.hint
     except Lost:
         pass
@@ -154,6 +157,3 @@ def negated(name):
         Mistake(f"{m.name}; and the sign is lost", f"{m.hint} Besides, the sign is opposite.", scaled(m.wrong, -1.0))
         for m in CATALOGUE.get(name, ())
     ]
-
-
-

@@ -55,8 +55,8 @@ def kwise_loss_backward(rewards):
     better, worse = np.triu_indices(rewards.shape[1], 1)
     dmargin = -sigmoid(rewards[:, worse] - rewards[:, better]) / (len(rewards) * len(better))  # (B, pairs)
     drewards = np.zeros_like(rewards)
-    np.add.at(drewards, (slice(None), better), dmargin)
-    np.add.at(drewards, (slice(None), worse), -dmargin)
+    np.add.at(drewards.T, better, dmargin.T)
+    np.add.at(drewards.T, worse, -dmargin.T)
     return drewards
 
 

@@ -224,9 +224,14 @@ PROPERTIES = {
     ),
     "softmax_backward": (
         Property("one row", cases.probabilities(cases.array(last=(2, 5), leading=(0, 0)))),
-        Property("several rows: the sum runs over the last axis", cases.probabilities(cases.array(last=(2, 5), leading=(1, 1)))),
+        Property(
+            "several rows: the sum runs over the last axis",
+            cases.probabilities(cases.array(last=(2, 5), leading=(1, 1))),
+        ),
         Property("more leading axes", cases.probabilities(cases.array(last=(2, 4), leading=(2, 2)))),
-        Property("dx sums to zero in every row", cases.probabilities(cases.array(last=(2, 5))), "law", law=sums_to_zero),
+        Property(
+            "dx sums to zero in every row", cases.probabilities(cases.array(last=(2, 5))), "law", law=sums_to_zero
+        ),
         manners(cases.probabilities(cases.array())),
     ),
     "gelu": (
@@ -256,7 +261,11 @@ PROPERTIES = {
         Property("dweight is summed over the rows", cases.layer_norm(rows=(1, 4), dout=True), part=1),
         Property("dbias is summed over the rows", cases.layer_norm(rows=(1, 4), dout=True), part=2),
         Property("all three for more leading axes", cases.layer_norm((2, 2), (1, 3), dout=True)),
-        Property("dx for rows that hardly vary: ε under the root", cases.layer_norm(rows=(1, 2), step=2**-12, dout=True), part=0),
+        Property(
+            "dx for rows that hardly vary: ε under the root",
+            cases.layer_norm(rows=(1, 2), step=2**-12, dout=True),
+            part=0,
+        ),
         manners(cases.layer_norm(dout=True)),
     ),
     "embedding_backward": (

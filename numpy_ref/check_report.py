@@ -50,7 +50,9 @@ def gradescope(results, notes):
             "score": float(result.status == "passed"),
             "max_score": 1.0,
             "status": "passed" if result.status == "passed" else "failed",
-            "output": "\n".join(details(result) or [result.status + (f": {result.sentence}" if result.sentence else "")]),
+            "output": "\n".join(
+                details(result) or [result.status + (f": {result.sentence}" if result.sentence else "")]
+            ),
             "tags": [result.function, result.status, *([result.mistake[0]] if result.mistake[0] else [])],
             "visibility": "visible",
         }
@@ -71,15 +73,15 @@ def gradescope(results, notes):
 
 
 def junit(results, notes):
-    counts = {
+    counts: dict[str, str] = {
         "tests": str(len(results)),
         "failures": str(sum(result.status == "failed" for result in results)),
         "errors": "0",
         "skipped": str(sum(result.status == "not reached" for result in results)),
         "time": f"{sum(result.seconds for result in results):.3f}",
     }
-    root = ET.Element("testsuites", name="check", **counts)
-    suite = ET.SubElement(root, "testsuite", name="check", **counts)
+    root = ET.Element("testsuites", {"name": "check"} | counts)
+    suite = ET.SubElement(root, "testsuite", {"name": "check"} | counts)
     for result in results:
         case = ET.SubElement(
             suite, "testcase", classname=result.function, name=result.statement, time=f"{result.seconds:.3f}"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from .check_source import parse, roots
 from .check_wire import decode, encode
@@ -40,7 +41,7 @@ class Sandbox:
         self.folder, self.blocks, self.seconds = str(Path(path).resolve().parent), blocks, seconds
         self.imports = sorted(set().union(*(roots(parse(label, source)[0]) for label, source in blocks)))
         self.definitions_only = Path(path).suffix == ".ipynb"
-        self.process = None
+        self.process: Any = None
 
     def __enter__(self):
         """The first load; a file whose own code never ends is read again for its definitions only"""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-MAGIC = re.compile(r"^\s*([%!?]|\w+\s*=\s*[%!]|.*\w\?\s*$)")
+MAGIC = re.compile(r"^(\s*)(?:[%!?].*|\w+\s*=\s*[%!].*|.*\w\?\s*$)")
 HARMLESS = {"math", "np", "numpy"}  # whose functions may stand in a constant, as in SCALE = math.sqrt(2 / math.pi)
 LIBRARIES = {"torch", "numpy", "scipy", "math", "jax", "sklearn", "tensorflow"}
 
@@ -47,8 +47,7 @@ def parse(label, source):
         return ast.parse(source, label).body, []
     except (SyntaxError, ValueError):  # ValueError: a null byte
         plain = "" if source.lstrip().startswith("%%") else source
-    lines = ["pass" if MAGIC.match(line) else line for line in plain.splitlines()]
-    lines = [re.match(r"\s*", old)[0] + new if new == "pass" else new for old, new in zip(plain.splitlines(), lines)]
+    lines = [MAGIC.sub(r"\1pass", line) for line in plain.splitlines()]
     try:
         return ast.parse("\n".join(lines), label).body, []
     except (SyntaxError, ValueError):
@@ -108,10 +107,6 @@ def roots(statements):
 
 def borrowed(statements):
     """Names that come as they are from a library, as in `from scipy.special import softmax`: not the submission's"""
-    nodes = [node for node in statements if isinstance(node, ast.ImportFrom) and node.module]
-    return {
-        alias.asname or alias.name
-        for node in nodes
-        if node.module.split(".")[0] in LIBRARIES
-        for alias in node.names
-    }
+    nodes = [node for node in statements if isinstance(node, ast.ImportFrom)]
+    nodes = [node for node in nodes if (node.module or "").split(".")[0] in LIBRARIES]
+    return {alias.asname or alias.name for node in nodes for alias in node.names}

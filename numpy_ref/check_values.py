@@ -38,7 +38,11 @@ def fit_one(value, expected, name):
     integers = expected.dtype.kind in "iu"
     if integers and value.dtype.kind not in "iu":
         raise Unfit(f"returns {name} of dtype {value.dtype}, expected integers")
-    if value.dtype.kind not in "fiu" or value.dtype == np.float16 or (value.ndim and not integers and value.dtype.kind != "f"):
+    if (
+        value.dtype.kind not in "fiu"
+        or value.dtype == np.float16
+        or (value.ndim and not integers and value.dtype.kind != "f")
+    ):
         raise Unfit(f"returns {name} of dtype {value.dtype}, expected float64 or float32")
     return value
 

@@ -1,4 +1,4 @@
-"""Values to JSON and back, between the checker and the submission's process. No pickle: unpickling runs what it reads."""
+"""Values to JSON and back, between the checker and the submission's process. No pickle: that runs what it reads."""
 
 import base64
 import sys

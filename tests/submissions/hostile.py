@@ -1,4 +1,5 @@
 """Everything that a submission can do to its judge."""
+# ruff: noqa: ARG001
 
 import os
 import sys
@@ -11,6 +12,7 @@ STATE = []
 
 def sigmoid(x):
     """Right, and loud"""
+    # ruff: noqa: ARG001
     print("noise " * 1000)
     sys.stderr.write("noise " * 1000)
     return 1 / (1 + np.exp(-x))

@@ -7,15 +7,16 @@ def sigmoid(x):
 
 def pairwise_loss(chosen, rejected):
     """loss = mean over the pairs of -log σ(chosen - rejected)"""
-    # YOUR CODE HERE
+
+
+# YOUR CODE HERE
 
 
 def pairwise_loss_backward(chosen, rejected):
     pass
 
 
-def softmax_backward(dout, p):
-    ...
+def softmax_backward(dout, p): ...
 
 
 def accuracy(chosen, rejected):
