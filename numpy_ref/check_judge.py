@@ -17,6 +17,7 @@ from .check_values import Unfit, agree, fit, show_call, show_value
 from .errors import InputError
 
 EXAMPLES = 30  # inputs tried for a property
+SHRINK = 3.0  # seconds for finding a smaller counterexample
 
 
 FINAL = ("NotImplementedError", "SystemExit", "MemoryError", "NameError", "None")  # no other input will do better
@@ -222,6 +223,7 @@ class Judge:
         try:
             refuted = self.first_failure(prop, until)
             if refuted is not None and self.shrink and refuted.got not in FINAL:
+                until = min(until, time.monotonic() + SHRINK)
                 refuted = search(prop.cases, lambda arguments: self.timed(prop, arguments, until)) or refuted
         except Lost as lost:
             refuted, stopped = self.lost, f"the function {lost}"
