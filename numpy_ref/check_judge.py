@@ -207,7 +207,7 @@ class Judge:
             if prop.kind == "autograd" and not self.tensor:
                 continue
             credit = any(result.status == "passed" for result in results)
-            if stopped or (prop.kind in ("law", "manners") and not credit):
+            if stopped or ((prop.gated or prop.kind in ("law", "manners")) and not credit):
                 why = stopped or "no value is right yet"
                 results.append(Result(self.function.name, prop.statement, "not reached", why))
                 continue

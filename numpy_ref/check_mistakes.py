@@ -13,6 +13,7 @@ import numpy as np
 from . import check_oracles as oracles
 from .check_catalogue import CATALOGUE
 from .check_functions import FUNCTIONS, Mistake
+from .check_host import DOUT
 from .check_mutants import mutants
 from .check_sandbox import Lost
 from .check_values import agree
@@ -149,6 +150,9 @@ def generic(name, oracle):
     if function.arguments[0] == "dout":
         hint = "This is the answer for dout of ones: multiply by the gradient that comes from above."
         found.append(Mistake("dout is ignored", hint, lambda dout, *a: oracle(np.ones_like(dout), *a)))
+    elif function.forward:
+        hint = "Multiply by dout, the gradient that comes from above, even though it is mostly 1."
+        found.append(Mistake("dout is ignored", hint, scaled(oracle, 1 / DOUT)))
     return found
 
 
