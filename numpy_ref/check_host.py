@@ -17,7 +17,7 @@ import types
 import numpy as np
 
 from .check_functions import FUNCTIONS
-from .check_source import borrowed, is_definition, parse
+from .check_source import borrowed, is_definition, parse, roots
 from .check_wire import decode, encode, is_tensor
 
 DOUT = 4.0  # handed to the backward of a loss and divided out again: one that ignores it comes back a quarter
@@ -244,9 +244,9 @@ def limit_memory(size):
         pass
 
 
-def prepare(folder, imports, memory):
+def prepare(folder, blocks, memory):
     """The libraries that the submission imports come first: their time and memory are not the submission's"""
-    for name in imports:
+    for name in sorted(set().union(*(roots(parse(label, source)[0]) for label, source in blocks))):
         with contextlib.suppress(Exception):  # the submission's own import will say what is wrong
             importlib.import_module(name)
     sys.path.insert(0, folder)
@@ -263,7 +263,7 @@ def main():
     for line in requests:
         request = json.loads(line)
         if request["do"] == "prepare":
-            prepare(**{key: request[key] for key in ("folder", "imports", "memory")})
+            prepare(**{key: request[key] for key in ("folder", "blocks", "memory")})
             answer = {"status": "ready"}
         elif request["do"] == "load":
             answer = host.load(request["blocks"], request["definitions_only"])

@@ -16,7 +16,7 @@ from .check_sandbox import Lost, Raised
 from .check_values import Unfit, agree, fit, show_call, show_value
 from .errors import InputError
 
-EXAMPLES = 30  # inputs tried for a property
+EXAMPLES = 25  # inputs tried for a property
 SHRINK = 3.0  # seconds for finding a smaller counterexample
 
 

@@ -4,6 +4,7 @@ Each row: name, hint, and the mistake as code with the published signature, whic
 """
 # ruff: noqa: ARG005
 
+import functools
 import math
 
 import numpy as np
@@ -11,6 +12,14 @@ import numpy as np
 from . import check_oracles as right
 from .check_functions import Mistake
 from .check_oracles import log_sigmoid, sigmoid
+
+TINY = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-15, 1e-16, 1e-20, 1e-30)  # what people add to avoid log(0)
+LIMITS = (10, 20, 30, 50, 100, 500)  # where people clip
+
+
+def each(constants, name, hint, wrong):
+    """One mistake for each constant that people put in it: wrong(constant, *arguments)"""
+    return [Mistake(name, hint, functools.partial(wrong, constant)) for constant in constants]
 
 
 def both(dchosen):
@@ -65,6 +74,7 @@ _BROADCAST = (
     "rejected response. Give both the same shape."
 )
 
+_FLOOR = "log(σ + ε) stops at log(ε), so that the worst pairs all cost the same: use -np.logaddexp(0, -margin)."
 _EXTREME = (
     "Far below zero e^-margin is inf and σ(margin) 0, so its log is infinite: use -np.logaddexp(0, -margin), which is "
     "log σ(margin) everywhere."
@@ -111,11 +121,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "the sign of the exponent is lost", "1 / (1 + e^x) is σ(-x): it falls where σ rises.", lambda x: sigmoid(-x)
         ),
         Mistake("e^x / (1 + e^x) overflows", "From x = 710 on this is inf / inf = NaN: use e^-|x|.", naive_sigmoid),
-        Mistake(
-            "clipped",
-            "The argument is clipped to ±10 or so: σ is then wrong beyond it.",
-            lambda x: sigmoid(x.clip(-10, 10)),
-        ),
+        *each((5, 10), "clipped", "The argument is clipped: σ is wrong beyond.", lambda k, x: sigmoid(x.clip(-k, k))),
         Mistake("tanh instead of σ", "tanh(x) = 2σ(2x) - 1 runs from -1 to 1.", np.tanh),
         Mistake("tanh(x/2) without its shift", "σ(x) = (1 + tanh(x/2)) / 2.", lambda x: np.tanh(x / 2)),
         Mistake("softmax instead of σ", "Each entry has its own σ; they do not add up to 1.", right.softmax),
@@ -126,9 +132,10 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: -np.log(1 + np.exp(-x))),
         Mistake("the minus sign is lost", "log σ is never positive: -log(1 + e^-x).", lambda x: np.logaddexp(0, -x)),
         Mistake("softplus of x", "-log(1 + e^x) is log σ(-x).", lambda x: -np.logaddexp(0, x)),
-        Mistake(
-            "a small number inside the log", "log(σ(x) + 1e-8) stops at -18.4.", lambda x: np.log(sigmoid(x) + 1e-8)
-        ),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(sigmoid(x) + tiny)),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(sigmoid(x).clip(tiny, 1 - tiny))),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(np.maximum(sigmoid(x), tiny))),
+        *each(LIMITS, "clipped", "log σ(x) is about x far below zero.", lambda k, x: log_sigmoid(x.clip(-k, k))),
         Mistake("σ without its log", "This is σ(x) itself.", sigmoid),
         Mistake(
             "a logarithm of base 2", "Losses are in nats: np.log, not np.log2.", lambda x: log_sigmoid(x) / math.log(2)
@@ -150,15 +157,24 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "e^chosen / (e^chosen + e^rejected) is inf / inf for large rewards: only the margin may be exponentiated.",
             lambda c, r: -np.log(np.exp(c) / (np.exp(c) + np.exp(r))).mean(),
         ),
-        Mistake(
-            "σ clipped before its log",
-            "The clip hides wrong pairs: no gradient left.",
-            lambda c, r: -np.log(sigmoid(c - r).clip(1e-7, 1 - 1e-7)).mean(),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, c, r: -np.log(sigmoid(c - r) + tiny).mean()),
+        *each(
+            TINY,
+            "a small number keeps σ from 0",
+            _FLOOR,
+            lambda tiny, c, r: -np.log(sigmoid(c - r).clip(tiny, 1 - tiny)).mean(),
         ),
-        Mistake(
-            "a small number inside the log",
-            "log(σ + 1e-8) stops at 18.4.",
-            lambda c, r: -np.log(sigmoid(c - r) + 1e-8).mean(),
+        *each(
+            TINY,
+            "a small number keeps σ from 0",
+            _FLOOR,
+            lambda tiny, c, r: -np.log(np.maximum(sigmoid(c - r), tiny)).mean(),
+        ),
+        *each(
+            LIMITS,
+            "clipped margins",
+            "Wrong pairs beyond the clip have a constant loss, and so no gradient.",
+            lambda k, c, r: -log_sigmoid((c - r).clip(-k, k)).mean(),
         ),
         Mistake("[B,1] - [B] broadcast to [B,B]", _BROADCAST, lambda c, r: -log_sigmoid(c[:, None] - r).mean()),
         Mistake(
@@ -275,10 +291,29 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "Each reward is scored alone; only the margin counts.",
             lambda c, r: (-sigmoid(-c) / len(c), sigmoid(r) / len(c)),
         ),
-        Mistake(
+        *each(
+            (10, 20, 30, 50),
             "clipped margins",
-            "The margin is clipped, and the gradient with it.",
-            lambda c, r: both(-sigmoid(-(c - r).clip(-10, 10)) / len(c)),
+            "The margin is clipped, and the gradient with it: use -σ(-margin), which needs no clip.",
+            lambda k, c, r: both(-sigmoid(-(c - r).clip(-k, k)) / len(c)),
+        ),
+        *each(
+            (10, 20, 30),
+            "clipped margins",
+            "The margin is clipped, and the gradient with it: use -σ(-margin), which needs no clip.",
+            lambda k, c, r: both((sigmoid((c - r).clip(-k, k)) - 1) / len(c)),
+        ),
+        *each(
+            TINY[:8],
+            "σ clipped",
+            "The probability is clipped, and the gradient with it: use -σ(-margin), which needs no clip.",
+            lambda tiny, c, r: both(-(1 - sigmoid(c - r).clip(tiny, 1 - tiny)) / len(c)),
+        ),
+        *each(
+            LIMITS,
+            "no gradient beyond a clip",
+            "This is the gradient of a clipped margin: 0 where the pair is most wrong.",
+            lambda k, c, r: both(-sigmoid(r - c) * (np.abs(c - r) <= k) / len(c)),
         ),
         Mistake(
             "a hinge's gradient", "-1 or 0 is the gradient of a hinge.", lambda c, r: both(-1.0 * (c - r < 1) / len(c))

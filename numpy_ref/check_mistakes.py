@@ -86,18 +86,24 @@ def name_mistake(judge, prop, refuted):
     oracle = getattr(oracles, name)
     alike_kinds = ("autograd",) if prop.kind == "autograd" else ("value", "tail")
     others = [p for p in PROPERTIES[judge.function.name] if p.kind in alike_kinds]
-    groups = CATALOGUE[name], generic(name, oracle), negated(name), mutants(name)
-    best, most = ("", ""), 0
+    known, made = CATALOGUE[name], (generic(name, oracle), negated(name), mutants(name))
     try:
-        for mistake in itertools.chain(*groups):
-            if most == len(others) or time.monotonic() > judge.end:
-                break
-            if breaks(mistake, oracle, prop, refuted.arguments) and explains(mistake, judge, prop):
-                explained = sum(explains(mistake, judge, p) for p in others)
-                if explained > most:
-                    best, most = (mistake.name, mistake.hint), explained
+        best = most_telling(known, judge, prop, oracle, refuted, others)
+        return best or most_telling(itertools.chain(*made), judge, prop, oracle, refuted, others) or ("", "")
     except Lost:
-        pass
+        return "", ""
+
+
+def most_telling(mistakes, judge, prop, oracle, refuted, others):
+    """(name, hint) of the one that explains this property and most of the others, or None"""
+    best, most = None, -1
+    for mistake in mistakes:
+        if most == len(others) or time.monotonic() > judge.end:
+            break
+        if breaks(mistake, oracle, prop, refuted.arguments) and explains(mistake, judge, prop):
+            explained = sum(explains(mistake, judge, p) for p in others)
+            if explained > most:
+                best, most = (mistake.name, mistake.hint), explained
     return best
 
 

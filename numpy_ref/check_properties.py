@@ -305,10 +305,10 @@ PROPERTIES = {
     "adamw_step": (
         Property("the first step, without decay", cases.adamw(True, False), part=0),
         Property("a later step, without decay", cases.adamw(False, False), part=0),
-        Property("the moments m and v, first of them m", cases.adamw(False), part=1),
-        Property("the moments m and v, second of them v", cases.adamw(False), part=2),
+        Property("the moments m and v, first of them m", cases.adamw(False, False), part=1),
+        Property("the moments m and v, second of them v", cases.adamw(False, False), part=2),
         Property("a step with weight decay", cases.adamw(), part=0),
-        Property("a step with a large ε", cases.adamw(eps=0.5), part=0),
+        Property("a step with a large ε", cases.adamw(decay=False, eps=0.5), part=0),
         manners(cases.adamw()),
     ),
     "accuracy": (

@@ -15,7 +15,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .check_source import parse, roots
 from .check_wire import decode, encode
 
 MEMORY = 2 * 1024**3  # bytes a submission may ask for beyond what NumPy and PyTorch take themselves
@@ -39,7 +38,6 @@ class Sandbox:
 
     def __init__(self, path, blocks, seconds):
         self.folder, self.blocks, self.seconds = str(Path(path).resolve().parent), blocks, seconds
-        self.imports = sorted(set().union(*(roots(parse(label, source)[0]) for label, source in blocks)))
         self.definitions_only = Path(path).suffix == ".ipynb"
         self.process: Any = None
 
@@ -77,7 +75,7 @@ class Sandbox:
         )
         self.answers: queue.SimpleQueue = queue.SimpleQueue()
         threading.Thread(target=listen, args=(self.process.stdout, self.answers), daemon=True).start()
-        self.ask({"do": "prepare", "folder": self.folder, "imports": self.imports, "memory": MEMORY}, START)
+        self.ask({"do": "prepare", "folder": self.folder, "blocks": self.blocks, "memory": MEMORY}, START)
         return self.ask({"do": "load", "blocks": self.blocks, "definitions_only": self.definitions_only}, self.seconds)
 
     def ready(self):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .errors import InputError
 
+UNREADABLE = SyntaxError, ValueError, RecursionError, MemoryError  # a null byte; nested too deeply
 MAGIC = re.compile(r"^(\s*)(?:[%!?].*|\w+\s*=\s*[%!].*|.*\w\?\s*$)")
 HARMLESS = {"math", "np", "numpy"}  # whose functions may stand in a constant, as in SCALE = math.sqrt(2 / math.pi)
 LIBRARIES = {"torch", "numpy", "scipy", "math", "jax", "sklearn", "tensorflow"}
@@ -45,12 +46,12 @@ def parse(label, source):
     """(statements, broken): top-level statements, and for each part that does not parse (names it defines, sentence)"""
     try:
         return ast.parse(source, label).body, []
-    except (SyntaxError, ValueError):  # ValueError: a null byte
+    except UNREADABLE:
         plain = "" if source.lstrip().startswith("%%") else source
     lines = [MAGIC.sub(r"\1pass", line) for line in plain.splitlines()]
     try:
         return ast.parse("\n".join(lines), label).body, []
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         return parse_in_pieces(label, lines)
 
 
@@ -64,10 +65,15 @@ def parse_in_pieces(label, lines):
         piece = "\n" * start + "\n".join(lines[start:stop])
         try:
             body += ast.parse(piece, label).body
-        except (SyntaxError, ValueError) as error:
+        except UNREADABLE as error:
             line = getattr(error, "lineno", None) or start + 1
-            where = f"{label}, line {line}"
-            broken.append((re.findall(r"^def\s+(\w+)", piece, re.M), f"syntax error in {where}: {error.args[0]}"))
+            where, what = f"{label}, line {line}", (error.args or ("nested too deeply",))[0]
+            broken.append(
+                (
+                    re.findall(r"^def\s+(\w+)", piece, re.M),
+                    f"syntax error in {where}: {what}",
+                )
+            )
     return body, broken
 
 
