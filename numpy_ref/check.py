@@ -4,8 +4,11 @@ SOLUTION is a Python file or a notebook that defines any of the functions that `
 Exit status 0: every property of every function holds; 1: one does not; 2: there was nothing to judge, and why.
 """
 
+import contextlib
 import difflib
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from .check_functions import FUNCTIONS
@@ -49,13 +52,29 @@ def check(args):
     for file in filter(None, (args.json, args.junit)):
         if not Path(file).resolve().parent.is_dir():
             raise InputError(f"{file}: cannot be written, its folder does not exist; make the folder first")
-    results, notes = check_file(args.solution, names, args.seconds)
+    with no_folder_left_behind():
+        results, notes = check_file(args.solution, names, args.seconds)
     print(text(results, notes))
     if args.json:
         write(args.json, gradescope(results, notes))
     if args.junit:
         write(args.junit, junit(results, notes))
     return int(any(result.status != "passed" for result in results))
+
+
+@contextlib.contextmanager
+def no_folder_left_behind():
+    """Hypothesis writes its .hypothesis folder somewhere else than among the submissions"""
+    variable = "HYPOTHESIS_STORAGE_DIRECTORY"
+    before = os.environ.get(variable)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ[variable] = before or scratch
+        try:
+            yield
+        finally:
+            os.environ.pop(variable)
+            if before:
+                os.environ[variable] = before
 
 
 def known(name):

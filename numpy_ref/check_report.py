@@ -120,5 +120,6 @@ def published(names):
         if function.forward:
             lines.append(f"    or      {name}(dout, cache), the cache from {function.forward} -> (out, cache)")
         lines += [f"    checks  {prop.statement}" for prop in PROPERTIES[name]]
-        lines += [f"    knows   {len(CATALOGUE[name])} mistakes: {'; '.join(m.name for m in CATALOGUE[name])}", ""]
+        names = dict.fromkeys(mistake.name for mistake in CATALOGUE[name])
+        lines += [f"    knows   {len(names)} mistakes: {'; '.join(names)}", ""]
     return "\n".join(lines).rstrip()
