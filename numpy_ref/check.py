@@ -21,12 +21,13 @@ from .errors import InputError
 
 
 def add_arguments(parser):
+    """The options of `check`"""
     parser.add_argument("solution", nargs="?", metavar="SOLUTION", help="a Python file or a notebook")
     parser.add_argument("--list", action="store_true", help="print the functions that can be checked, and end")
     parser.add_argument("--only", action="append", metavar="NAME", help="check this function alone; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="write the results in Gradescope's format")
     parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
-    parser.add_argument("--seconds", type=float, default=20.0, help="time limit for each function (default: 20)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time limit for each function")
 
 
 def run(args):
@@ -41,6 +42,7 @@ def run(args):
 
 
 def check(args):
+    """Checks, prints and writes the reports; 0 if all passed, else 1"""
     names = [known(name) for given in args.only or () for name in given.split(",")]
     if args.list:
         print(published(names or FUNCTIONS))
@@ -78,6 +80,7 @@ def no_folder_left_behind():
 
 
 def known(name):
+    """The name of a published function, or InputError with the nearest one"""
     if name in FUNCTIONS:
         return name
     close = difflib.get_close_matches(name, FUNCTIONS, 1)
@@ -106,6 +109,7 @@ def check_file(path, names=(), seconds=20.0):
 
 
 def missing(name, sentence):
+    """The results of a function that is not there: its first property failed, the others were not reached"""
     first, *rest = [prop for prop in PROPERTIES[name] if prop.kind != "autograd"]
     late = [Result(name, prop.statement, "not reached", sentence) for prop in rest]
     return [Result(name, first.statement, "failed", sentence), *late]

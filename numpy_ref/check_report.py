@@ -5,11 +5,14 @@ import re
 import xml.etree.ElementTree as ET
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 
 from .check_catalogue import CATALOGUE
 from .check_functions import FUNCTIONS
 from .check_properties import PROPERTIES
 from .errors import InputError
+
+INDENTED = {"initial_indent": " " * 14, "subsequent_indent": " " * 16, "break_on_hyphens": False}
 
 
 def details(result):
@@ -37,7 +40,8 @@ def text(results, notes):
             why = f" ({result.sentence})" if result.status == "not reached" and result.sentence != said else ""
             said = result.sentence
             lines.append(f"  {result.status:<11} {result.statement}{why}")
-            lines += [f"              {line}" for line in details(result)]
+            for line in details(result):
+                lines += wrap(line, 80, **INDENTED)
     return "\n".join([*lines, f"score: {score(results)} of {len(results)} points"])
 
 

@@ -46,7 +46,8 @@ def read_games(path, progress=iter):
     try:
         rows = list(read_rows(Path(path), progress))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: {error}; expected a readable CSV, TSV or JSONL file, plain or .gz") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {reason}; expected a readable CSV, TSV or JSONL file, plain or .gz") from None
     if not rows:
         raise InputError(f"{path}: there is no game in the file; expected {EXPECTED} and at least one line")
     layout, *rows = rows
