@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .checkpoint import load_model, newest, read_arrays, read_json, replace_whole, save_model, write_arrays, write_json
 from .errors import InputError
+from .objectives import LEARNED_TIES
 from .tree import flatten, unflatten
 
 
@@ -51,7 +52,7 @@ def save(run, step, learner, tokenizer, options):
     building = run / f".{name}.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
+    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
     write_arrays(building / "state.safetensors", learner.state())
     write_json(building / "state.json", {"step": step, "options": options, "machine": machine(learner)})
     for path in [*building.iterdir(), building]:
@@ -68,7 +69,7 @@ def publish(directory, learner, tokenizer):
     """The finished model as the directory's own files, each whole from the moment that it is there"""
     building = directory / ".model.new"
     building.mkdir(parents=True)
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
+    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
     for path in building.iterdir():
         _flush(path)
         os.replace(path, directory / path.name)
@@ -82,14 +83,16 @@ def load_state(run):
     directory = newest(run)
     params, _, tokenizer = load_model(directory)
     state, arrays = read_json(directory / "state.json"), read_arrays(directory / "state.safetensors")
+    if not isinstance(state, dict) or type(state.get("step")) is not int or not isinstance(state.get("options"), dict):
+        raise InputError(f"{directory / 'state.json'}: holds no step and options: the checkpoint is damaged")
     weights = flatten(params)
     wanted = {f"{moment}.{name}": array.shape for moment in ("first", "second") for name, array in weights.items()}
+    if state["options"].get("ties") in LEARNED_TIES:
+        wanted |= dict.fromkeys(("tie.raw_tie", "tie_first.raw_tie", "tie_second.raw_tie"), ())
     if {name: array.shape for name, array in arrays.items()} != wanted:
         raise InputError(
             f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
         )
-    if not isinstance(state, dict) or type(state.get("step")) is not int or not isinstance(state.get("options"), dict):
-        raise InputError(f"{directory / 'state.json'}: holds no step and options: the checkpoint is damaged")
     return weights, arrays, state, tokenizer
 
 
