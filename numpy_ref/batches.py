@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import InputError
 from .ranking import ABSENT
 from .tokenizer import PAD
 
@@ -70,8 +69,6 @@ def comparisons(data, margin_per_rank=0.0):
                 rows.append([row[i], row[j]])
                 margin.append(lead + margin_per_rank * distance)
                 kept.append(preference)
-    if not rows:
-        raise InputError("no comparison is left: every pair of responses ties, or is the same text twice")
     return Encoded(rows, np.array(margin), kept, data.too_long, identical, [(1, 2)] * len(rows), data.all_tied)
 
 
