@@ -38,6 +38,7 @@ class Held(NamedTuple):
 
 
 def add_arguments(parser):
+    """The options of `train`"""
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data", metavar="FILE", help="pairs or ranked lists as .jsonl or .jsonl.gz; the built-in world if left out"
@@ -163,7 +164,8 @@ def loop(args, directory, learner, tokenizer, data, held, start, total_steps):
             bar.update()
             if step % args.logging_steps == 0 or step == total_steps:
                 line = log.flush(step)
-                bar.set_postfix_str(f"loss {line['loss']:.3f}, accuracy {line.get('accuracy', 0.5):.3f}", refresh=False)
+                shown = [f"{name} {line[name]:.3f}" for name in ("loss", "accuracy") if name in line]
+                bar.set_postfix_str(", ".join(shown), refresh=False)
                 runs.log(directory, line)
             if held and (step == total_steps or (args.eval_steps and step % args.eval_steps == 0)):
                 runs.log(directory, {"step": step, **evaluate(learner.rewards, held)})
@@ -226,16 +228,15 @@ def load_file(tokenizer, option, path, max_length, keep_tied=False):
     share = f"{len(data.rows):,} of {len(preferences):,} {unit} kept ({len(data.rows) / len(preferences):.1%})"
     left_out = f"{data.too_long} longer than {max_length} tokens, {data.identical} identical"
     if ranked:
-        sizes, pairs = (
-            [len(row) for row in data.rows],
-            sum(a != b for ranks in data.ranks for a, b in combinations(ranks, 2)),
-        )
+        sizes = [len(row) for row in data.rows]
+        pairs = sum(a != b for ranks in data.ranks for a, b in combinations(ranks, 2))
         share += f", {min(sizes)} to {max(sizes)} responses each, {pairs:,} comparisons without the ties"
         left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
     return data, f"{'data' if option == '--data' else 'held-out':<10}{path}: {share};{indent}{left_out}"
 
 
 def held_world(tokenizer, responses):
+    """The world's held-out Responses as Held"""
     rows = [
         [tokenizer.encode(prompt, text) for text in texts]
         for prompt, texts in zip(responses.prompts, responses.responses, strict=True)
@@ -309,6 +310,7 @@ def recorded(args):
 
 
 def fingerprint(path):
+    """The SHA-256 of a file"""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 

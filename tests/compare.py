@@ -7,8 +7,8 @@ import torch
 from numpy_ref.gradient_check import is_floating
 from numpy_ref.tree import flatten, tree_map, unflatten
 
-LAYER = 100  # eps: a layer agrees within 53 of the sum of its terms' sizes (attention), the others within 36
-MODEL = 100  # eps of the largest gradient entry: the whole model agrees within 12
+LAYER = 20  # eps of the size of what a layer adds up, which each test states: 4.9 at most in 400 examples of each
+MODEL = 100  # eps of the largest gradient entry: 36 at most in 800 models of 40,000 weights
 
 
 def assert_agree(actual, desired, n, scale):

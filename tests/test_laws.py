@@ -8,16 +8,16 @@ the backward passes of layers and attention: what they cannot see is the interio
 
 import numpy as np
 import pytest
-from compare import amplification, assert_agree, assert_bitwise, largest, total
+from compare import assert_agree, assert_bitwise, largest, total
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cases, dtypes, normal, seeds, sizes
+from test_reward_model import largest_terms
 
 from numpy_ref import attention, layers, reward_model, transformer
 from numpy_ref.tree import flatten, tree_map
 
-# eps of the sum of the sizes of what is added up: 100 as for a layer; no law was seen above 20
-SUM = 100
+SUM = 10  # eps of the sum of the sizes of what is added up, before it cancels: 1.5 at most in 400 examples of each law
 
 
 @st.composite
@@ -200,10 +200,11 @@ def self_attention_case(drawn):
 def test_15_the_bias_of_the_keys_has_no_gradient(drawn):
     """It adds the same number to all scores of a query, and softmax forgets it"""
     s, _ = drawn
-    _, dout, _, (_, (q, k, v, _), _, _), grads = self_attention_case(drawn)
+    proj, dout, _, (_, (q, _, v, p), _, _), grads = self_attention_case(drawn)
     key_bias = grads["qkv"]["bias"][s.C : 2 * s.C]
-    sizes = abs(q).sum() * (1 + abs(v).sum()) * abs(dout).max() * s.C * (1 + largest(k))
-    assert_agree(key_bias, np.zeros_like(key_bias), SUM, scale=sizes)
+    dy = attention.split_heads(dout @ proj["weight"], s.H)
+    terms = (p * (abs(dy) @ abs(v).swapaxes(-1, -2))).sum() * abs(q).max()  # Σ |dS Q|, before it cancels
+    assert_agree(key_bias, np.zeros_like(key_bias), SUM, scale=terms)
 
 
 @given(draws())
@@ -243,7 +244,7 @@ def test_19_embedding_is_linear_in_its_table(drawn):
 def test_20_words_and_positions_are_added_so_that_their_gradients_have_the_same_sum(case):
     _, grads, _ = reward_model.loss_and_grads(case.params, case.tokens, case.length, case.n_head)
     tok, pos = grads["body"]["tok"]["weight"], grads["body"]["pos"]["weight"]
-    assert_agree(tok.sum(0), pos.sum(0), SUM, scale=max(abs(tok).sum(), abs(pos).sum(), 1e-3))
+    assert_agree(tok.sum(0), pos.sum(0), SUM, scale=max(abs(tok).sum(), abs(pos).sum(), largest_terms(case)))
 
 
 @given(cases())
@@ -320,25 +321,15 @@ def test_a_later_word_has_no_influence_on_an_earlier_position(case):
 # ---- Pairs
 
 
-def largest_terms(cache, reward):
-    """What is added up before chosen and rejected cancel: each reward's own gradient, times the rstd on its way"""
-    terms = 0.0
-    for i in np.ndindex(reward.shape):
-        dout = np.zeros_like(reward)
-        dout[i] = 1
-        terms = max(terms, largest(reward_model.rewards_backward(dout, cache)))
-    return terms * amplification(cache) * reward.size * (1 + largest(reward))
-
-
 @given(cases())
 def test_identical_responses_have_no_gradient_at_all(case):
     """-1/2 along one and +1/2 along the other, through the same numbers: only the order of the sums can leave dust"""
     tokens, length = case.tokens[:, [0, 0]], case.length[:, [0, 0]]
-    loss, grads, reward = reward_model.loss_and_grads(case.params, tokens, length, case.n_head)
+    loss, grads, _ = reward_model.loss_and_grads(case.params, tokens, length, case.n_head)
     assert_agree(loss, np.log(np.asarray(2, loss.dtype)), n=4, scale=1)
-    _, cache = reward_model.rewards(tokens, length, **case.params, n_head=case.n_head)
+    terms = largest_terms(case._replace(tokens=tokens, length=length))
     for leaf in flatten(grads).values():
-        assert_agree(leaf, np.zeros_like(leaf), SUM, scale=largest_terms(cache, reward))
+        assert_agree(leaf, np.zeros_like(leaf), SUM, scale=terms)
 
 
 @given(cases())
@@ -357,7 +348,7 @@ def test_swapping_chosen_and_rejected_turns_the_gradient_by_the_odds(case):
     _, swapped, _ = reward_model.loss_and_grads(case.params, tokens[:, ::-1], length[:, ::-1], case.n_head)
     _, cache = reward_model.rewards(tokens, length, **case.params, n_head=case.n_head)
     dmargin = reward_model.rewards_backward(np.array([[1, -1]], reward.dtype), cache)
-    terms = largest_terms(cache, reward)
+    terms = largest_terms(case)
     for name, leaf in flatten(tree_map(lambda a, b: b - a, grads, swapped)).items():
         assert_agree(leaf, flatten(dmargin)[name], SUM, scale=terms)
 
@@ -369,8 +360,7 @@ def test_a_batch_repeated_has_the_same_loss_and_the_same_gradient(case):
     loss, grads, _ = reward_model.loss_and_grads(case.params, case.tokens, case.length, case.n_head)
     loss2, grads2, reward2 = reward_model.loss_and_grads(case.params, tokens, length, case.n_head)
     assert_agree(loss2, loss, SUM, scale=1 + largest(reward2))
-    _, cache = reward_model.rewards(case.tokens, case.length, **case.params, n_head=case.n_head)
-    terms = largest_terms(cache, reward2[: len(case.tokens)])
+    terms = largest_terms(case)
     for name, leaf in flatten(grads).items():
         assert_agree(flatten(grads2)[name], leaf, SUM, scale=terms)
 

@@ -24,25 +24,25 @@ FLOORS = {
     0: "errors tree losses layers metrics agreement calibration pairs existence newton",
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
-    3: "world tokenizer preferences batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train report check fit compare backbone distributed "
-    "shared_prompt",
-    5: "commands __main__",
+    3: "tokenizer preferences world batches reward_model language_model objectives",
+    4: "checkpoint figures architecture_figure fit_figure train runs report commands train_command score check fit "
+    "compare backbone distributed shared_prompt",
+    5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
 
 # Rooms of numpy_ref without a gradient, or of files, words and pictures that both packages share: they have no twin.
 WITHOUT_TWIN = {"errors", "tree", "metrics", "agreement", "calibration", "pairs", "existence", "newton", "inference"}
 WITHOUT_TWIN |= {"gradient_check", "games", "world", "tokenizer", "preferences", "report", "check", "fit"}
-WITHOUT_TWIN |= {"figures", "architecture_figure", "fit_figure"}
+WITHOUT_TWIN |= {"figures", "architecture_figure", "fit_figure", "runs", "commands", "train_command", "score"}
 # Rooms of torch_impl alone: both sides in lockstep, and what only PyTorch has.
 TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt"}
 # One room read by both packages, or one in each.
-MAY_HAVE_TWIN = {"commands", "__main__", "checkpoint", "batches", "plackett_luce"}
+MAY_HAVE_TWIN = {"__main__", "checkpoint", "batches", "plackett_luce"}
 
 # What a room may import beside NumPy and the standard library, where it is used.
 ALLOWED = {"figures": {"matplotlib"}, "architecture_figure": {"matplotlib"}, "fit_figure": {"matplotlib"}}
-ALLOWED |= {"checkpoint": {"safetensors"}, "train": {"tqdm"}, "check": {"hypothesis", "torch"}}
+ALLOWED |= {"checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
 
 
 def family(room):

@@ -64,7 +64,8 @@ def test_loss_and_grads_hand_derived_equals_autograd_equals_complex_step(case, d
         r, _ = reward_model.rewards(tokens, length, **params, n_head=case.n_head)
         return analytic_pairwise_loss(r[:, 0], r[:, 1], **options)
 
-    scale = max(largest(by_autograd), 1e-3) * rstd_of(case)
+    # where chosen and rejected all but cancel, what is left is the rounding of what cancelled
+    scale = max(largest(by_autograd) * rstd_of(case), largest_terms(case) / 10)
     assert_agree(loss, twin_loss.numpy(), MODEL, scale=(1 + largest(reward)) ** 2 * rstd_of(case))
     assert_agree(reward, twin_reward.numpy(), MODEL, scale=(1 + largest(reward)) * rstd_of(case))
     assert_trees_agree(grads, by_autograd, MODEL, scale)
@@ -74,6 +75,17 @@ def test_loss_and_grads_hand_derived_equals_autograd_equals_complex_step(case, d
 def rstd_of(case):
     """What rounding is multiplied by in this model: rstd of its most nearly constant row, 1 where none is"""
     return amplification(reward_model.rewards(case.tokens, case.length, **case.params, n_head=case.n_head)[1])
+
+
+def largest_terms(case):
+    """What is added up before chosen and rejected cancel: each reward's own gradient, times the rstd on its way"""
+    reward, cache = reward_model.rewards(case.tokens, case.length, **case.params, n_head=case.n_head)
+    terms = 0.0
+    for i in np.ndindex(reward.shape):
+        dout = np.zeros_like(reward)
+        dout[i] = 1
+        terms = max(terms, largest(reward_model.rewards_backward(dout, cache)))
+    return terms * amplification(cache) * reward.size * (1 + largest(reward))
 
 
 @given(st.integers(1, 4).filter(lambda K: K != 2).flatmap(lambda K: cases(K=K)))
@@ -110,13 +122,15 @@ def test_every_entry_of_the_gradient_of_the_loss_agrees_with_the_complex_step(ca
 
     _, grads, _ = reward_model.loss_and_grads(case.params, case.tokens, case.length, case.n_head)
     by_complex_step = complex_step(analytic_loss, case.params)
-    assert_trees_agree(grads, by_complex_step, MODEL, max(largest(by_complex_step), 1e-3) * rstd_of(case))
+    assert_trees_agree(
+        grads, by_complex_step, MODEL, scale=max(largest(by_complex_step) * rstd_of(case), largest_terms(case) / 10)
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(seed=seeds)
 def test_a_larger_model_agrees_with_autograd_within_100_eps_of_its_largest_gradient_entry(dtype, seed):
-    case = make_case(B=4, K=2, T=9, H=4, C=32, V=50, n_layer=3, dtype=dtype, seed=seed)
+    case = make_case(B=4, K=2, T=9, H=4, C=32, V=50, n_layer=3, dtype=dtype, seed=seed, gain=0.2)
     _, grads, _ = reward_model.loss_and_grads(case.params, case.tokens, case.length, case.n_head)
     module = module_of(case)
     twin.loss_and_grads(module, torch.tensor(case.tokens), torch.tensor(case.length))
@@ -188,7 +202,7 @@ def test_padding_further_changes_only_the_order_of_the_sums(case, further):
     rstd = rstd_of(case)
     assert_agree(reward2, reward, MODEL, scale=(1 + largest(reward)) * rstd)
     assert_agree(loss2, loss, MODEL, scale=(1 + largest(reward)) * rstd)
-    assert_trees_agree(grads2, grads, MODEL, scale=max(largest(grads), 1e-3) * rstd)
+    assert_trees_agree(grads2, grads, MODEL, scale=max(largest(grads) * rstd, largest_terms(case) / 10))
 
 
 # ---- Parameters
