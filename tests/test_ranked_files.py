@@ -193,6 +193,8 @@ def test_comparisons_are_all_pairs_without_ties_better_first():
     ]
     assert pairs.margin.tolist() == [0.25, 0.25, 0.75, 0.5, 0.5, 0.25, 0.25, 0.75]
     assert (pairs.identical, set(pairs.ranks)) == (1, {(1, 2)})
+    tie_of_equals = Preference("q", ("a", "a", "b"), 0.0, (1, 1, 3))
+    assert comparisons(encode(Bytes(), [tie_of_equals], 20)).identical == 0
 
 
 def test_lists_of_different_length_share_a_batch():

@@ -16,6 +16,7 @@ import torch_impl.objectives as twin_objectives
 import torch_impl.reward_model as twin
 from numpy_ref import commands, metrics, objectives, reward_model, runs, world
 from numpy_ref.batches import collate, collate_ranks, encode
+from numpy_ref.errors import InputError
 from numpy_ref.preferences import Preference
 from numpy_ref.ranking import ABSENT
 from numpy_ref.reward_model import init_params
@@ -242,6 +243,17 @@ def test_held_out_lists_of_different_k_are_scored_at_once():
         if ranks[i] < ranks[j]
     ]
     assert evaluate(learner.rewards, held)["eval_margin"] == pytest.approx(np.mean(margins), rel=1e-10)
+
+
+def test_a_run_whose_rewards_are_all_equal_stops_whatever_stands_in_absent_slots():
+    data = encoded(mixed_lists(12))
+
+    class Stuck:
+        def step(self, tokens, length, margin, ranks):
+            return math.log(2), np.where(ranks == ABSENT, 5.0, 1.0), 0.0, 1e-3
+
+    with pytest.raises(InputError, match="every pair's rewards are equal"):
+        losses_of(Stuck(), data, 1)
 
 
 # The commands
