@@ -249,7 +249,8 @@ def test_a_run_whose_rewards_are_all_equal_stops_whatever_stands_in_absent_slots
     data = encoded(mixed_lists(12))
 
     class Stuck:
-        def step(self, tokens, length, margin, ranks):
+        def step(self, *batch):
+            ranks = batch[-1]
             return math.log(2), np.where(ranks == ABSENT, 5.0, 1.0), 0.0, 1e-3
 
     with pytest.raises(InputError, match="every pair's rewards are equal"):

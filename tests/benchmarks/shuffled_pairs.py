@@ -41,6 +41,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import re  # noqa: E402
 import zlib  # noqa: E402
+from functools import partial  # noqa: E402
 from typing import Any, NamedTuple  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -66,15 +67,16 @@ POINTS = 12  # evaluations in the course of a run
 
 
 class HashedWords:
-    """Words as one of 4,096 ids by their CRC-32: short rows, and rare words by which a response can be known again"""
+    """Words as ids by their CRC-32: short rows, and rare words by which a response can be known again"""
 
-    vocab_size = 4096 + 8
+    def __init__(self, words=4096):
+        self.words, self.vocab_size = words, words + 4
 
     def encode(self, prompt, response):
         return [BOS, *self._ids(prompt), SEP, *self._ids(response), EOS]
 
     def _ids(self, text):
-        return [8 + zlib.crc32(word.encode()) % 4096 for word in re.findall(r"\w+|[^\w\s]", text.lower())]
+        return [4 + zlib.crc32(word.encode()) % self.words for word in re.findall(r"\w+|[^\w\s]", text.lower())]
 
 
 class Task(NamedTuple):
@@ -121,9 +123,9 @@ def with_signatures(part, who):
     return part._replace(responses=texts)
 
 
-def qa_task(**model):
+def qa_task(words=4096, **model):
     """The ranked answers of a directory with ranked.train.jsonl.gz and ranked.test.jsonl.gz"""
-    tokenizer = HashedWords()
+    tokenizer = HashedWords(words)
     data, held = (
         encode(tokenizer, read_preferences(arguments.data / f"ranked.{split}.jsonl.gz"), 256)
         for split in ("train", "test")
@@ -210,8 +212,9 @@ def compare(title, task_of, arms=ARMS):
     return results
 
 
-def difference(results, arm, what=0):
-    return mean([b["held"][what] - a["held"][what] for a, b in zip(results["list"], results[arm], strict=True)])
+def difference(results, arm, digits=4):
+    """Of the held-out losses, seed by seed"""
+    return mean([b["held"][0] - a["held"][0] for a, b in zip(results["list"], results[arm], strict=True)], digits)
 
 
 def in_bins(values, bins=POINTS):
@@ -251,33 +254,49 @@ def draw_band(axes, x, runs, colour, marker, style, label):
     axes.fill_between(x, middle - error, middle + error, color=colour, alpha=0.2, lw=0)
 
 
+def settings():
+    """{what is changed: the task of a seed}: the world with one prompt a step, and the ranked answers"""
+    base = {"n": 100, "prompts_per_step": 1}
+    changes = {
+        "the world, 100 prompts": {},
+        "400 prompts": {"n": 400},
+        "96 channels, 3 blocks": {"n_embd": 96, "n_layer": 3},
+        "learning rate 1e-2": {"learning_rate": 1e-2},
+        "certainty 1/2": {"certainty": 0.5},
+        "certainty 0: coin flips": {"certainty": 0.0},
+        "signed": {"signed": True},
+        "signed, certainty 1/2": {"signed": True, "certainty": 0.5},
+        "signed, certainty 0": {"signed": True, "certainty": 0.0},
+        "signed, 400 prompts": {"signed": True, "n": 400},
+    }
+    tasks = {}
+    for name, change in changes.items():
+        options = base | change
+        options["n"] = round(arguments.larger * options["n"])
+        tasks[name] = partial(world_task, **options)
+    if arguments.data.is_dir():
+        tasks["the ranked answers"] = lambda _: qa_task(prompts_per_step=4)
+        tasks["answers, 64 words known"] = lambda _: qa_task(64, prompts_per_step=4)
+        tasks["answers, learning rate 1e-3"] = lambda _: qa_task(prompts_per_step=4, learning_rate=1e-3)
+    return tasks
+
+
 def search():
-    """Where do shuffled pairs overfit? Held-out loss of `pairs` and of `again` less that of `list`"""
-    base = {"n": 100, "certainty": 1.0, "n_embd": 32, "n_layer": 2, "learning_rate": 4e-3, "signed": False}
-    base["prompts_per_step"] = 1
-    settings = [{}, {"n": 400}, {"n_embd": 96, "n_layer": 3}, {"learning_rate": 1e-2}]
-    settings += [{"certainty": 0.5}, {"certainty": 0.0}]
-    settings += [{"signed": True}, {"signed": True, "certainty": 0.5}, {"signed": True, "certainty": 0.0}]
-    settings += [{"signed": True, "n": 400}]
-    rows = [["prompts", "certainty", "channels", "blocks", "rate", "signed", "training, list", "training, pairs"]]
-    rows[0] += ["held-out, list", "pairs - list", "again - list"]
-    with tqdm(total=len(settings) * arguments.seeds * len(ARMS), desc="the search for a scale", unit="run") as bar:
-        for setting in settings:
-            options = base | setting
-            options["n"] = round(arguments.larger * options["n"])
-            results: dict = {arm: [] for arm in ARMS}
+    """Where do shuffled pairs overfit? Their losses beside those of `list`"""
+    tasks, arms = settings(), ARMS[:2]
+    rows = [["changed", "training, list", "training, pairs", "held-out, list", "held-out, pairs", "pairs - list"]]
+    with tqdm(total=len(tasks) * arguments.seeds * len(arms), desc="the search for a scale", unit="run") as bar:
+        for name, task_of in tasks.items():
+            results: dict = {arm: [] for arm in arms}
             for seed in range(arguments.seeds):
-                task = world_task(seed, **options)
-                for arm in ARMS:
+                task = task_of(seed)
+                for arm in arms:
                     results[arm].append(run(task, arm, seed, bar))
-            rows.append(
-                [f"{options[key]:g}" for key in ("n", "certainty", "n_embd", "n_layer", "learning_rate", "signed")]
-            )
-            rows[-1] += [mean([r["train"][0] for r in results[arm]], 3) for arm in ("list", "pairs")]
-            rows[-1] += [mean([r["held"][0] for r in results["list"]], 3)]
-            rows[-1] += [difference(results, arm) for arm in ("pairs", "again")]
-    print("\nThe search for a scale (the world, K = 6 to 9, losses after one epoch)")
-    print(*table(rows, aligned_left=0), sep="\n")
+            rows.append([name, *(mean([r["train"][0] for r in results[arm]], 3) for arm in arms)])
+            rows[-1] += [mean([r["held"][0] for r in results[arm]], 3) for arm in arms]
+            rows[-1].append(difference(results, "pairs", digits=3))
+    print("\nThe search for a scale: losses after one epoch (the world: K = 6 to 9)")
+    print(*table(rows), sep="\n")
 
 
 EPOCHS, RESPONSES_A_STEP = 3, 36
