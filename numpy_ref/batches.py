@@ -4,50 +4,101 @@ The order of a run is a function of its seed and the step alone, so that a resum
 """
 
 from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
+from .ranking import ABSENT
 from .tokenizer import PAD
 
 
 class Encoded(NamedTuple):
-    """N prompts' responses as token ids, best first, the asked lead of each pair, and what was left out and why"""
+    """N prompts' responses as token ids, best first, the asked lead of each pair, and what was left out and why
+
+    A list may hold the same response twice: it is kept as it was ranked, and counted. That comparison is ln 2 in the
+    loss and nothing in the gradient.
+    """
 
     rows: list  # N lists of K lists of ids
     margin: np.ndarray  # (N,)
     kept: list  # the preferences that the rows stand for
     too_long: int
     identical: int
+    ranks: list  # N tuples of K ranks, 1 best, ties equal
+    all_tied: int = 0
+    repeating: int = 0  # kept, with a response that stands in the list twice
 
 
-def encode(tokenizer, preferences, max_length):
-    """Token ids of every preference but those with a response beyond max_length, or with equal responses
+def encode(tokenizer, preferences, max_length, keep_tied=False):
+    """Token ids of every preference but those with a response beyond max_length, or with equal responses or ranks
 
     Nothing is cut: a cut response has lost its end, and two responses may become equal. They would cost a forward pass,
-    teach nothing, and pull the accuracy towards one half.
+    teach nothing, and pull the accuracy towards one half. So would a list whose ranks are all the same, unless ties
+    themselves are learned from (keep_tied).
     """
-    rows, kept, too_long, identical = [], [], 0, 0
+    rows, kept, too_long, identical, all_tied, repeating = [], [], 0, 0, 0, 0
     for preference in preferences:
         row = [tokenizer.encode(preference.prompt, response) for response in preference.responses]
         if max(map(len, row)) > max_length:
             too_long += 1
         elif all(ids == row[0] for ids in row):
             identical += 1
+        elif not keep_tied and len(set(preference.ranks)) == 1:
+            all_tied += 1
         else:
             rows.append(row)
             kept.append(preference)
-    return Encoded(rows, np.array([preference.margin for preference in kept]), kept, too_long, identical)
+            repeating += len(set(map(tuple, row))) < len(row)
+    margin, ranks = np.array([preference.margin for preference in kept]), [preference.ranks for preference in kept]
+    return Encoded(rows, margin, kept, too_long, identical, ranks, all_tied, repeating)
+
+
+def comparisons(data, margin_per_rank=0.0):
+    """Every comparison of every list as a pair of its own, the better first: C(K, 2) rows for K responses
+
+    A tie is no comparison; two equal responses are none either, and are counted with `identical`.
+    """
+    rows, margin, kept, identical = [], [], [], data.identical
+    for row, lead, preference in zip(data.rows, data.margin, data.kept, strict=True):
+        for i, j in combinations(range(len(row)), 2):
+            distance = preference.ranks[j] - preference.ranks[i]
+            if distance and row[i] == row[j]:
+                identical += 1
+            elif distance:
+                rows.append([row[i], row[j]])
+                margin.append(lead + margin_per_rank * distance)
+                kept.append(preference)
+    return Encoded(rows, np.array(margin), kept, data.too_long, identical, [(1, 2)] * len(rows), data.all_tied)
 
 
 def collate(rows):
-    """Lists of ids to one padded array        B lists of K lists -> tokens (B, K, T), length (B, K)"""
-    length = np.array([[len(ids) for ids in row] for row in rows])
+    """Lists of ids to one padded array        B lists of K lists -> tokens (B, K, T), length (B, K)
+
+    A list shorter than the longest gets rows of padding, of which collate_ranks says that no response stands there.
+    """
+    length = stacked([[[len(ids) for ids in row]] for row in rows], 1)  # (B, K)
     tokens = np.full((*length.shape, length.max()), PAD)  # (B, K, T)
     for row, out in zip(rows, tokens, strict=True):
-        for ids, slot in zip(row, out, strict=True):
+        for ids, slot in zip(row, out, strict=False):  # fewer rows than slots where others have more responses
             slot[: len(ids)] = ids
     return tokens, length
+
+
+def collate_ranks(ranks):
+    """B tuples of K ranks to one array, ABSENT where a list is shorter        -> (B, K)"""
+    return stacked([[row] for row in ranks], ABSENT)
+
+
+def stacked(arrays, fill):
+    """Arrays (B_i, K_i) below each other, the narrower ones filled up on the right        -> (Σ B_i, max K_i)"""
+    arrays = [np.asarray(array) for array in arrays]
+    out = np.full((sum(map(len, arrays)), max(array.shape[1] for array in arrays)), fill, arrays[0].dtype)
+    start = 0
+    for array in arrays:
+        out[start : start + len(array), : array.shape[1]] = array
+        start += len(array)
+    return out
 
 
 @lru_cache(maxsize=2)
@@ -69,15 +120,15 @@ def batch_indices(step, n, batch_size, seed):
 def all_rewards(rewards, rows, max_tokens=2**14):
     """`rewards(tokens, length)` over any number of prompts        N lists of K lists -> (N, K)
 
-    Prompts of similar length go together, at most max_tokens padded tokens at a time: little padding, bounded memory.
+    Responses of similar length go together, at most max_tokens padded tokens at a time: little padding, and memory is
+    bounded however long a list is. What stands where a list has no response is 0 and means nothing.
     """
-    out = np.empty((len(rows), len(rows[0])))
-    longest = np.array([max(map(len, row)) for row in rows])
-    chunk: list = []
-    for i in np.argsort(-longest, kind="stable"):
-        if chunk and (len(chunk) + 1) * out.shape[1] * longest[chunk[0]] > max_tokens:
-            out[chunk] = rewards(*collate([rows[j] for j in chunk]))
-            chunk = []
-        chunk.append(i)
-    out[chunk] = rewards(*collate([rows[j] for j in chunk]))
+    out = np.zeros((len(rows), max(map(len, rows))))
+    places = [(n, k) for n, row in enumerate(rows) for k in range(len(row))]
+    places.sort(key=lambda place: -len(rows[place[0]][place[1]]))
+    while places:
+        n, k = places[0]
+        size = max(1, max_tokens // len(rows[n][k]))
+        chunk, places = places[:size], places[size:]
+        out[tuple(np.transpose(chunk))] = rewards(*collate([[rows[n][k]] for n, k in chunk]))[:, 0]
     return out

@@ -82,13 +82,16 @@ def config_of(params, n_head):
     }
 
 
-def save_model(directory, params, n_head, tokenizer):
-    """Writes config.json, model.safetensors and the tokenizer's files into a directory"""
+def save_model(directory, params, n_head, tokenizer, learned_ties=None):
+    """Writes config.json, model.safetensors and the tokenizer's files into a directory
+
+    learned_ties stands in config.json as it is, beside what the ecosystem reads: the model of ties and its parameter
+    """
     write_arrays(
         Path(directory, "model.safetensors"),
         {gpt2_name(name): _transposed(name, array) for name, array in flatten(params).items()},
     )
-    write_json(Path(directory, "config.json"), config_of(params, n_head))
+    write_json(Path(directory, "config.json"), config_of(params, n_head) | (learned_ties or {}))
     tokenizers.save(tokenizer, directory)
 
 

@@ -48,29 +48,46 @@ def spearman(learned, true):
     return float(np.divide((a * b).sum(-1), norm, out=np.zeros(len(norm)), where=norm > 0).mean())
 
 
-def pair_differences(rewards):
-    """r_i - r_j of all pairs i < j within each prompt        (N, K) -> (N · K (K - 1) / 2,)"""
+def pair_differences(rewards, labels=None):
+    """r_i - r_j of all pairs within each prompt, i ranked above j        (N, K) -> (N · K (K - 1) / 2,)
+
+    labels  ranks (N, K), 1 best, below 1 where a list has no such response; best first if left out. A pair that the
+            label ties has no better response and is left out.
+    """
     i, j = np.triu_indices(rewards.shape[1], 1)
-    return (rewards[:, i] - rewards[:, j]).reshape(-1)
+    difference = rewards[:, i] - rewards[:, j]
+    if labels is None:
+        return difference.reshape(-1)
+    counted = (labels[:, i] != labels[:, j]) & (labels[:, i] > 0) & (labels[:, j] > 0)
+    return (np.sign(labels[:, j] - labels[:, i]) * difference)[counted]
 
 
-def summary(rewards, true=None):
-    """The logged names for rewards (N, K) of responses listed best first; `ties` is the share of equal pairs
+def summary(rewards, true=None, labels=None):
+    """The logged names for rewards (N, K) of responses listed best first, or ranked by `labels` (N, K)
 
-    With the true rewards (N, K), loss, accuracy and Brier score are expectations, and Spearman's correlation is known.
+    `ties` is the share of pairs whose rewards are equal. Every pair weighs one: a long list counts more than a short
+    one. With the true rewards (N, K), loss, accuracy and Brier score are expectations, and Spearman's correlation is
+    known. Pairs that the label ties are not counted; where no other is left there are only the rewards.
     """
     rewards = rewards.astype(float)
-    margin = pair_differences(rewards)
+    margin = pair_differences(rewards, labels)
     true_margin = CERTAIN if true is None else pair_differences(true)
     known = {} if true is None else {"spearman": spearman(rewards, true)}
-    return {
-        "loss": log_loss(margin, true_margin),
-        "accuracy": accuracy(margin, true_margin),
-        "brier": brier(margin, true_margin),
-        **known,
-        "ties": float((margin == 0).mean()),
-        "margin": float(margin.mean()),
-        "min_reward": float(rewards.min()),
-        "mean_reward": float(rewards.mean()),
-        "max_reward": float(rewards.max()),
+    pairs = (
+        {
+            "loss": log_loss(margin, true_margin),
+            "accuracy": accuracy(margin, true_margin),
+            "brier": brier(margin, true_margin),
+            **known,
+            "ties": float((margin == 0).mean()),
+            "margin": float(margin.mean()),
+        }
+        if len(margin)
+        else {}
+    )
+    present = rewards if labels is None else rewards[labels > 0]
+    return pairs | {
+        "min_reward": float(present.min()),
+        "mean_reward": float(present.mean()),
+        "max_reward": float(present.max()),
     }

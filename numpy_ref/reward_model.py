@@ -67,9 +67,14 @@ def rewards_backward(dout, cache):
     return {"body": transformer_backward(dh, body_cache), "head": dhead}
 
 
-def loss_and_grads(params, tokens, length, n_head, **loss_options):
-    """The pairwise loss of a batch of pairs, its gradient in the shape of `params`, and the rewards (B, 2)"""
+def pairs(reward, **loss_options):
+    """The pairwise loss of a batch of pairs and dL/dr        (B, 2) -> (), (B, 2)"""
+    loss, cache = pairwise_loss(reward[:, 0], reward[:, 1], **loss_options)
+    return loss, np.stack(pairwise_loss_backward(1.0, cache), 1)
+
+
+def loss_and_grads(params, tokens, length, n_head, objective=pairs, **loss_options):
+    """A batch's loss, its gradient in the shape of `params`, the rewards (B, K), and what else the objective returns"""
     reward, cache = rewards(tokens, length, **params, n_head=n_head)  # (B, K)
-    loss, loss_cache = pairwise_loss(reward[:, 0], reward[:, 1], **loss_options)
-    dreward = np.stack(pairwise_loss_backward(1.0, loss_cache), 1)  # (B, K)
-    return loss, rewards_backward(dreward, cache), reward
+    loss, dreward, *more = objective(reward, **loss_options)
+    return loss, rewards_backward(dreward, cache), reward, *more

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .checkpoint import load_model, newest, read_arrays, read_json, replace_whole, save_model, write_arrays, write_json
 from .errors import InputError
+from .objectives import LEARNED_TIES
 from .tree import flatten, unflatten
 
 
@@ -51,7 +52,7 @@ def save(run, step, learner, tokenizer, options, unlogged):
     building = run / f".{name}.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
+    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
     write_arrays(building / "state.safetensors", learner.state())
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
     write_json(building / "state.json", state)
@@ -70,7 +71,7 @@ def publish(directory, learner, tokenizer):
     building = directory / ".model.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer)
+    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
     for path in building.iterdir():
         _flush(path)
         os.replace(path, directory / path.name)
@@ -84,15 +85,17 @@ def load_state(run):
     directory = newest(run)
     params, _, tokenizer = load_model(directory)
     state, arrays = read_json(directory / "state.json"), read_arrays(directory / "state.safetensors")
+    kinds = {"step": int, "options": dict, "machine": dict, "unlogged": list}
+    if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
+        raise InputError(f"{directory / 'state.json'}: does not hold {', '.join(kinds)}: the checkpoint is damaged")
     weights = flatten(params)
     wanted = {f"{moment}.{name}": array.shape for moment in ("first", "second") for name, array in weights.items()}
+    if state["options"].get("ties") in LEARNED_TIES:
+        wanted |= dict.fromkeys(("tie.raw_tie", "tie_first.raw_tie", "tie_second.raw_tie"), ())
     if {name: array.shape for name, array in arrays.items()} != wanted:
         raise InputError(
             f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
         )
-    kinds = {"step": int, "options": dict, "machine": dict, "unlogged": list}
-    if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
-        raise InputError(f"{directory / 'state.json'}: does not hold {', '.join(kinds)}: the checkpoint is damaged")
     return weights, arrays, state, tokenizer
 
 

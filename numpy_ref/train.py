@@ -5,37 +5,56 @@ import os
 
 import numpy as np
 
-from .batches import batch_indices, collate, steps_per_epoch
+from .batches import batch_indices, collate, collate_ranks, stacked, steps_per_epoch
 from .errors import InputError
 from .metrics import summary
+from .objectives import LEARNED_TIES, OBJECTIVES, log_tie_parameter
 from .optim import adamw, adamw_state, clip_by_global_norm, warmup_cosine
+from .ranking import ABSENT
 from .reward_model import loss_and_grads, rewards
 from .tree import flatten, unflatten
 
 MAX_NORM, BETA2 = 1.0, 0.95  # InstructGPT's β₂: the scale of a gradient is forgotten in 20 steps instead of 1,000
+TIE_RATE = 10  # the tie parameter's learning rate in units of the model's: one number, which the model must not chase
 
 
 class Learner:
-    """The reward model and its optimiser, by hand; torch_impl/train.py has the twin with the same methods"""
+    """The reward model and its optimiser, by hand; torch_impl/train.py has the twin with the same methods
+
+    loss is "pairwise" or a name in OBJECTIVES, loss_options what that loss takes. A tie model's parameter is trained
+    beside the weights by an AdamW of its own, without decay, and left out of the gradient's norm.
+    """
 
     side = "numpy_ref"
 
-    def __init__(self, weights, n_head, total_steps, learning_rate, warmup_steps, **loss_options):
-        self.params, self.n_head, self.loss_options = unflatten(weights), n_head, loss_options
+    def __init__(self, weights, n_head, total_steps, learning_rate, warmup_steps, *, loss="pairwise", **loss_options):
+        self.params, self.n_head, self.loss, self.loss_options = unflatten(weights), n_head, loss, loss_options
         self.optimiser = adamw_state(self.params)
         self.schedule = {"total_steps": total_steps, "peak": learning_rate, "warmup_steps": warmup_steps}
+        self.tie = {"raw_tie": np.zeros((), self.dtype)} if loss_options.get("ties") in LEARNED_TIES else {}
+        self.tie_optimiser = adamw_state(self.tie)
 
     @property
     def dtype(self):
         return self.params["head"]["weight"].dtype
 
-    def step(self, tokens, length, margin):
-        """One update; returns loss, rewards (B, K), gradient norm before clipping, learning rate"""
-        options = {"target_margin": margin.astype(self.dtype), **self.loss_options}
-        loss, grads, reward = loss_and_grads(self.params, tokens, length, self.n_head, **options)
+    def step(self, tokens, length, margin, ranks=None):
+        """One update; returns loss, rewards (B, K), gradient norm before clipping, learning rate
+
+        Of the labels, "pairwise" reads the margin and the losses of lists the ranks.
+        """
+        if self.loss == "pairwise":
+            labels = {"target_margin": margin.astype(self.dtype)}
+        else:
+            labels = {"objective": OBJECTIVES[self.loss], "ranks": ranks, **self.tie}
+        options = labels | self.loss_options
+        loss, grads, reward, *own = loss_and_grads(self.params, tokens, length, self.n_head, **options)
         grads, norm = clip_by_global_norm(grads, MAX_NORM)
         lr = warmup_cosine(self.optimiser[2], **self.schedule)
         self.params, self.optimiser = adamw(self.params, grads, self.optimiser, lr, beta2=BETA2)
+        if self.tie:
+            tie, rate = (self.tie, own[0], self.tie_optimiser), TIE_RATE * lr
+            self.tie, self.tie_optimiser = adamw(*tie, rate, beta2=BETA2, weight_decay=0.0)
         return float(loss), reward, norm, lr
 
     def rewards(self, tokens, length):
@@ -47,11 +66,22 @@ class Learner:
     def state(self):
         """The optimiser's arrays by name; the step count is the loop's"""
         first, second, _ = self.optimiser
-        return flatten({"first": first, "second": second})
+        tie_first, tie_second, _ = self.tie_optimiser
+        tie = {"tie": self.tie, "tie_first": tie_first, "tie_second": tie_second} if self.tie else {}
+        return {name: np.asarray(array) for name, array in flatten({"first": first, "second": second, **tie}).items()}
 
     def restore(self, weights, state, step):
-        moments = unflatten(state)
-        self.params, self.optimiser = unflatten(weights), (moments["first"], moments["second"], step)
+        state = unflatten(state)
+        self.params, self.optimiser = unflatten(weights), (state["first"], state["second"], step)
+        if self.tie:
+            self.tie, self.tie_optimiser = state["tie"], (state["tie_first"], state["tie_second"], step)
+
+    def learned_ties(self):
+        """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}, {} if none was learned"""
+        if not self.tie:
+            return {}
+        log_tie, _ = log_tie_parameter(ties := self.loss_options["ties"], **self.tie)
+        return {"ties": ties, LEARNED_TIES[ties]: float(log_tie)}
 
     def versions(self):
         threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
@@ -61,16 +91,17 @@ class Learner:
 def train(learner, data, *, start, total_steps, batch_size, seed):
     """Runs steps start .. total_steps and yields after each: (steps done, what was learned from)
 
-    The second is a dict: loss, rewards (B, K), grad_norm, learning_rate, epoch.
+    The second is a dict: loss, rewards (B, K), labels (B, K), grad_norm, learning_rate, epoch.
     """
     per_epoch = steps_per_epoch(len(data.rows), batch_size)
     for step in range(start, total_steps):
         chosen = batch_indices(step, len(data.rows), batch_size, seed)
         tokens, length = collate([data.rows[i] for i in chosen])
-        loss, reward, norm, lr = learner.step(tokens, length, data.margin[chosen])
-        check_alive(step + 1, loss, reward, norm)
-        epoch = (step + 1) / per_epoch
-        yield step + 1, {"loss": loss, "rewards": reward, "grad_norm": norm, "learning_rate": lr, "epoch": epoch}
+        ranks = collate_ranks([data.ranks[i] for i in chosen])
+        loss, reward, norm, lr = learner.step(tokens, length, data.margin[chosen], ranks)
+        check_alive(step + 1, loss, np.where(ranks == ABSENT, reward[:, :1], reward), norm)
+        record = {"loss": loss, "rewards": reward, "labels": ranks, "grad_norm": norm, "learning_rate": lr}
+        yield step + 1, record | {"epoch": (step + 1) / per_epoch}
 
 
 def check_alive(step, loss, reward, grad_norm):
@@ -100,15 +131,18 @@ class Log:
 
     def state(self):
         """What is not flushed yet, for JSON, which keeps every float bit for bit"""
-        return [record | {"rewards": record["rewards"].tolist()} for record in self.records]
+        return [record | {name: record[name].tolist() for name in ("rewards", "labels")} for record in self.records]
 
     def restore(self, state):
-        self.records = [record | {"rewards": np.array(record["rewards"])} for record in state]
+        """Takes up what `state` returned"""
+        arrays = ("rewards", "labels")
+        self.records = [record | {name: np.array(record[name]) for name in arrays} for record in state]
 
     def flush(self, step):
         """The logged names since the last flush; loss is the one trained on: with margins, smoothing, centring"""
         records, self.records = self.records, []
         sizes = [len(record["rewards"]) for record in records]
-        line = {"step": step, **summary(np.concatenate([record["rewards"] for record in records]))}
+        rewards, labels = stacked([r["rewards"] for r in records], 0), stacked([r["labels"] for r in records], ABSENT)
+        line = {"step": step, **summary(rewards, labels=labels)}
         line["loss"] = float(np.average([record["loss"] for record in records], weights=sizes))
         return line | {name: records[-1][name] for name in ("grad_norm", "learning_rate", "epoch")}

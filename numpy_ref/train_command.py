@@ -5,23 +5,26 @@ import hashlib
 import signal
 from contextlib import contextmanager
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from . import runs, world
-from .batches import all_rewards, encode, steps_per_epoch
+from .batches import all_rewards, collate_ranks, comparisons, encode, steps_per_epoch
 from .commands import at_least, natural, positive_int
 from .errors import InputError
 from .metrics import summary
+from .objectives import OBJECTIVES
 from .preferences import longer_wins, read_preferences
+from .ranking import TIES
 from .reward_model import init_params
 from .tokenizer import Bytes, Words
 from .train import Log, train
 from .tree import flatten
 
-LOSSES = ("pairwise",)
+LOSSES = ("pairwise", *OBJECTIVES)
 NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}
 
 
@@ -31,17 +34,21 @@ class Held(NamedTuple):
     rows: list
     true: np.ndarray | None
     baseline: float  # how often the longer response is the better one
+    ranks: np.ndarray | None = None  # (N, K), where a file's lists differ in length or hold ties
 
 
 def add_arguments(parser):
     """The options of `train`"""
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", metavar="FILE", help="preferences as .jsonl or .jsonl.gz; the built-in world if left out"
+        "--data", metavar="FILE", help="pairs or ranked lists as .jsonl or .jsonl.gz; the built-in world if left out"
     )
     data.add_argument("--eval-data", metavar="FILE", help="held-out preferences of the same form")
     data.add_argument(
-        "--max-length", type=positive_int, default=1024, help="longer pairs are left out and counted, in tokens"
+        "--max-length",
+        type=positive_int,
+        default=1024,
+        help="in tokens; a prompt with a longer response is left out and counted",
     )
     model = parser.add_argument_group("model")
     model.add_argument("--n-layer", type=positive_int, default=2, help="blocks")
@@ -49,7 +56,28 @@ def add_arguments(parser):
     model.add_argument("--n-embd", type=positive_int, default=32, help="channels")
     model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of weights and arithmetic")
     loss = parser.add_argument_group("loss")
-    loss.add_argument("--loss", choices=LOSSES, default="pairwise", help="Bradley-Terry; the file's margins are used")
+    loss.add_argument(
+        "--loss",
+        choices=LOSSES,
+        default="pairwise",
+        help="pairwise: Bradley-Terry on single pairs, with the file's margins; a ranked list becomes all its C(K, 2) "
+        "pairs without the ties, shuffled among those of other prompts, so that a response is run K - 1 times. "
+        "kwise: all pairs of a list as one batch element, each response run once. "
+        "plackett-luce: each list as a row of choices, the best of all, the best of the rest, ...",
+    )
+    loss.add_argument(
+        "--ties",
+        choices=list(TIES),
+        default="drop",
+        help="of equal ranks, with --loss kwise: no comparison; half a win each; or a probability of their own, whose "
+        "parameter is learned with the model and reported",
+    )
+    loss.add_argument(
+        "--margin-per-rank",
+        type=at_least(0),
+        default=0.0,
+        help="the lead in log-odds asked for each place between two responses; not with plackett-luce",
+    )
     loss.add_argument(
         "--label-smoothing", type=at_least(0, 0.5), default=0.0, help="share of labels taken to be flipped"
     )
@@ -67,7 +95,8 @@ def add_arguments(parser):
     optim.add_argument(
         "--per-device-train-batch-size",
         type=positive_int,
-        help="in prompts; 16 for a file, 64 for the world if left out",
+        help="in prompts (in pairs with --loss pairwise); 16 for a file, 64 for the world if left out; a batch is run "
+        "at once, padded to its longest list and text",
     )
     optim.add_argument("--seed", type=natural, default=0, help="of the world, the weights and the order")
     run = parser.add_argument_group("run")
@@ -86,6 +115,7 @@ def run(args, learner_class, **learner_options):
     if args.resume is not None:
         saved = runs.load_state(Path(args.resume))
         args = resumed(args, saved[2], learner_class.side)
+    check_loss(args)
     data, held, tokenizer, line = load(args)
     print(line)
     args.per_device_train_batch_size = args.per_device_train_batch_size or (16 if args.data else 64)
@@ -134,7 +164,8 @@ def loop(args, directory, learner, tokenizer, data, held, log, start, total_step
             bar.update()
             if step % args.logging_steps == 0 or step == total_steps:
                 line = log.flush(step)
-                bar.set_postfix_str(f"loss {line['loss']:.3f}, accuracy {line['accuracy']:.3f}", refresh=False)
+                shown = [f"{name} {line[name]:.3f}" for name in ("loss", "accuracy") if name in line]
+                bar.set_postfix_str(", ".join(shown), refresh=False)
                 runs.log(directory, line)
             if held and (step == total_steps or (args.eval_steps and step % args.eval_steps == 0)):
                 runs.log(directory, {"step": step, **evaluate(learner.rewards, held)})
@@ -152,27 +183,56 @@ def load(args):
         train_set, eval_set = world.make_world(args.seed)
         data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
         line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
+        data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
         return data, held_world(tokenizer, eval_set), tokenizer, line
-    data, line = load_file(Bytes(), "--data", args.data, args.max_length)
+    data, line = load_file(Bytes(), "--data", args.data, args.max_length, args.ties != "drop")
+    if args.loss == "pairwise":
+        data = comparisons(data, args.margin_per_rank)
+    elif data.margin.any():
+        raise InputError(
+            f"--data {args.data}: has margins, which --loss {args.loss} cannot use: drop the column margin"
+        )
     held = None
     if args.eval_data:
-        pairs, eval_line = load_file(Bytes(), "--eval-data", args.eval_data, args.max_length)
-        held, line = Held(pairs.rows, None, longer_wins(pairs.kept)), f"{line}\n{eval_line}"
+        lists, eval_line = load_file(Bytes(), "--eval-data", args.eval_data, args.max_length)
+        held = Held(lists.rows, None, longer_wins(lists.kept), collate_ranks(lists.ranks))
+        line = f"{line}\n{eval_line}"
     return data, held, Bytes(), line
 
 
-def load_file(tokenizer, option, path, max_length):
-    """(Encoded pairs of a preference file, one line about what was kept)"""
+def check_loss(args):
+    """An option that the loss would not read is refused: it would be ignored without a word"""
+    wrong = {
+        "--ties": args.ties != "drop" and args.loss != "kwise" and "kwise",
+        "--margin-per-rank": args.margin_per_rank and args.loss == "plackett-luce" and "pairwise or kwise",
+        "--label-smoothing": args.label_smoothing and args.loss != "pairwise" and "pairwise",
+        "--center-rewards-coefficient": args.center_rewards_coefficient and args.loss != "pairwise" and "pairwise",
+    }
+    for option, needed in wrong.items():
+        if needed:
+            raise InputError(f"{option}: --loss {args.loss} does not use it: leave it out, or take --loss {needed}")
+
+
+def load_file(tokenizer, option, path, max_length, keep_tied=False):
+    """(the file as token ids, one line about it); a file of pairs is spoken of in pairs, any other in prompts"""
     preferences = read_preferences(path)
-    data = encode(tokenizer, preferences, max_length)
+    data = encode(tokenizer, preferences, max_length, keep_tied)
+    ranked = any(preference.ranks != (1, 2) for preference in preferences)
     if not data.rows:
         raise InputError(
-            f"{option} {path}: no pair is left of {len(preferences)}: {data.too_long} are longer than --max-length "
-            f"{max_length} tokens and {data.identical} are the same on both sides: raise --max-length"
+            f"{option} {path}: no {'prompt' if ranked else 'pair'} is left of {len(preferences)}: {data.too_long} are "
+            f"longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
+            f"{f' and {data.all_tied} all tied' if ranked else ''}: raise --max-length"
         )
-    share = f"{len(data.rows):,} of {len(preferences):,} pairs kept ({len(data.rows) / len(preferences):.1%})"
+    unit, indent = ("prompts", "\n" + 10 * " ") if ranked else ("pairs", " ")
+    share = f"{len(data.rows):,} of {len(preferences):,} {unit} kept ({len(data.rows) / len(preferences):.1%})"
     left_out = f"{data.too_long} longer than {max_length} tokens, {data.identical} identical"
-    return data, f"{'data' if option == '--data' else 'held-out':<10}{path}: {share}; {left_out}"
+    if ranked:
+        sizes = [len(row) for row in data.rows]
+        pairs = sum(a != b for ranks in data.ranks for a, b in combinations(ranks, 2))
+        share += f", {min(sizes)} to {max(sizes)} responses each, {pairs:,} comparisons without the ties"
+        left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
+    return data, f"{'data' if option == '--data' else 'held-out':<10}{path}: {share};{indent}{left_out}"
 
 
 def held_world(tokenizer, responses):
@@ -194,8 +254,15 @@ def initial(args, tokenizer):
     n_positions = WORLD_POSITIONS if args.data is None else args.max_length
     rng = np.random.default_rng([args.seed, 2])
     params = init_params(rng, tokenizer.vocab_size, n_positions, args.n_embd, args.n_layer, np.dtype(args.dtype))
-    options = {"label_smoothing": args.label_smoothing, "center_coefficient": args.center_rewards_coefficient}
-    return flatten(params), args.n_head, options
+    return flatten(params), args.n_head, loss_options(args)
+
+
+def loss_options(args):
+    """What a Learner is told about its loss"""
+    if args.loss == "pairwise":
+        return {"label_smoothing": args.label_smoothing, "center_coefficient": args.center_rewards_coefficient}
+    kwise = {"ties": args.ties, "margin_per_rank": args.margin_per_rank}
+    return {"loss": args.loss, **(kwise if args.loss == "kwise" else {})}
 
 
 WORLD_POSITIONS = (
@@ -205,7 +272,8 @@ WORLD_POSITIONS = (
 
 def evaluate(rewards, held):
     """The logged names over all held-out pairs, with `eval_` before them"""
-    return {f"eval_{name}": value for name, value in summary(all_rewards(rewards, held.rows), held.true).items()}
+    result = summary(all_rewards(rewards, held.rows), held.true, held.ranks)
+    return {f"eval_{name}": value for name, value in result.items()}
 
 
 def report(directory, learner, held):
@@ -223,6 +291,11 @@ def report(directory, learner, held):
         print(f"baseline  the longer response wins {held.baseline:.4f}, on the same pairs")
         if result["eval_ties"]:
             print(f"held-out  {result['eval_ties']:.2%} of the pairs tie in reward; a tie counts one half")
+    if ties := learner.learned_ties():
+        (name, value), title = list(ties.items())[1], {"rao-kupper": "θ", "davidson": "ν"}[ties["ties"]]
+        print(
+            f"ties      {ties['ties']}: {title} = {np.exp(value):.3f} was learned; {name} = {value:.4f} in config.json"
+        )
     print(f"saved     {directory}")
 
 

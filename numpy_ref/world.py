@@ -114,7 +114,7 @@ def rank(rng, responses):
     noisy = responses.rewards + rng.gumbel(size=responses.rewards.shape)
     orders = np.argsort(-noisy, axis=1)
     return [
-        Preference(prompt, tuple(texts[i] for i in order), 0.0)
+        Preference(prompt, tuple(texts[i] for i in order), ranks=tuple(range(1, len(order) + 1)))
         for prompt, texts, order in zip(responses.prompts, responses.responses, orders, strict=True)
     ]
 

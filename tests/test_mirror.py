@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     0: "errors tree losses layers metrics agreement calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check",
-    2: "transformer optim plackett_luce ranking bradley_terry inference games",
-    3: "tokenizer preferences world batches reward_model language_model",
+    2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
+    3: "tokenizer preferences world batches reward_model language_model objectives",
     4: "checkpoint figures architecture_figure fit_figure train runs report commands train_command score check fit "
     "compare backbone distributed shared_prompt",
     5: "__main__",

@@ -11,12 +11,15 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import torch_impl.ranking as twin
-from numpy_ref import ranking, ties
+import torch_impl.listwise
+import torch_impl.ranking
+from numpy_ref import ties
 from numpy_ref.errors import InputError
+from numpy_ref.listwise import plackett_luce_loss, plackett_luce_loss_backward
 from numpy_ref.losses import pairwise_loss, pairwise_loss_backward
-from numpy_ref.ranking import ABSENT, kwise_loss, kwise_loss_backward, plackett_luce_loss, plackett_luce_loss_backward
+from numpy_ref.ranking import ABSENT, kwise_loss, kwise_loss_backward
 
+TWINS = {"kwise": torch_impl.ranking.kwise_loss, "plackett_luce": torch_impl.listwise.plackett_luce_loss}
 EPS = np.finfo(np.float64).eps
 TIES = [("drop", None), ("half", None), ("rao-kupper", 0.4), ("davidson", -0.3)]
 KWISE = [{"ties": name, "log_tie": tie, "margin_per_rank": m} for name, tie in TIES for m in (0.0, 0.7)]
@@ -81,7 +84,7 @@ def autograd(name, rewards, ranks, dout=1.0, **options):
     tie = options.get("log_tie")
     if tie is not None:
         tie = options["log_tie"] = torch.tensor(tie, dtype=rewards.dtype, requires_grad=True)
-    loss = getattr(twin, f"{name}_loss")(rewards, torch.as_tensor(ranks), **options)
+    loss = TWINS[name](rewards, torch.as_tensor(ranks), **options)
     (loss * dout).backward()
     return loss.detach().numpy(), rewards.grad.numpy(), 0.0 if tie is None else tie.grad.numpy()
 
@@ -445,10 +448,10 @@ def test_the_sentence_names_the_prompt():
         kwise_loss(np.zeros((2, 3)), np.array([[1, 2, 3], [1, ABSENT, 3]]))
 
 
-@pytest.mark.parametrize("side", [ranking, twin])
-def test_bad_options_are_refused_with_a_sentence(side):
+@pytest.mark.parametrize(("kwise", "listwise"), [(kwise_loss, plackett_luce_loss), tuple(TWINS.values())])
+def test_bad_options_are_refused_with_a_sentence(kwise, listwise):
     rewards, ranks = torch.zeros(1, 2), torch.tensor([[1, 2]])
-    if side is ranking:
+    if kwise is kwise_loss:
         rewards, ranks = rewards.numpy(), ranks.numpy()
     for options, sentence in [
         ({"ties": "guess"}, "'guess': expected one of drop, half, rao-kupper, davidson"),
@@ -456,10 +459,10 @@ def test_bad_options_are_refused_with_a_sentence(side):
         ({"ties": "half", "log_tie": 0.1}, "have none"),
     ]:
         with pytest.raises(InputError, match=sentence):
-            side.kwise_loss(rewards, ranks, **options)
+            kwise(rewards, ranks, **options)
     for top in (0, -1, 1.5, "1"):
         with pytest.raises(InputError, match="whole number of places"):
-            side.plackett_luce_loss(rewards, ranks, top=top)
+            listwise(rewards, ranks, top=top)
 
 
 @pytest.fixture

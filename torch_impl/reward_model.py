@@ -22,10 +22,15 @@ class RewardModel(nn.Module):
         return self.head(last).view(length.shape)
 
 
-def loss_and_grads(model, tokens, length, **loss_options):
-    """The pairwise loss of a batch of pairs and the rewards (B, 2); autograd leaves the gradient in each `p.grad`"""
+def pairs(reward, **loss_options):
+    """The pairwise loss of a batch of pairs        (B, 2) -> ()"""
+    return pairwise_loss(reward[:, 0], reward[:, 1], **loss_options)
+
+
+def loss_and_grads(model, tokens, length, objective=pairs, **loss_options):
+    """A batch's loss and its rewards (B, K); autograd leaves the gradient in each `p.grad`"""
     model.zero_grad(set_to_none=True)
     reward = model(tokens, length)
-    loss = pairwise_loss(reward[:, 0], reward[:, 1], **loss_options)
+    loss = objective(reward, **loss_options)
     loss.backward()
     return loss.detach(), reward.detach()

@@ -3,8 +3,10 @@
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from numpy_ref.train import BETA2, MAX_NORM
+from numpy_ref.objectives import LEARNED_TIES
+from numpy_ref.train import BETA2, MAX_NORM, TIE_RATE
 
+from .objectives import OBJECTIVES, log_tie_parameter
 from .optim import adamw, warmup_cosine
 from .reward_model import RewardModel, loss_and_grads
 
@@ -14,20 +16,48 @@ class Learner:
 
     side = "torch_impl"
 
-    def __init__(self, weights, n_head, total_steps, learning_rate, warmup_steps, device="cpu", **loss_options):
-        self.n_head, self.device, self.loss_options = n_head, torch.device(device), loss_options
+    def __init__(
+        self,
+        weights,
+        n_head,
+        total_steps,
+        learning_rate,
+        warmup_steps,
+        *,
+        device="cpu",
+        loss="pairwise",
+        **loss_options,
+    ):
+        self.n_head, self.device, self.loss, self.loss_options = n_head, torch.device(device), loss, loss_options
         self.model = model_of(weights, n_head).to(self.device)
         self.optimiser = adamw(self.model.parameters(), learning_rate, beta2=BETA2)
         self.schedule = warmup_cosine(self.optimiser, total_steps, learning_rate, warmup_steps)
+        self.tie, self.stepping = {}, [self.optimiser, self.schedule]
+        if loss_options.get("ties") in LEARNED_TIES:
+            raw_tie = torch.zeros((), dtype=self.dtype, device=self.device, requires_grad=True)
+            self.tie = {"raw_tie": raw_tie}
+            rate = TIE_RATE * learning_rate
+            self.tie_optimiser = adamw([raw_tie], rate, beta2=BETA2, weight_decay=0.0)
+            self.stepping += [self.tie_optimiser, warmup_cosine(self.tie_optimiser, total_steps, rate, warmup_steps)]
 
-    def step(self, tokens, length, margin):
+    @property
+    def dtype(self):
+        return self.model.head.weight.dtype
+
+    def step(self, tokens, length, margin, ranks=None):
         """One update; returns loss, rewards (B, K), gradient norm before clipping, learning rate"""
-        options = {"target_margin": self._tensor(margin).to(self.model.head.weight.dtype), **self.loss_options}
+        if self.loss == "pairwise":
+            labels = {"target_margin": self._tensor(margin).to(self.dtype)}
+        else:
+            labels = {"objective": OBJECTIVES[self.loss], "ranks": self._tensor(ranks), **self.tie}
+        for raw_tie in self.tie.values():
+            raw_tie.grad = None
+        options = labels | self.loss_options
         loss, reward = loss_and_grads(self.model, self._tensor(tokens), self._tensor(length), **options)
         norm = clip_grad_norm_(self.model.parameters(), MAX_NORM)
         lr = self.optimiser.param_groups[0]["lr"]
-        self.optimiser.step()
-        self.schedule.step()
+        for part in self.stepping:
+            part.step()
         return loss.item(), reward.cpu().numpy(), norm.item(), lr
 
     @torch.no_grad()
@@ -39,30 +69,48 @@ class Learner:
 
     def state(self):
         """The optimiser's arrays under the names of numpy_ref.train.Learner"""
-        moments = {}
+        moments: dict = {}
         for name, p in self.model.named_parameters():
-            slot = self.optimiser.state[p]
-            moments[f"first.{name}"] = slot["exp_avg"].cpu().numpy().copy()
-            moments[f"second.{name}"] = slot["exp_avg_sq"].cpu().numpy().copy()
+            moments |= _moments(self.optimiser, p, f"first.{name}", f"second.{name}")
+        for name, p in self.tie.items():
+            moments[f"tie.{name}"] = p.detach().cpu().numpy().copy()
+            moments |= _moments(self.tie_optimiser, p, f"tie_first.{name}", f"tie_second.{name}")
         return moments
 
     def restore(self, weights, state, step):
         self.model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
-        for _ in range(step):  # without gradients the optimiser does nothing, and the schedule walks to its place
-            self.optimiser.step()
-            self.schedule.step()
+        for _ in range(step):  # without gradients the optimisers do nothing, and the schedules walk to their place
+            for part in self.stepping:
+                part.step()
         for name, p in self.model.named_parameters():
-            self.optimiser.state[p] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": self._tensor(state[f"first.{name}"]).clone(),
-                "exp_avg_sq": self._tensor(state[f"second.{name}"]).clone(),
-            }
+            self.optimiser.state[p] = self._slot(step, state[f"first.{name}"], state[f"second.{name}"])
+        for name, p in self.tie.items():
+            p.data = self._tensor(state[f"tie.{name}"].copy())
+            slot = self._slot(step, state[f"tie_first.{name}"], state[f"tie_second.{name}"])
+            self.tie_optimiser.state[p] = slot
+
+    def learned_ties(self):
+        """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}, {} if none was learned"""
+        if not self.tie:
+            return {}
+        ties = self.loss_options["ties"]
+        return {"ties": ties, LEARNED_TIES[ties]: log_tie_parameter(ties, **self.tie).item()}
 
     def versions(self):
         return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": str(self.device)}
 
     def _tensor(self, array):
         return torch.from_numpy(array).to(self.device)
+
+    def _slot(self, step, first, second):
+        """What AdamW keeps of one parameter"""
+        first, second = self._tensor(first).clone(), self._tensor(second).clone()
+        return {"step": torch.tensor(float(step)), "exp_avg": first, "exp_avg_sq": second}
+
+
+def _moments(optimiser, parameter, first, second):
+    slot = optimiser.state[parameter]
+    return {first: slot["exp_avg"].cpu().numpy().copy(), second: slot["exp_avg_sq"].cpu().numpy().copy()}
 
 
 def model_of(weights, n_head):

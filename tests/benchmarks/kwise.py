@@ -132,7 +132,7 @@ def losses():
             ranking.kwise_loss_backward(1.0, ranking.kwise_loss(reward, ranks)[1])
 
         def listwise(reward=reward, ranks=ranks):
-            ranking.plackett_luce_loss_backward(1.0, ranking.plackett_luce_loss(reward, ranks)[1])
+            listwise.plackett_luce_loss_backward(1.0, listwise.plackett_luce_loss(reward, ranks)[1])
 
         milliseconds, megabytes = (
             [1e3 * s for s in medians(pairs, listwise)],

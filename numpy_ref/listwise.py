@@ -1,0 +1,90 @@
+"""Plackett-Luce: a ranked list as a row of choices, the best of all, the best of the rest, ...
+
+The batch is that of numpy_ref/ranking.py: `rewards (B, K)`, `ranks (B, K)`, ABSENT slots anywhere. Each prompt weighs
+one, and a prompt that says nothing is left out of the mean.
+"""
+
+import numpy as np
+
+from .errors import InputError
+from .losses import log_sigmoid, sigmoid
+from .ranking import ABSENT, check_ranks
+
+
+def check_top(top):
+    """InputError unless `top` is None or a number of places"""
+    if top is not None and not (isinstance(top, int | np.integer) and top >= 1):
+        raise InputError(f"top is {top!r}: expected a whole number of places, at least 1, or None for all")
+
+
+def suffix_sums(x, weight):
+    """highest_k = max_{j ≥ k} x_j and total_k with Σ_{j ≥ k} weight_j e^{x_j} = total_k e^{highest_k}        (B, K)
+
+    Windows of 1, 2, 4, ... places are joined until each reaches the end: O(K log K). Kept in two parts because their
+    log-sum-exp would lose the total's digits beside a large x: at 1e300 two equal rewards would count as one.
+    """
+    highest, total, step = x.copy(), weight.copy(), 1
+    while step < x.shape[1]:
+        left, right = highest[:, :-step], highest[:, step:]
+        joined = np.maximum(left, right)
+        total[:, :-step] = total[:, :-step] * np.exp(left - joined) + total[:, step:] * np.exp(right - joined)
+        highest[:, :-step] = joined
+        step *= 2
+    return highest, total
+
+
+def best_first(rewards, ranks):
+    """Each list sorted by rank, absent slots last; `start` and `end` bound each slot's group of equal ranks (B, K)"""
+    K = ranks.shape[1]
+    order = np.argsort(np.where(ranks == ABSENT, K + 1, ranks), 1, kind="stable")
+    ranks = np.take_along_axis(ranks, order, 1)
+    lowest = np.finfo(rewards.dtype).min / 4  # finite, as differences from it must be
+    x = np.where(ranks == ABSENT, lowest, np.take_along_axis(rewards, order, 1))
+    place, changes = np.arange(K), ranks[:, 1:] != ranks[:, :-1]
+    first, last = np.insert(changes, 0, True, 1), np.insert(changes, K - 1, True, 1)
+    start = np.maximum.accumulate(np.where(first, place, 0), 1)
+    end = np.minimum.accumulate(np.where(last, place + 1, K)[:, ::-1], 1)[:, ::-1]
+    return x, order, ranks != ABSENT, start, end
+
+
+def plackett_luce_loss(rewards, ranks, top=None):
+    """L = -mean_b[ Σ_i log(e^{r_i} / (e^{r_i} + Σ_{j ranked below i} e^{r_j})) ]        (B, K), (B, K) -> ()
+
+    The ranking as a row of choices: the best of all, the best of the rest, ... A sum, not a mean: by the chain rule
+    it is -log P(the ranking), ln K! if all rewards are equal; the mean is over prompts. O(K log K).
+
+    top  count the choices of the first `top` places only; 1 is the cross-entropy of the best against all
+
+    Equal ranks are not compared: a response is chosen from itself and what is ranked strictly below. Each factor stays
+    a Plackett-Luce probability (that i comes before all of a set does not depend on the others), the order of the
+    slots does not matter, and a tie says nothing, as with ties="drop" in ranking.py.
+
+    Source: Plackett 1975, Appl. Stat. 24, 193-202; Luce 1959; Xia et al. 2008 (ListMLE).
+    """
+    ranks = check_ranks(rewards, ranks)
+    check_top(top)
+    x, order, present, start, end = best_first(rewards, ranks)
+    chooses = (end < present.sum(1, keepdims=True)) & (start < (top or x.shape[1]))
+    below = np.minimum(end, x.shape[1] - 1)
+    highest, total = (np.take_along_axis(part, below, 1) for part in suffix_sums(x, present.astype(x.dtype)))
+    total = np.where(chooses, total, 1)
+    d = x - highest - np.log(total)  # log-odds of i against all below it
+    weight = (chooses / max(1, int(chooses.any(1).sum()))).astype(x.dtype)
+    return -(weight * log_sigmoid(d)).sum(), (x, order, present, start, highest, total, d, weight)
+
+
+def plackett_luce_loss_backward(dout, cache):
+    """dr_j = Σ_{i ranked above j} p_i e^{r_j} / Σ_{k below i} e^{r_k} - p_j,  p_i = σ(-d_i), what i's choice lost
+
+    The sum over i is the same scan in the other direction. Where `mass` is not 0 the exponent is at most 0 already:
+    r_j is at most the highest of what is below i.
+    """
+    x, order, present, start, highest, total, d, weight = cache
+    p = dout * weight * sigmoid(-d)
+    level, mass = (part[:, ::-1] for part in suffix_sums(-highest[:, ::-1], (p / total)[:, ::-1]))
+    above = np.maximum(start - 1, 0)
+    level, mass = (np.take_along_axis(part, above, 1) for part in (level, mass))
+    received = np.where(present & (start > 0), mass, 0) * np.exp(np.minimum(x + level, 0))
+    drewards = np.zeros_like(x)
+    np.put_along_axis(drewards, order, (received - p).astype(x.dtype), 1)
+    return drewards
