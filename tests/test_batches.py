@@ -16,7 +16,7 @@ from numpy_ref.tokenizer import PAD, Bytes
 from numpy_ref.tree import tree_map
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
-preferences = st.builds(Preference, texts, st.tuples(texts, texts), st.floats(-3, 3))
+preferences = st.builds(Preference, texts, st.tuples(texts, texts), st.floats(-3, 3), st.just((1, 2)))
 
 
 def size(preference, response):
