@@ -180,6 +180,7 @@ def write_arrays(path, arrays):
 
 
 def read_json(path):
+    """What a JSON file holds; a missing or damaged one is one sentence"""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -189,6 +190,7 @@ def read_json(path):
 
 
 def write_json(path, content):
+    """Indented, so that people can read it"""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -63,6 +63,7 @@ def keep_freed_memory():
 
 
 def positive_int(text):
+    """A type for argparse: 1, 2, 3, ..."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
@@ -70,6 +71,7 @@ def positive_int(text):
 
 
 def natural(text):
+    """A type for argparse: 0, 1, 2, ..."""
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
