@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 
-from . import score, train_command
+from . import check, fit, score, train_command
 from .commands import main
 from .train import Learner
 
@@ -13,6 +13,8 @@ COMMANDS = {
         train_command.add_arguments,
         partial(train_command.run, learner_class=Learner),
     ),
+    "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),
+    "check": ("check anybody's gradients, losses and metrics", check.add_arguments, check.run),
     "score": ("rank responses to a prompt by their rewards", score.add_arguments, score.run),
 }
 

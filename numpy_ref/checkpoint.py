@@ -36,25 +36,25 @@ def gpt2_name(name):
     return ".".join(GPT2_NAMES.get(part, part) for part in name.split("."))
 
 
+def _is_transposed(name):
+    return re.search(r"\.(attn|ffn)\.\w+\.weight$", name) is not None
+
+
 def _transposed(name, array):
-    return np.ascontiguousarray(array.T) if re.search(r"\.(attn|ffn)\.\w+\.weight$", name) else array
+    return np.ascontiguousarray(array.T) if _is_transposed(name) else array
 
 
 def shapes(vocab_size, n_positions, n_embd, n_layer):
-    """The name and shape of every parameter of a model of this size"""
+    """Name and shape of every parameter in the tree's order, one by one: a config.json may ask for a billion layers"""
     C = n_embd
-    flat: dict = {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}
+    yield from {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}.items()
+    attention, feed_forward = {"qkv": (3 * C, C), "proj": (C, C)}, {"fc": (4 * C, C), "proj": (C, 4 * C)}
+    layer = flatten({"ln1": (C,), "attn": attention, "ln2": (C,), "ffn": feed_forward})
     for i in range(n_layer):
-        for name, shape in {
-            "attn.qkv": (3 * C, C),
-            "attn.proj": (C, C),
-            "ffn.fc": (4 * C, C),
-            "ffn.proj": (C, 4 * C),
-        }.items():
-            flat |= {f"body.blocks.{i}.{name}.weight": shape, f"body.blocks.{i}.{name}.bias": shape[:1]}
-        for name in ("ln1", "ln2"):
-            flat |= {f"body.blocks.{i}.{name}.weight": (C,), f"body.blocks.{i}.{name}.bias": (C,)}
-    return flat | {"body.ln.weight": (C,), "body.ln.bias": (C,), "head.weight": (1, C)}
+        for name, shape in layer.items():
+            yield f"body.blocks.{i}.{name}.weight", shape
+            yield f"body.blocks.{i}.{name}.bias", shape[:1]
+    yield from {"body.ln.weight": (C,), "body.ln.bias": (C,), "head.weight": (1, C)}.items()
 
 
 def config_of(params, n_head):
@@ -100,25 +100,21 @@ def load_model(directory):
     directory = newest(directory)
     config = read_config(directory)
     size = {key: config[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer")}
-    wanted = {name: (gpt2_name(name), shape) for name, shape in shapes(**size).items()}
-    arrays = read_arrays(directory / "model.safetensors")
-    flat = {}
-    for name, (theirs, shape) in wanted.items():
+    path = directory / "model.safetensors"
+    arrays, flat = read_arrays(path), {}
+    for name, shape in shapes(**size):
+        theirs, wanted = gpt2_name(name), shape[::-1] if _is_transposed(name) else shape
         stored = arrays.pop(theirs, None)
         if stored is None:
+            raise InputError(f"{path}: the tensor {theirs} is missing: use a whole checkpoint")
+        if stored.shape != wanted:
             raise InputError(
-                f"{directory / 'model.safetensors'}: the tensor {theirs} is missing: use a whole checkpoint"
+                f"{path}: {theirs} has the shape {stored.shape}, but config.json asks for {wanted}: "
+                "the two files belong to different models"
             )
         flat[name] = _transposed(name, stored)
-        if flat[name].shape != shape:
-            raise InputError(
-                f"{directory / 'model.safetensors'}: {theirs} has the shape {stored.shape}, but config.json asks for "
-                f"{_transposed(name, np.empty(shape)).shape}: the two files belong to different models"
-            )
     if arrays:
-        raise InputError(
-            f"{directory / 'model.safetensors'}: unknown tensor {min(arrays)}: not a model of this project"
-        )
+        raise InputError(f"{path}: unknown tensor {min(arrays)}: not a model of this project")
     tokenizer = tokenizers.load(directory)
     if tokenizer.vocab_size != config["vocab_size"]:
         raise InputError(

@@ -18,10 +18,14 @@ def main(program, commands, argv=None):
         )
         add_arguments(sub)
         sub.set_defaults(run=run, parser=sub)
+    argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
+    args.given = {part.split("=")[0][2:].replace("-", "_") for part in argv if part.startswith("--")}
     keep_freed_memory()
     try:
-        return args.run(args) or 0
+        status = args.run(args) or 0
+        sys.stdout.flush()  # here, where a reader that has gone is expected, and not at the interpreter's end
+        return status
     except InputError as error:
         print(f"{program} {args.command}: error: {error}", file=sys.stderr)
         return 2
@@ -63,6 +67,14 @@ def positive_int(text):
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def natural(text):
+    """A type for argparse: 0, 1, 2, ..."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
     return value
 
 

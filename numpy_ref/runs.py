@@ -46,7 +46,7 @@ def log(run, line):
         file.write(json.dumps(line) + "\n")
 
 
-def save(run, step, learner, tokenizer, options):
+def save(run, step, learner, tokenizer, options, unlogged):
     """A whole checkpoint of this step, then the pointer to it; the one before it is removed last"""
     name = f"checkpoint-{step}"
     building = run / f".{name}.new"
@@ -54,7 +54,8 @@ def save(run, step, learner, tokenizer, options):
     building.mkdir()
     save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
     write_arrays(building / "state.safetensors", learner.state())
-    write_json(building / "state.json", {"step": step, "options": options, "machine": machine(learner)})
+    state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
+    write_json(building / "state.json", state)
     for path in [*building.iterdir(), building]:
         _flush(path)
     shutil.rmtree(run / name, ignore_errors=True)
@@ -68,6 +69,7 @@ def save(run, step, learner, tokenizer, options):
 def publish(directory, learner, tokenizer):
     """The finished model as the directory's own files, each whole from the moment that it is there"""
     building = directory / ".model.new"
+    shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
     for path in building.iterdir():
@@ -83,8 +85,9 @@ def load_state(run):
     directory = newest(run)
     params, _, tokenizer = load_model(directory)
     state, arrays = read_json(directory / "state.json"), read_arrays(directory / "state.safetensors")
-    if not isinstance(state, dict) or type(state.get("step")) is not int or not isinstance(state.get("options"), dict):
-        raise InputError(f"{directory / 'state.json'}: holds no step and options: the checkpoint is damaged")
+    kinds = {"step": int, "options": dict, "machine": dict, "unlogged": list}
+    if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
+        raise InputError(f"{directory / 'state.json'}: does not hold {', '.join(kinds)}: the checkpoint is damaged")
     weights = flatten(params)
     wanted = {f"{moment}.{name}": array.shape for moment in ("first", "second") for name, array in weights.items()}
     if state["options"].get("ties") in LEARNED_TIES:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import runs, world
 from .batches import all_rewards, collate_ranks, comparisons, encode, steps_per_epoch
-from .commands import at_least, positive_int
+from .commands import at_least, natural, positive_int
 from .errors import InputError
 from .metrics import summary
 from .objectives import OBJECTIVES
@@ -25,7 +25,7 @@ from .train import Log, train
 from .tree import flatten
 
 LOSSES = ("pairwise", *OBJECTIVES)
-NOT_RECORDED = {"command", "run", "parser", "resume", "output_dir"}
+NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}
 
 
 class Held(NamedTuple):
@@ -88,8 +88,8 @@ def add_arguments(parser):
         help="pulls each pair's mean reward to 0; try 0.01",
     )
     optim = parser.add_argument_group("optimisation")
-    optim.add_argument("--learning-rate", type=at_least(0), default=4e-3, help="its peak")
-    optim.add_argument("--warmup-steps", type=int, help="a tenth of all steps if left out")
+    optim.add_argument("--learning-rate", type=at_least(0), default=5e-3, help="its peak")
+    optim.add_argument("--warmup-steps", type=natural, help="a tenth of all steps if left out")
     optim.add_argument("--num-train-epochs", type=at_least(0), default=1.0, help="how often each pair is met")
     optim.add_argument("--max-steps", type=positive_int, help="overrides the epochs")
     optim.add_argument(
@@ -98,7 +98,7 @@ def add_arguments(parser):
         help="in prompts (in pairs with --loss pairwise); 16 for a file, 64 for the world if left out; a batch is run "
         "at once, padded to its longest list and text",
     )
-    optim.add_argument("--seed", type=int, default=0, help="of the world, the weights and the order")
+    optim.add_argument("--seed", type=natural, default=0, help="of the world, the weights and the order")
     run = parser.add_argument_group("run")
     run.add_argument("--output-dir", metavar="DIR", help="a new directory; runs/train, runs/train-2, ... if left out")
     run.add_argument(
@@ -126,16 +126,17 @@ def run(args, learner_class, **learner_options):
     learner = learner_class(
         weights, n_head, total_steps, args.learning_rate, warmup_steps, **options, **learner_options
     )
-    start, directory = 0, None
+    start, directory, log = 0, None, Log()
     if saved is None:
         directory = runs.new_run(args.output_dir, "train")
     else:
         directory, start = Path(args.resume), saved[2]["step"]
         learner.restore(saved[0], saved[1], start)
+        log.restore(saved[2]["unlogged"])
         runs.cut_back(directory, start)
         print(f"resumed   {directory} after step {start} of {total_steps}")
         warn_other_machine(saved[2]["machine"], runs.machine(learner))
-    interrupted = loop(args, directory, learner, tokenizer, data, held, start, total_steps)
+    interrupted = loop(args, directory, learner, tokenizer, data, held, log, start, total_steps)
     if interrupted:
         print(f"\ninterrupted and saved; go on with:  python -m {learner.side} train --resume {directory}")
         return 130
@@ -144,12 +145,11 @@ def run(args, learner_class, **learner_options):
     return 0
 
 
-def loop(args, directory, learner, tokenizer, data, held, start, total_steps):
+def loop(args, directory, learner, tokenizer, data, held, log, start, total_steps):
     """The steps with their progress bar, log lines, evaluations and saves; true if Ctrl-C ended it early"""
     from tqdm import tqdm
 
-    options, log = recorded(args), Log()
-    save = partial(runs.save, directory, learner=learner, tokenizer=tokenizer, options=options)
+    save = partial(runs.save, directory, learner=learner, tokenizer=tokenizer, options=recorded(args))
     steps = train(
         learner,
         data,
@@ -170,7 +170,7 @@ def loop(args, directory, learner, tokenizer, data, held, start, total_steps):
             if held and (step == total_steps or (args.eval_steps and step % args.eval_steps == 0)):
                 runs.log(directory, {"step": step, **evaluate(learner.rewards, held)})
             if step % args.save_steps == 0 or step == total_steps or stop:
-                save(step)
+                save(step, unlogged=log.state())
             if stop and step < total_steps:
                 return True
     return False
@@ -319,13 +319,15 @@ CHANGEABLE = {"logging_steps", "eval_steps", "save_steps", "threads", "device"} 
 
 def resumed(args, state, side):
     """The options of the run that is resumed; one given again on the command line must not contradict them"""
-    if state["machine"]["package"] != side:
+    if state["machine"].get("package") != side:
         raise InputError(
             f"--resume {args.resume}: was trained by {state['machine']['package']}: resume it with that package"
         )
     merged, options = vars(args).copy(), state["options"]
     for name, given in vars(args).items():
-        if name not in options or (given == args.parser.get_default(name)):
+        if name in ("data", "eval_data") and given:
+            given = str(Path(given).resolve())
+        if name not in args.given or name not in options:
             merged[name] = options.get(name, given)
         elif name not in CHANGEABLE and given != options[name]:
             option = "--" + name.replace("_", "-")

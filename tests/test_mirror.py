@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # stands before it in this list. A new room is entered here, at the lowest floor that its imports allow. A room that
 # became too large for one file has helpers named after it (check_cases beside check): they stand with it.
 FLOORS = {
-    0: "errors tree losses layers metrics agreement calibration pairs existence newton",
+    0: "errors tree losses layers metrics agreement calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "tokenizer preferences world batches reward_model language_model objectives",
@@ -32,7 +32,19 @@ FLOORS = {
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
 
 # Rooms of numpy_ref without a gradient, or of files, words and pictures that both packages share: they have no twin.
-WITHOUT_TWIN = {"errors", "tree", "metrics", "agreement", "calibration", "pairs", "existence", "newton", "inference"}
+WITHOUT_TWIN = {
+    "errors",
+    "tree",
+    "metrics",
+    "agreement",
+    "calibration",
+    "pairs",
+    "existence",
+    "newton",
+    "spanning_tree",
+    "inference",
+    "plackett_luce",
+}
 WITHOUT_TWIN |= {"gradient_check", "games", "world", "tokenizer", "preferences", "report", "check", "fit"}
 WITHOUT_TWIN |= {"figures", "architecture_figure", "fit_figure", "runs", "commands", "train_command", "score"}
 # Rooms of torch_impl alone: both sides in lockstep, and what only PyTorch has.
@@ -42,7 +54,7 @@ MAY_HAVE_TWIN = {"__main__", "checkpoint", "batches", "plackett_luce"}
 
 # What a room may import beside NumPy and the standard library, where it is used.
 ALLOWED = {"figures": {"matplotlib"}, "architecture_figure": {"matplotlib"}, "fit_figure": {"matplotlib"}}
-ALLOWED |= {"checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
+ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
 
 
 def family(room):

@@ -14,7 +14,7 @@ import torch
 from numpy_ref import figures, runs, world
 from numpy_ref.architecture_figure import architecture
 from numpy_ref.batches import all_rewards, batch_indices, collate, encode
-from numpy_ref.commands import positive_int, table
+from numpy_ref.commands import natural, positive_int, table
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import init_params, loss_and_grads
 from numpy_ref.tokenizer import Words
@@ -37,7 +37,7 @@ LOSS_BOUND = 1000  # eps, between the losses of the first ten steps
 def add_arguments(parser):
     """The options of `compare`"""
     parser.add_argument("--steps", type=positive_int, default=525, help="training steps of 64 pairs")
-    parser.add_argument("--seed", type=int, default=0, help="of the world, the weights and the order")
+    parser.add_argument("--seed", type=natural, default=0, help="of the world, the weights and the order")
     parser.add_argument(
         "--output-dir", metavar="DIR", help="a new directory; runs/compare, runs/compare-2, ... if left out"
     )

@@ -147,7 +147,7 @@ def scores(learner, task):
     return result["loss"], result["accuracy"]
 
 
-def run(task, arm, seed, bar):
+def run(task, arm, seed, bar, points=POINTS):
     """{"fresh": the loss of each batch before its update, "held", "train": (loss, accuracy), "course": held in time}"""
     lists, pairs = task.data, comparisons(task.data)
     data = pairs if arm == "pairs" else lists
@@ -158,7 +158,7 @@ def run(task, arm, seed, bar):
     total = epochs * steps_per_epoch(len(data.rows), batch)
     learner = learner_of(task, seed, total, "pairwise" if arm == "pairs" else "kwise")
     course, fresh = [(0.0, *scores(learner, task))], []
-    marks = set(np.linspace(0, total, POINTS + 1).round().astype(int).tolist())
+    marks = set(np.linspace(0, total, points + 1).round().astype(int).tolist())
     for step, record in train(learner, data, start=0, total_steps=total, batch_size=batch, seed=seed):
         batch_summary = summary(record["rewards"], labels=record["labels"])
         fresh.append((batch_summary["loss"], batch_summary["accuracy"]))
@@ -277,7 +277,6 @@ def settings():
     if arguments.data.is_dir():
         tasks["the ranked answers"] = lambda _: qa_task(prompts_per_step=4)
         tasks["answers, 64 words known"] = lambda _: qa_task(64, prompts_per_step=4)
-        tasks["answers, learning rate 1e-3"] = lambda _: qa_task(prompts_per_step=4, learning_rate=1e-3)
     return tasks
 
 
@@ -291,10 +290,11 @@ def search():
             for seed in range(arguments.seeds):
                 task = task_of(seed)
                 for arm in arms:
-                    results[arm].append(run(task, arm, seed, bar))
+                    results[arm].append(run(task, arm, seed, bar, points=1))
             rows.append([name, *(mean([r["train"][0] for r in results[arm]], 3) for arm in arms)])
             rows[-1] += [mean([r["held"][0] for r in results[arm]], 3) for arm in arms]
             rows[-1].append(difference(results, "pairs", digits=3))
+            bar.write(", ".join(rows[-1]))
     print("\nThe search for a scale: losses after one epoch (the world: K = 6 to 9)")
     print(*table(rows), sep="\n")
 

@@ -1,0 +1,92 @@
+"""One training step by hand against one by autograd: same weights, same batch, same type, same number of threads.
+
+    python tests/benchmarks/step.py [--threads 1] [--repeats 60]
+
+Prints the median of many steps, taken in turns so that whatever else the machine does strikes both. Beside the wall
+time stands the processor time of the process, which a busy machine disturbs less. The goal: at most 2 times PyTorch.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = [  # prompts, time; channels, layers, heads; vocabulary, positions
+    (64, 16, 32, 2, 4, 60, 16),  # 28k parameters: the model and the batch of `compare`
+    (16, 64, 64, 2, 4, 260, 64),  # 121k
+    (8, 64, 128, 4, 8, 260, 384),  # 876k
+]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=60, help="steps of each side")
+    return parser.parse_args()
+
+
+def timed(step, batch):
+    """Wall and processor seconds of one step; the second counts the work of all threads"""
+    wall, processor = time.perf_counter(), time.process_time()
+    step(*batch)
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def measure(size, dtype, repeats):
+    """Median (wall, processor) milliseconds of both sides, and the number of parameters"""
+    import numpy as np
+
+    from numpy_ref.reward_model import init_params
+    from numpy_ref.train import Learner as NumpyLearner
+    from numpy_ref.tree import flatten
+    from torch_impl.train import Learner as TorchLearner
+
+    B, T, n_embd, n_layer, n_head, vocab_size, n_positions = size
+    rng = np.random.default_rng(0)
+    weights = flatten(init_params(rng, vocab_size, n_positions, n_embd, n_layer, dtype))
+    batch = rng.integers(4, vocab_size, (B, 2, T)), rng.integers(T // 2, T + 1, (B, 2)), np.zeros(B)
+    learners = [side(weights, n_head, 10**6, 1e-3, 0) for side in (NumpyLearner, TorchLearner)]
+    for learner in learners:
+        for _ in range(3):
+            learner.step(*batch)
+    times = np.array([[timed(learner.step, batch) for learner in learners] for _ in range(repeats)])
+    return 1000 * np.median(times, 0), sum(array.size for array in weights.values())
+
+
+def processor_name():
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main():
+    options = arguments()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # read when NumPy is loaded
+        os.environ[name] = str(options.threads)
+    sys.path.insert(0, str(ROOT))
+    import numpy as np
+    import torch
+
+    from numpy_ref.commands import keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(options.threads)
+    print(f"{processor_name()}, {os.cpu_count()} cores, {options.threads} threads; ", end="")
+    print(f"NumPy {np.__version__}, PyTorch {torch.__version__}")
+    print("milliseconds a step, median            wall                      processor")
+    print("parameters  type        NumPy  PyTorch   ratio      NumPy  PyTorch   ratio")
+    for size in SIZES:
+        for dtype in (np.float32, np.float64):
+            ((hand_wall, hand_cpu), (auto_wall, auto_cpu)), parameters = measure(size, dtype, options.repeats)
+            wall = f"{hand_wall:9.2f}{auto_wall:9.2f}{hand_wall / auto_wall:8.2f}"
+            cpu = f"{hand_cpu:9.2f}{auto_cpu:9.2f}{hand_cpu / auto_cpu:8.2f}"
+            print(f"{parameters:>10,}  {np.dtype(dtype).name:<8}{wall}  {cpu}")
+
+
+if __name__ == "__main__":
+    main()

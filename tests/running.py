@@ -1,0 +1,87 @@
+"""Small worlds, files and models, and the commands run in this process: what the tests of training share."""
+
+import importlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from numpy_ref import commands, world
+from numpy_ref.batches import collate, encode
+from numpy_ref.reward_model import init_params
+from numpy_ref.tokenizer import Words
+from numpy_ref.train import Learner as NumpyLearner
+from numpy_ref.train_command import WORLD_POSITIONS
+from numpy_ref.tree import flatten
+from torch_impl.train import Learner as TorchLearner
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("numpy_ref", "torch_impl")
+LEARNERS = (NumpyLearner, TorchLearner)
+small_world = partial(world.make_world, n_train=60, n_eval=8, visits=2, k_eval=3)
+TINY = ["--n-layer", "1", "--n-head", "2", "--n-embd", "8", "--per-device-train-batch-size", "8"]
+
+
+def run(package, *argv):
+    """The exit status of `python -m package argv`, in this process"""
+    return commands.main(f"python -m {package}", importlib.import_module(f"{package}.__main__").COMMANDS, list(argv))
+
+
+def start(package, *argv, **options):
+    """`python -m package argv` as a process of its own"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("PYTHONUNBUFFERED", None)  # what is printed waits in a buffer, as it does for most users
+    command = [sys.executable, "-m", package, *argv]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def write_rows(path, rows):
+    """A preference file"""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def numbers(n, seed=0):
+    """n readable rows: of two numbers the larger was chosen"""
+    rng = np.random.default_rng(seed)
+    drawn = ([f"{x}" for x in sorted(rng.choice(1000, 2, replace=False), reverse=True)] for _ in range(n))
+    return [{"prompt": "larger?", "chosen": a, "rejected": b, "margin": 0.5} for a, b in drawn]
+
+
+def world_data(seed=0, n=60):
+    """The training pairs of a small world, encoded"""
+    train, _ = world.make_world(seed, n, 1, visits=1)
+    preferences = world.rank(np.random.default_rng([seed, 1]), train)
+    return encode(Words(world.WORDS), preferences, WORLD_POSITIONS)
+
+
+def weights(seed=0, dtype=np.float64, n_embd=8, n_layer=1):
+    """Flattened first weights of a small model of the world"""
+    vocab_size = Words(world.WORDS).vocab_size
+    return flatten(init_params(np.random.default_rng(seed), vocab_size, WORLD_POSITIONS, n_embd, n_layer, dtype))
+
+
+def batch(data, indices):
+    """tokens, length, margin of these prompts"""
+    return *collate([data.rows[i] for i in indices]), data.margin[indices]
+
+
+def same_files(left, right, names):
+    """Both directories hold these files, byte for byte"""
+    return all((Path(left) / name).read_bytes() == (Path(right) / name).read_bytes() for name in names)
+
+
+def is_one_sentence(text):
+    """One line without a traceback, which names something and ends like a sentence of ours: no dot, no blank end"""
+    line = text.removesuffix("\n")
+    return line.isprintable() and "Traceback" not in line and re.fullmatch(r"\S.*\S", line) is not None
+
+
+LN_2 = math.log(2)
