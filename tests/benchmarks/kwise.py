@@ -131,12 +131,12 @@ def losses():
         def pairs(reward=reward, ranks=ranks):
             ranking.kwise_loss_backward(1.0, ranking.kwise_loss(reward, ranks)[1])
 
-        def listwise(reward=reward, ranks=ranks):
+        def choices(reward=reward, ranks=ranks):
             listwise.plackett_luce_loss_backward(1.0, listwise.plackett_luce_loss(reward, ranks)[1])
 
         milliseconds, megabytes = (
-            [1e3 * s for s in medians(pairs, listwise)],
-            [peak(f) / 1e6 for f in (pairs, listwise)],
+            [1e3 * s for s in medians(pairs, choices)],
+            [peak(f) / 1e6 for f in (pairs, choices)],
         )
         print(f"{K:4d}{milliseconds[0]:15.2f}{megabytes[0]:9.2f}{milliseconds[1]:19.2f}{megabytes[1]:9.2f}")
 

@@ -326,7 +326,7 @@ def effort():
     rows = [["responses read", *(f"K = {K}" for K in curves)]]
     rows += [[str(read), *(mean(curves[K][1][i]) for K in curves)] for i, read in enumerate(sizes)]
     print(*table(rows, aligned_left=0), sep="\n")
-    print("\nA ranking of K says at most log2(K!) bits; its C(K, 2) comparisons would say as many if independent")
+    print("\nA ranking of K says at most log2(K!) bits; C(K, 2) independent comparisons would say C(K, 2)")
     rows = [["K", "log2(K!)", "C(K, 2)", "bits a response", "bits a comparison"]]
     for K in range(2, 10):
         bits, pairs = math.log2(math.factorial(K)), math.comb(K, 2)
@@ -346,6 +346,9 @@ def effort_figure(curves, floor):
     for axes, name in ((by_prompts, "labelled prompts"), (by_reading, "responses read: prompts × K")):
         axes.axhline(floor, color=INK, lw=0.8, ls=":")
         axes.set(xscale="log", xlabel=name, ylabel="held-out accuracy")
+        axes.set_xticks(shown := np.unique([x for line in axes.lines[:-1] for x in line.get_xdata()]), map(str, shown))
+        axes.minorticks_off()
+        axes.tick_params(axis="x", labelrotation=45)
         axes.annotate("best reachable", (0.02, floor), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
     by_prompts.set_title("The same number of prompts")
     by_reading.set_title("The same effort")
