@@ -26,7 +26,7 @@ import torch  # noqa: E402
 
 import torch_impl.losses  # noqa: E402
 import torch_impl.ranking  # noqa: E402
-from numpy_ref import ranking  # noqa: E402
+from numpy_ref import listwise, ranking  # noqa: E402
 from numpy_ref.losses import pairwise_loss, pairwise_loss_backward  # noqa: E402
 from numpy_ref.reward_model import init_params, rewards, rewards_backward  # noqa: E402
 from numpy_ref.tree import flatten  # noqa: E402

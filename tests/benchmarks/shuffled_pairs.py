@@ -346,9 +346,10 @@ def effort_figure(curves, floor):
     for axes, name in ((by_prompts, "labelled prompts"), (by_reading, "responses read: prompts × K")):
         axes.axhline(floor, color=INK, lw=0.8, ls=":")
         axes.set(xscale="log", xlabel=name, ylabel="held-out accuracy")
-        axes.set_xticks(shown := np.unique([x for line in axes.lines[:-1] for x in line.get_xdata()]), map(str, shown))
+        values = np.concatenate([line.get_xdata() for line in axes.lines[:-1]])
+        doubled = values.min() * 2 ** np.arange(1 + int(math.log2(values.max() / values.min())))
+        axes.set_xticks(doubled, map(str, doubled))
         axes.minorticks_off()
-        axes.tick_params(axis="x", labelrotation=45)
         axes.annotate("best reachable", (0.02, floor), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
     by_prompts.set_title("The same number of prompts")
     by_reading.set_title("The same effort")
