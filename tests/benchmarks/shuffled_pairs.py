@@ -217,9 +217,10 @@ def difference(results, arm, digits=4):
     return mean([b["held"][0] - a["held"][0] for a, b in zip(results["list"], results[arm], strict=True)], digits)
 
 
-def in_bins(values, bins=POINTS):
-    """A noisy course as means of equal parts"""
-    return np.array([part.mean() for part in np.array_split(values, bins)])
+def in_bins(values):
+    """A noisy course as means of at most POINTS equal parts, and where in it their middles are"""
+    parts = np.array_split(values, min(POINTS, len(values)))
+    return (np.arange(len(parts)) + 0.5) / len(parts), np.array([part.mean() for part in parts])
 
 
 @styled
@@ -232,10 +233,11 @@ def course_figure(parts):
             for arm, colour, marker in (("list", BLUE, "o"), ("pairs", RUST, "s")):
                 share = results[arm][0]["course"][:, 0]
                 held = np.array([r["course"][:, 1 + column] for r in results[arm]])
-                fresh = np.array([in_bins(r["fresh"][:, column]) for r in results[arm]])
+                binned = [in_bins(r["fresh"][:, column]) for r in results[arm]]
+                middles, fresh = binned[0][0], np.array([values for _, values in binned])
                 label = {"list": "one element a prompt", "pairs": "shuffled pairs"}[arm]
                 draw_band(axes, share, held, colour, marker, "-", f"{label}, held out")
-                draw_band(axes, (np.arange(POINTS) + 0.5) / POINTS, fresh, colour, marker, "--", f"{label}, training")
+                draw_band(axes, middles, fresh, colour, marker, "--", f"{label}, training")
             axes.set(title=title, xlabel="share of the epoch", ylabel=name)
         row[0].legend()
     return Picture(
