@@ -3,6 +3,10 @@
 import importlib
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -428,3 +432,20 @@ def test_bad_lists_and_options_are_one_sentence(here, capsys, rows, options, sen
     assert err.startswith("python -m numpy_ref train: error: ")
     assert err.count("\n") == 1
     assert not (here / "runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("kwise.py", ["--repeats", "1"]),
+        ("shuffled_pairs.py", ["--seeds", "1", "--prompts", "200", "--larger", "0.1", "--parts", "world,effort"]),
+    ],
+)
+def test_the_benchmarks_run(here, script, options):
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-W", "error", root / "tests" / "benchmarks" / script, *options]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nan" not in done.stdout

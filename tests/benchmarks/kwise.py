@@ -26,7 +26,7 @@ import torch  # noqa: E402
 
 import torch_impl.losses  # noqa: E402
 import torch_impl.ranking  # noqa: E402
-from numpy_ref import ranking  # noqa: E402
+from numpy_ref import listwise, ranking  # noqa: E402
 from numpy_ref.losses import pairwise_loss, pairwise_loss_backward  # noqa: E402
 from numpy_ref.reward_model import init_params, rewards, rewards_backward  # noqa: E402
 from numpy_ref.tree import flatten  # noqa: E402
@@ -131,12 +131,12 @@ def losses():
         def pairs(reward=reward, ranks=ranks):
             ranking.kwise_loss_backward(1.0, ranking.kwise_loss(reward, ranks)[1])
 
-        def listwise(reward=reward, ranks=ranks):
+        def choices(reward=reward, ranks=ranks):
             listwise.plackett_luce_loss_backward(1.0, listwise.plackett_luce_loss(reward, ranks)[1])
 
         milliseconds, megabytes = (
-            [1e3 * s for s in medians(pairs, listwise)],
-            [peak(f) / 1e6 for f in (pairs, listwise)],
+            [1e3 * s for s in medians(pairs, choices)],
+            [peak(f) / 1e6 for f in (pairs, choices)],
         )
         print(f"{K:4d}{milliseconds[0]:15.2f}{megabytes[0]:9.2f}{milliseconds[1]:19.2f}{megabytes[1]:9.2f}")
 

@@ -147,7 +147,7 @@ def scores(learner, task):
     return result["loss"], result["accuracy"]
 
 
-def run(task, arm, seed, bar):
+def run(task, arm, seed, bar, points=POINTS):
     """{"fresh": the loss of each batch before its update, "held", "train": (loss, accuracy), "course": held in time}"""
     lists, pairs = task.data, comparisons(task.data)
     data = pairs if arm == "pairs" else lists
@@ -158,7 +158,7 @@ def run(task, arm, seed, bar):
     total = epochs * steps_per_epoch(len(data.rows), batch)
     learner = learner_of(task, seed, total, "pairwise" if arm == "pairs" else "kwise")
     course, fresh = [(0.0, *scores(learner, task))], []
-    marks = set(np.linspace(0, total, POINTS + 1).round().astype(int).tolist())
+    marks = set(np.linspace(0, total, points + 1).round().astype(int).tolist())
     for step, record in train(learner, data, start=0, total_steps=total, batch_size=batch, seed=seed):
         batch_summary = summary(record["rewards"], labels=record["labels"])
         fresh.append((batch_summary["loss"], batch_summary["accuracy"]))
@@ -217,9 +217,10 @@ def difference(results, arm, digits=4):
     return mean([b["held"][0] - a["held"][0] for a, b in zip(results["list"], results[arm], strict=True)], digits)
 
 
-def in_bins(values, bins=POINTS):
-    """A noisy course as means of equal parts"""
-    return np.array([part.mean() for part in np.array_split(values, bins)])
+def in_bins(values):
+    """A noisy course as means of at most POINTS equal parts, and where in it their middles are"""
+    parts = np.array_split(values, min(POINTS, len(values)))
+    return (np.arange(len(parts)) + 0.5) / len(parts), np.array([part.mean() for part in parts])
 
 
 @styled
@@ -232,10 +233,11 @@ def course_figure(parts):
             for arm, colour, marker in (("list", BLUE, "o"), ("pairs", RUST, "s")):
                 share = results[arm][0]["course"][:, 0]
                 held = np.array([r["course"][:, 1 + column] for r in results[arm]])
-                fresh = np.array([in_bins(r["fresh"][:, column]) for r in results[arm]])
+                binned = [in_bins(r["fresh"][:, column]) for r in results[arm]]
+                middles, fresh = binned[0][0], np.array([values for _, values in binned])
                 label = {"list": "one element a prompt", "pairs": "shuffled pairs"}[arm]
                 draw_band(axes, share, held, colour, marker, "-", f"{label}, held out")
-                draw_band(axes, (np.arange(POINTS) + 0.5) / POINTS, fresh, colour, marker, "--", f"{label}, training")
+                draw_band(axes, middles, fresh, colour, marker, "--", f"{label}, training")
             axes.set(title=title, xlabel="share of the epoch", ylabel=name)
         row[0].legend()
     return Picture(
@@ -277,7 +279,6 @@ def settings():
     if arguments.data.is_dir():
         tasks["the ranked answers"] = lambda _: qa_task(prompts_per_step=4)
         tasks["answers, 64 words known"] = lambda _: qa_task(64, prompts_per_step=4)
-        tasks["answers, learning rate 1e-3"] = lambda _: qa_task(prompts_per_step=4, learning_rate=1e-3)
     return tasks
 
 
@@ -291,10 +292,11 @@ def search():
             for seed in range(arguments.seeds):
                 task = task_of(seed)
                 for arm in arms:
-                    results[arm].append(run(task, arm, seed, bar))
+                    results[arm].append(run(task, arm, seed, bar, points=1))
             rows.append([name, *(mean([r["train"][0] for r in results[arm]], 3) for arm in arms)])
             rows[-1] += [mean([r["held"][0] for r in results[arm]], 3) for arm in arms]
             rows[-1].append(difference(results, "pairs", digits=3))
+            bar.write(", ".join(rows[-1]))
     print("\nThe search for a scale: losses after one epoch (the world: K = 6 to 9)")
     print(*table(rows), sep="\n")
 
@@ -326,7 +328,7 @@ def effort():
     rows = [["responses read", *(f"K = {K}" for K in curves)]]
     rows += [[str(read), *(mean(curves[K][1][i]) for K in curves)] for i, read in enumerate(sizes)]
     print(*table(rows, aligned_left=0), sep="\n")
-    print("\nA ranking of K says at most log2(K!) bits; its C(K, 2) comparisons would say as many if independent")
+    print("\nA ranking of K says at most log2(K!) bits; C(K, 2) independent comparisons would say C(K, 2)")
     rows = [["K", "log2(K!)", "C(K, 2)", "bits a response", "bits a comparison"]]
     for K in range(2, 10):
         bits, pairs = math.log2(math.factorial(K)), math.comb(K, 2)
@@ -346,6 +348,10 @@ def effort_figure(curves, floor):
     for axes, name in ((by_prompts, "labelled prompts"), (by_reading, "responses read: prompts × K")):
         axes.axhline(floor, color=INK, lw=0.8, ls=":")
         axes.set(xscale="log", xlabel=name, ylabel="held-out accuracy")
+        values = np.concatenate([line.get_xdata() for line in axes.lines[:-1]])
+        doubled = values.min() * 2 ** np.arange(1 + int(math.log2(values.max() / values.min())))
+        axes.set_xticks(doubled, map(str, doubled))
+        axes.minorticks_off()
         axes.annotate("best reachable", (0.02, floor), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
     by_prompts.set_title("The same number of prompts")
     by_reading.set_title("The same effort")
