@@ -1,0 +1,242 @@
+"""The inputs that properties are tried on: each a function of `draw`, small sizes, numbers a person can read.
+
+`draw` picks (Hypothesis does, in check_judge.py): size(low, high), numbers(shape, low, high, step), integers(shape,
+low, high), choice(options). Numbers lie on a grid of eighths, which float32 holds exactly.
+"""
+
+import numpy as np
+
+
+def vector(low=-3.0, high=3.0, size=(1, 5)):
+    return lambda draw: (draw.numbers((draw.size(*size),), low, high),)
+
+
+def extreme_vector(draw):
+    low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -716), (-40, 40)])
+    return (draw.numbers((draw.size(1, 3),), low, high),)
+
+
+def pair(low=-3.0, high=3.0, size=(1, 1)):
+    """Two rewards each, both from the same range"""
+
+    def case(draw):
+        shape = (draw.size(*size),)
+        return draw.numbers(shape, low, high), draw.numbers(shape, low, high)
+
+    return case
+
+
+def apart(low, high, size=(1, 1)):
+    """Pairs whose margin lies in a range; one pair, unless said otherwise: what a batch does is tried elsewhere"""
+
+    def case(draw):
+        shape = (draw.size(*size),)
+        rejected = draw.numbers(shape, -3, 3)
+        return rejected + draw.numbers(shape, low, high), rejected
+
+    return case
+
+
+def extreme(draw):
+    """Margins far on either side, and between: where one spelling of the loss after the other fails"""
+    low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -716), (-40, 40)])
+    return apart(low, high)(draw)
+
+
+def far_below(draw):
+    """Margins at which e^-margin is inf, and σ(margin) either 0 or just not yet"""
+    return apart(*draw.choice([(-1000, -750), (-730, -716)]))(draw)
+
+
+def far_above(draw):
+    return apart(*draw.choice([(750, 1000), (30, 700)]))(draw)
+
+
+def with_margins(case, low=-2.0, high=3.0):
+    def wider(draw):
+        chosen, rejected = case(draw)
+        return chosen, rejected, draw.numbers(chosen.shape, low, high)
+
+    return wider
+
+
+def with_number(case, options):
+    def wider(draw):
+        return *case(draw), np.array(draw.choice(options))
+
+    return wider
+
+
+def ranked(prompts=(1, 3), responses=(2, 6), low=-3.0, high=3.0):
+    return lambda draw: (draw.numbers((draw.size(*prompts), draw.size(*responses)), low, high),)
+
+
+def tail_list(draw):
+    """A list of two that lie 37 or more apart, best first: both gradients are tiny"""
+    worse = draw.numbers((1, 1), -3, 3)
+    return (np.concatenate([worse + draw.numbers(worse.shape, 37, 80), worse], 1),)
+
+
+def extreme_list(draw):
+    """A list of two whose margin is about 0, ±360, ±720 or 0, ±400, ±800"""
+    return (draw.numbers((1, 2), -1, 1, 1.0) * draw.choice([400, 360]) + draw.numbers((1, 2), -3, 3),)
+
+
+def extreme_row(draw):
+    shape = 1, draw.size(2, 4)
+    return (draw.numbers(shape, -1, 1, 1.0) * 800 + draw.numbers(shape, -3, 3),)
+
+
+def rows_apart(draw):
+    """Rows of ordinary numbers, each at its own height"""
+    rows, columns = draw.size(2, 3), draw.size(2, 4)
+    return (draw.numbers((rows, 1), -1, 1, 1.0) * 800 + draw.numbers((rows, columns), -3, 3),)
+
+
+def saturated(draw):
+    """Far out on either side"""
+    low, high = draw.choice([(20, 100), (-100, -20)])
+    return (draw.numbers((draw.size(1, 3),), low, high),)
+
+
+def shape_of(draw, *last, leading=(1, 1)):
+    """Up to two leading axes, all sizes different where there is a choice"""
+    return tuple(draw.size(1, 3) for _ in range(draw.size(*leading))) + last
+
+
+def array(low=-3.0, high=3.0, leading=(1, 1), last=(1, 5), step=0.125):
+    return lambda draw: (draw.numbers(shape_of(draw, draw.size(*last), leading=leading), low, high, step),)
+
+
+def with_dout(case):
+    """A random cotangent in front, never ones: softmax and layer norm send ones to zero"""
+
+    def wider(draw):
+        arguments = case(draw)
+        return draw.numbers(arguments[0].shape, -3, 3), *arguments
+
+    return wider
+
+
+def probabilities(draw_case):
+    def wider(draw):
+        dout, x = with_dout(draw_case)(draw)
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return dout, e / e.sum(-1, keepdims=True)
+
+    return wider
+
+
+def linear(leading=(1, 1), rows=(1, 4), dout=False):
+    def case(draw):
+        inputs, outputs = draw.size(1, 4), draw.size(1, 4)
+        head = tuple(draw.size(*rows) for _ in range(draw.size(*leading)))
+        x, weight = draw.numbers((*head, inputs), -3, 3), draw.numbers((outputs, inputs), -3, 3)
+        arguments = x, weight, draw.numbers((outputs,), -3, 3)
+        return (draw.numbers((*head, outputs), -3, 3), *arguments) if dout else arguments
+
+    return case
+
+
+def layer_norm(leading=(1, 1), rows=(1, 4), step=0.125, dout=False, channels=(2, 5)):
+    """Random weight and bias, never 1 and 0; at least two channels, one has nothing to normalise"""
+
+    def case(draw):
+        size = draw.size(*channels)
+        head = tuple(draw.size(*rows) for _ in range(draw.size(*leading)))
+        x = draw.numbers((*head, size), -24 * step, 24 * step, step)
+        arguments = x, draw.numbers((size,), -3, 3), draw.numbers((size,), -3, 3)
+        return (draw.numbers((*head, size), -3, 3), *arguments) if dout else arguments
+
+    return case
+
+
+def attention(leading=(0, 0), time=(1, 4), head=(1, 4), dout=False):
+    def case(draw):
+        shape = (*(draw.size(1, 2) for _ in range(draw.size(*leading))), draw.size(*time), draw.size(*head))
+        arrays = [draw.numbers(shape, -2, 2) for _ in range(3)]
+        return (draw.numbers(shape, -3, 3), *arrays) if dout else tuple(arrays)
+
+    return case
+
+
+def embedding(repeats, leading=(1, 1)):
+    def case(draw):
+        vocab, channels = draw.size(2, 5), draw.size(1, 3)
+        shape = (draw.size(1, 2), draw.size(2, 4)) if leading == (2, 2) else (draw.size(2, 2 if not repeats else 5),)
+        if repeats:
+            tokens = draw.integers(shape, 0, min(vocab - 1, 2))
+        else:
+            tokens = np.arange(vocab)[: shape[0]][:: draw.choice([1, -1])].copy()
+        return draw.numbers((*tokens.shape, channels), -3, 3), tokens, np.array(vocab)
+
+    return case
+
+
+PAD, END = 0, 7
+
+
+def padded(pad=PAD, full=False, inside=False):
+    """Right-padded rows that end in the end token; `inside`: the pad id stands among the real tokens as well"""
+
+    def case(draw):
+        B, T = draw.size(1, 3), draw.size(2, 5)
+        length = np.full(B, T) if full else draw.integers((B,), 1, T)
+        tokens = draw.integers((B, T), 1, 4)
+        for row, n in zip(tokens, length, strict=True):
+            row[n - 1], row[n:] = END, pad
+            if inside and n > 1:
+                row[draw.size(0, int(n) - 2)] = pad
+        return tokens, length, np.array(pad)
+
+    return case
+
+
+def hidden(full=False):
+    def case(draw):
+        B, T, C = draw.size(1, 3), draw.size(2, 4), draw.size(1, 3)
+        length = np.full(B, T) if full else draw.integers((B,), 1, T)
+        return draw.numbers((B, T, C), -3, 3), length
+
+    return case
+
+
+def adamw(first=False, decay=True, eps=1e-8):
+    def case(draw):
+        shape = (draw.size(1, 3),)
+        param, grad = draw.numbers(shape, -3, 3), draw.numbers(shape, -3, 3)
+        t = 1 if first else draw.size(2, 20)
+        m, v = (
+            (np.zeros(shape), np.zeros(shape)) if first else (draw.numbers(shape, -2, 2), draw.numbers(shape, 0.125, 3))
+        )
+        numbers = [draw.choice([0.1, 0.01]), draw.choice([0.9, 0.8]), draw.choice([0.99, 0.95]), eps]
+        return param, grad, m, v, *map(np.array, (t, *numbers, draw.choice([0.1, 0.5]) if decay else 0.0))
+
+    return case
+
+
+def two_raters(labels=2):
+    """Never both of one mind throughout, where chance alone explains everything"""
+
+    def case(draw):
+        n = draw.size(2, 8)
+        a, b = draw.integers((n,), 0, labels - 1), draw.integers((n,), 0, labels - 1)
+        a[0], a[1], b[1] = 0, 1, 1
+        return a, b
+
+    return case
+
+
+def forecasts(draw):
+    n = draw.size(1, 6)
+    return draw.numbers((n,), 0, 1), draw.numbers((n,), 0, 1, 1.0)
+
+
+def tied(draw):
+    rewards = draw.numbers((draw.size(1, 4),), -3, 3)
+    return rewards, rewards.copy()
+
+
+def some_tied(draw):
+    n = draw.size(2, 6)
+    return draw.numbers((n,), -1, 1, 0.5), draw.numbers((n,), -1, 1, 0.5)

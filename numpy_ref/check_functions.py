@@ -1,0 +1,209 @@
+"""The published list: what a submission may define, with signature, shapes and statement. `check --list` prints it.
+
+Signatures are the shortest that a class would write. A backward may also be written as the project writes its own,
+`f_backward(dout, cache)` beside an `f` that returns `(out, cache)`; `forward` names that `f`. `option` says under which
+keyword of another function the same thing may be had: margin_loss(c, r, m) is pairwise_loss(c, r, target_margin=m).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Function(NamedTuple):
+    signature: str
+    shapes: str
+    statement: str
+    forward: str = ""
+    option: tuple[str, ...] = ()
+
+    @property
+    def name(self):
+        return self.signature.split("(")[0]
+
+    @property
+    def arguments(self):
+        """What the checker passes; `eps=1e-5` in a signature is left to its default"""
+        inside = re.search(r"\((.*?)\) ->", self.signature)[1]  # type: ignore[index]
+        return tuple(part.strip() for part in inside.split(",") if "=" not in part)
+
+    @property
+    def optional(self):
+        """The values of the arguments with a default, for a function that insists on them"""
+        return tuple(float(value) for value in re.findall(r"=([^,)]+)", self.signature))
+
+    @property
+    def results(self):
+        return tuple(part.strip() for part in self.signature.split("->")[1].strip(" ()").split(","))
+
+
+class Mistake(NamedTuple):
+    """A known wrong version of a published function: its name, a hint in a sentence, and the code itself"""
+
+    name: str
+    hint: str
+    wrong: Callable[..., Any]
+
+
+_MARGIN = ("target_margin", "margin")
+_SMOOTHING = ("label_smoothing", "smoothing", "epsilon")
+_CENTER = ("center_coefficient", "center_rewards_coefficient", "coefficient")
+
+FUNCTIONS = {
+    function.name: function
+    for function in (
+        Function("sigmoid(x) -> y", "(...) -> (...)", "y = 1 / (1 + e⁻ˣ)"),
+        Function("log_sigmoid(x) -> y", "(...) -> (...)", "y = log σ(x) = -log(1 + e⁻ˣ), finite wherever x is"),
+        Function(
+            "pairwise_loss(chosen, rejected) -> loss",
+            "(B,), (B,) -> ()",
+            "loss = mean over the pairs of -log σ(chosen - rejected)",
+        ),
+        Function(
+            "pairwise_loss_backward(chosen, rejected) -> (dchosen, drejected)",
+            "(B,), (B,) -> (B,), (B,)",
+            "dchosen = (σ(margin) - 1) / B,  drejected = -dchosen,  margin = chosen - rejected",
+            "pairwise_loss",
+        ),
+        Function(
+            "margin_loss(chosen, rejected, margin) -> loss",
+            "(B,), (B,), (B,) -> ()",
+            "loss = mean of -log σ(chosen - rejected - margin): the chosen reward should lead by the margin",
+            "",
+            _MARGIN,
+        ),
+        Function(
+            "margin_loss_backward(chosen, rejected, margin) -> (dchosen, drejected)",
+            "(B,), (B,), (B,) -> (B,), (B,)",
+            "dchosen = (σ(Δ) - 1) / B,  drejected = -dchosen,  Δ = chosen - rejected - margin",
+            "margin_loss",
+            _MARGIN,
+        ),
+        Function(
+            "smoothed_loss(chosen, rejected, label_smoothing) -> loss",
+            "(B,), (B,), () -> ()",
+            "loss = mean of -(1 - ε) log σ(Δ) - ε log σ(-Δ),  Δ = chosen - rejected, ε the share of flipped labels",
+            "",
+            _SMOOTHING,
+        ),
+        Function(
+            "smoothed_loss_backward(chosen, rejected, label_smoothing) -> (dchosen, drejected)",
+            "(B,), (B,), () -> (B,), (B,)",
+            "dchosen = (ε σ(Δ) - (1 - ε) σ(-Δ)) / B,  drejected = -dchosen",
+            "smoothed_loss",
+            _SMOOTHING,
+        ),
+        Function(
+            "centered_loss(chosen, rejected, coefficient) -> loss",
+            "(B,), (B,), () -> ()",
+            "loss = mean of -log σ(chosen - rejected) + c (chosen + rejected)²",
+            "",
+            _CENTER,
+        ),
+        Function(
+            "centered_loss_backward(chosen, rejected, coefficient) -> (dchosen, drejected)",
+            "(B,), (B,), () -> (B,), (B,)",
+            "dchosen = (σ(Δ) - 1 + 2c s) / B,  drejected = (1 - σ(Δ) + 2c s) / B,  s = chosen + rejected",
+            "centered_loss",
+            _CENTER,
+        ),
+        Function(
+            "kwise_loss(rewards) -> loss",
+            "(B, K) -> ()",
+            "rewards best first: loss = mean over prompts of 1/C(K,2) Σ over i < j of -log σ(r_i - r_j)",
+        ),
+        Function(
+            "kwise_loss_backward(rewards) -> drewards",
+            "(B, K) -> (B, K)",
+            "dr_i = 1/(B C(K,2)) [ Σ over j after i of (σ(r_i - r_j) - 1) + Σ over j before i of (1 - σ(r_j - r_i)) ]",
+            "kwise_loss",
+        ),
+        Function(
+            "plackett_luce_loss(rewards) -> loss",
+            "(B, K) -> ()",
+            "rewards best first: loss = mean over prompts of Σ over k < K of log Σ over j >= k of e^(r_j - r_k)",
+        ),
+        Function(
+            "plackett_luce_loss_backward(rewards) -> drewards",
+            "(B, K) -> (B, K)",
+            "dr_i = 1/B [ Σ over k <= min(i, K-1) of e^(r_i) / Σ over j >= k of e^(r_j)  -  1 if i < K ]",
+            "plackett_luce_loss",
+        ),
+        Function("linear(x, weight, bias) -> y", "(..., I), (O, I), (O,) -> (..., O)", "y = x Wᵀ + b"),
+        Function(
+            "linear_backward(dout, x, weight, bias) -> (dx, dweight, dbias)",
+            "(..., O), (..., I), (O, I), (O,) -> (..., I), (O, I), (O,)",
+            "dx = dy W,  dW = Σ dyᵀ x,  db = Σ dy,  Σ over every leading axis",
+            "linear",
+        ),
+        Function("softmax(x) -> p", "(..., C) -> (..., C)", "p = eˣ / Σ eˣ over the last axis"),
+        Function(
+            "softmax_backward(dout, p) -> dx",
+            "(..., C), (..., C) -> (..., C)",
+            "dx = p (dp - Σ p dp),  p = softmax(x), Σ over the last axis",
+        ),
+        Function(
+            "gelu(x) -> y",
+            "(...) -> (...)",
+            "y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))): GPT-2's tanh form",
+        ),
+        Function("gelu_backward(dout, x) -> dx", "(...), (...) -> (...)", "dx = dy · dy/dx of the tanh form", "gelu"),
+        Function(
+            "layer_norm(x, weight, bias, eps=1e-5) -> y",
+            "(..., C), (C,), (C,) -> (..., C)",
+            "y = w x̂ + b,  x̂ = (x - μ) / √(σ² + ε),  μ and σ² = mean (x - μ)² over the last axis",
+        ),
+        Function(
+            "layer_norm_backward(dout, x, weight, bias, eps=1e-5) -> (dx, dweight, dbias)",
+            "(..., C), (..., C), (C,), (C,) -> (..., C), (C,), (C,)",
+            "dx = (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)) / √(σ² + ε),  dx̂ = w dy;  dw = Σ dy x̂,  db = Σ dy",
+            "layer_norm",
+        ),
+        Function(
+            "embedding_backward(dout, tokens, vocab_size) -> dweight",
+            "(..., C), (...) ints, V -> (V, C)",
+            "dW[v] = Σ dy over the places where token v stands",
+        ),
+        Function(
+            "attention(q, k, v) -> y",
+            "(..., T, D) each -> (..., T, D)",
+            "y = softmax(q kᵀ / √D) v, where no position sees a later one",
+        ),
+        Function(
+            "attention_backward(dout, q, k, v) -> (dq, dk, dv)",
+            "(..., T, D) each -> (..., T, D) each",
+            "dV = Pᵀ dY,  dS = P (dP - Σ P dP) / √D with dP = dY Vᵀ,  dQ = dS K,  dK = dSᵀ Q",
+            "attention",
+        ),
+        Function(
+            "last_token(tokens, length, pad) -> index",
+            "(B, T) ints, (B,) ints, int -> (B,) ints",
+            "the place of each row's last real token; pad fills the rest and may be the end token itself",
+        ),
+        Function(
+            "last_hidden(hidden, length) -> rows",
+            "(B, T, C), (B,) ints -> (B, C)",
+            "rows[b] = hidden[b, length[b] - 1]",
+        ),
+        Function(
+            "adamw_step(param, grad, m, v, t, lr, beta1, beta2, eps, weight_decay) -> (param, m, v)",
+            "(N,) four times, then numbers; t = 1 at the first step -> (N,) three times",
+            "m = β₁m + (1-β₁)g,  v = β₂v + (1-β₂)g²,  p = p - lr λ p - lr m̂ / (√v̂ + ε),  m̂ = m / (1-β₁ᵗ), v̂ alike",
+        ),
+        Function(
+            "accuracy(chosen, rejected) -> share",
+            "(B,), (B,) -> ()",
+            "the share of pairs with chosen > rejected, a tie counting one half",
+        ),
+        Function(
+            "cohen_kappa(a, b) -> kappa",
+            "(N,) ints, (N,) ints -> ()",
+            "κ = (p_o - p_e) / (1 - p_e): agreement beyond what the two raters' own rates give by chance",
+        ),
+        Function(
+            "brier_score(probability, outcome) -> score",
+            "(N,), (N,) of 0 and 1 -> ()",
+            "the mean of (probability - outcome)²",
+        ),
+    )
+}
