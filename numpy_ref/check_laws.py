@@ -1,0 +1,97 @@
+"""Exercises in which the learner writes the property: a law must accept what is right and notice named mistakes.
+
+A law of f_backward is a function law(*arguments, *results) -> bool: given the inputs and somebody's answer it says
+whether the answer may be right. One point for accepting every right answer, then one for each mistake it notices.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import check_oracles as oracles
+from .check_catalogue import CATALOGUE
+from .check_functions import FUNCTIONS
+from .check_judge import Result, inputs
+from .check_properties import PROPERTIES
+from .check_sandbox import Lost, Raised
+from .check_values import show_value
+
+
+class Law(NamedTuple):
+    """The published function whose answers the law judges, and the mistakes (of the catalogue) it should notice"""
+
+    of: str
+    mistakes: tuple[str, ...]
+
+    @property
+    def statements(self):
+        return ("accepts every right answer", *(f"notices the mistake: {name}" for name in self.mistakes))
+
+
+LAWS = {
+    "gradient_law": Law(
+        "pairwise_loss_backward",
+        (
+            "the minus sign is lost",
+            "the gradient for rejected is missing",
+            "the mean over the batch is missing",
+            "a hinge's gradient",
+        ),
+    )
+}
+
+
+def judge_law(name, call):
+    """One result for each statement; call(arguments) -> bool, raising Raised or Lost"""
+    law = LAWS[name]
+    given = [arguments for prop in PROPERTIES[law.of][:2] for arguments in inputs(prop)]
+    right, *mistakes = law.statements
+    try:
+        sentence = next((s for s in (refutes_the_right(law, call, arguments) for arguments in given) if s), "")
+        if sentence:
+            late = [Result(name, statement, "not reached", "a right answer is refused") for statement in mistakes]
+            return [Result(name, right, "failed", sentence), *late]
+        missed = [unnoticed(law, mistake, call, given) for mistake in law.mistakes]
+    except Lost as lost:
+        return [
+            Result(name, s, "failed" if s == right else "not reached", f"the function {lost}") for s in law.statements
+        ]
+    results = [Result(name, right, "passed")]
+    for statement, sentence in zip(mistakes, missed, strict=True):
+        results.append(Result(name, statement, "failed" if sentence else "passed", sentence))
+    return results
+
+
+def answered(call, arguments, answer):
+    """(what the law says of this answer, or None; what went wrong in words)"""
+    try:
+        said = call((*arguments, *(answer if isinstance(answer, tuple) else (answer,))))
+    except Raised as raised:
+        return None, raised.words
+    if not isinstance(said, bool | np.bool_) and np.shape(said) != ():
+        return None, f"returned an array of shape {np.shape(said)}: one True or False is asked (np.all)"
+    return (bool(said), "") if said is not None else (None, "returned None: True or False is asked")
+
+
+def refutes_the_right(law, call, arguments):
+    """ "" or why the right answer was not accepted"""
+    answer = getattr(oracles, law.of)(*arguments)
+    said, problem = answered(call, arguments, answer)
+    if said:
+        return ""
+    names = (*FUNCTIONS[law.of].arguments, *FUNCTIONS[law.of].results)
+    values = (*arguments, *(answer if isinstance(answer, tuple) else (answer,)))
+    shown = ", ".join(f"{n} = {show_value(v)}" for n, v in zip(names, values, strict=True))
+    return problem or f"a right answer is refused: {shown}"
+
+
+def unnoticed(law, mistake, call, given):
+    """ "" or that the law accepts every answer of this mistake"""
+    wrong = next(one.wrong for one in CATALOGUE[law.of] if one.name == mistake)
+    problem = ""
+    for arguments in given:
+        with np.errstate(all="ignore"):
+            said, problem = answered(call, arguments, wrong(*arguments))
+        if said is False:
+            return ""
+    return problem or "every answer of this kind was accepted"
