@@ -283,7 +283,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--only", nargs="+", metavar="NN", help="these lessons alone, by how their file names begin")
     parser.add_argument("--check", action="store_true", help="execute nothing; exit 1 if a notebook is stale")
-    parser.add_argument("--site", action="store_true", help="build the self-study site in build/site")
+    parser.add_argument("--site", nargs="?", const=SITE, type=Path, metavar="DIR", help="the site (in build/site)")
     args = parser.parse_args(argv)
     try:
         if args.check:
@@ -293,7 +293,7 @@ def main(argv=None):
         if args.site:
             from site_builder import build_site
 
-            print(build_site(args.only))
+            print(build_site(args.site, args.only))
             return 0
         for file in build(args.only):
             print(file.relative_to(ROOT))

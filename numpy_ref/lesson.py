@@ -20,7 +20,7 @@ def picture(draw, title, xlabel, ylabel, alt, size=(7.5, 4.2)):
 
     Say the unit in the labels, and in `alt` what a reader who does not see the picture should take from it.
     """
-    figure = new_figure(*size, title)
+    figure = new_figure(size[0], size[1], title)
     axes = figure.add_subplot()
     draw(axes)
     axes.set(xlabel=xlabel, ylabel=ylabel)

@@ -195,7 +195,7 @@ def bands(axes):
     axes.contourf(across, up, gradient, [-1, -0.88, -0.12, 0], colors=[colour for *_, colour in REGIMES])
     lines = axes.contour(across, up, gradient, [-0.99, -0.88, -0.5, -0.12, -0.01], colors=INK, linewidths=1)
     axes.clabel(lines, fmt="%g")
-    for (name, *_), place in zip(REGIMES, ((-3.8, 3.8), (0.0, 0.0), (3.8, -3.8)), strict=True):
+    for (name, *_), place in zip(REGIMES, ((-3.6, 3.6), (3.5, 2.5), (3.6, -3.6)), strict=True):
         axes.text(*place, name, ha="center", va="center", weight="bold", rotation=45)
 
 
