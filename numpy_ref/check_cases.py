@@ -99,13 +99,14 @@ def saturated(draw):
     return (draw.numbers((draw.size(1, 3),), low, high),)
 
 
-def shape_of(draw, *last, leading=(1, 1)):
-    """Up to two leading axes, all sizes different where there is a choice"""
-    return tuple(draw.size(1, 3) for _ in range(draw.size(*leading))) + last
+def array(low=-3.0, high=3.0, leading=(1, 1), last=(1, 5), rows=(1, 3)):
+    """(..., C): `leading` axes in front, `rows` the range of their sizes"""
 
+    def case(draw):
+        shape = *(draw.size(*rows) for _ in range(draw.size(*leading))), draw.size(*last)
+        return (draw.numbers(shape, low, high),)
 
-def array(low=-3.0, high=3.0, leading=(1, 1), last=(1, 5), step=0.125):
-    return lambda draw: (draw.numbers(shape_of(draw, draw.size(*last), leading=leading), low, high, step),)
+    return case
 
 
 def with_dout(case):
@@ -151,9 +152,11 @@ def layer_norm(leading=(1, 1), rows=(1, 4), step=0.125, dout=False, channels=(2,
     return case
 
 
-def attention(leading=(0, 0), time=(1, 4), head=(1, 4), dout=False):
+def attention(time=(1, 4), size=(1, 4), leading=(1, 1), dout=False):
+    """(B, H, T, D), B and H from `leading`"""
+
     def case(draw):
-        shape = (*(draw.size(1, 2) for _ in range(draw.size(*leading))), draw.size(*time), draw.size(*head))
+        shape = draw.size(*leading), draw.size(*leading), draw.size(*time), draw.size(*size)
         arrays = [draw.numbers(shape, -2, 2) for _ in range(3)]
         return (draw.numbers(shape, -3, 3), *arrays) if dout else tuple(arrays)
 
@@ -230,6 +233,12 @@ def two_raters(labels=2):
 def forecasts(draw):
     n = draw.size(1, 6)
     return draw.numbers((n,), 0, 1), draw.numbers((n,), 0, 1, 1.0)
+
+
+def untied(draw):
+    rejected, gap = pair(size=(1, 6))(draw)
+    gap[gap == 0] = 0.125
+    return rejected + gap, rejected
 
 
 def tied(draw):

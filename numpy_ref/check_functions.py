@@ -166,12 +166,12 @@ FUNCTIONS = {
         ),
         Function(
             "attention(q, k, v) -> y",
-            "(..., T, D) each -> (..., T, D)",
+            "(B, H, T, D) each -> (B, H, T, D)",
             "y = softmax(q kᵀ / √D) v, where no position sees a later one",
         ),
         Function(
             "attention_backward(dout, q, k, v) -> (dq, dk, dv)",
-            "(..., T, D) each -> (..., T, D) each",
+            "(B, H, T, D) each -> (B, H, T, D) each",
             "dV = Pᵀ dY,  dS = P (dP - Σ P dP) / √D with dP = dY Vᵀ,  dQ = dS K,  dK = dSᵀ Q",
             "attention",
         ),

@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import linecache
 import os
 import sys
 import traceback
@@ -18,6 +19,8 @@ import numpy as np
 from .check_functions import FUNCTIONS
 from .check_source import borrowed, is_definition, parse
 from .check_wire import decode, encode, is_tensor
+
+DOUT = 4.0  # handed to the backward of a loss and divided out again: one that ignores it comes back a quarter
 
 
 class Host:
@@ -33,6 +36,7 @@ class Host:
         statements: list[ast.stmt] = []
         for label, source in blocks:
             self.labels.add(label)
+            linecache.cache[label] = len(source), None, source.splitlines(True), label  # for torch.jit.script
             body, errors = parse(label, source)
             for names, sentence in errors:
                 broken |= dict.fromkeys(names, sentence)
@@ -42,7 +46,7 @@ class Host:
                     continue
                 statements.append(node)
                 if (problem := self.execute(node, label)) is not None:
-                    notes.append(f"{label}, line {node.lineno} {problem}; it was left out")
+                    notes.append(f"at the top level a statement {problem}; it was left out")
         library = borrowed(statements)
         defined = [name for name in FUNCTIONS if name not in library and self.find(name) is not None]
         return {"defined": defined, "broken": broken, "notes": notes[:10]}
@@ -110,7 +114,12 @@ class Host:
             if keyword:
                 return single(published, function(*arguments[:-1], **{keyword: arguments[-1]}))
             return single(published, function(*fit(function, published, arguments)))
-        dout, inputs = (arguments[0], arguments[1:]) if published.arguments[0] == "dout" else (1.0, arguments)
+        if published.arguments[0] != "dout":
+            return unscaled(self.apply_idiom(published, function, keyword, DOUT, arguments))
+        return self.apply_idiom(published, function, keyword, arguments[0], arguments[1:])
+
+    def apply_idiom(self, published, function, keyword, dout, inputs):
+        """f_backward(dout, cache), the cache from f of the same inputs, or else the inputs themselves"""
         forward_name = "pairwise_loss" if keyword else published.forward
         forward = getattr(self.module, forward_name, None) if forward_name else None
         if callable(forward):
@@ -118,6 +127,12 @@ class Host:
             if isinstance(made, tuple) and len(made) == 2:
                 return single(published, function(dout, made[1]))
         return single(published, function(dout, inputs[0] if len(inputs) == 1 else tuple(inputs)))
+
+
+def unscaled(value):
+    if isinstance(value, tuple | list):
+        return type(value)(map(unscaled, value))
+    return value / DOUT if is_tensor(value) or isinstance(value, np.ndarray | np.generic | float) else value
 
 
 def parameters(function):

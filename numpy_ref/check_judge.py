@@ -17,6 +17,7 @@ from .check_values import Unfit, agree, fit, show_call, show_value
 from .errors import InputError
 
 EXAMPLES = 30  # inputs tried for a property
+SHRINK = 3.0  # seconds for finding a smaller counterexample
 
 
 FINAL = ("NotImplementedError", "SystemExit", "MemoryError", "NameError", "None")  # no other input will do better
@@ -206,7 +207,7 @@ class Judge:
             if prop.kind == "autograd" and not self.tensor:
                 continue
             credit = any(result.status == "passed" for result in results)
-            if stopped or (prop.kind in ("law", "manners") and not credit):
+            if stopped or ((prop.gated or prop.kind in ("law", "manners")) and not credit):
                 why = stopped or "no value is right yet"
                 results.append(Result(self.function.name, prop.statement, "not reached", why))
                 continue
@@ -222,6 +223,7 @@ class Judge:
         try:
             refuted = self.first_failure(prop, until)
             if refuted is not None and self.shrink and refuted.got not in FINAL:
+                until = min(until, time.monotonic() + SHRINK)
                 refuted = search(prop.cases, lambda arguments: self.timed(prop, arguments, until)) or refuted
         except Lost as lost:
             refuted, stopped = self.lost, f"the function {lost}"

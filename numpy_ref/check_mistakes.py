@@ -1,9 +1,10 @@
 """Names the mistake behind a wrong answer: the known wrong version that gives the same answers throughout.
 
 Not from one counterexample, where many mistakes look alike, but from a sample of inputs of the property that failed;
-of several that fit, the one that also explains most of the other properties.
+of several that fit, the one that also explains most of the other properties, and of these the best known.
 """
 
+import itertools
 import time
 import warnings
 
@@ -12,6 +13,8 @@ import numpy as np
 from . import check_oracles as oracles
 from .check_catalogue import CATALOGUE
 from .check_functions import FUNCTIONS, Mistake
+from .check_host import DOUT
+from .check_mutants import mutants
 from .check_sandbox import Lost
 from .check_values import agree
 
@@ -83,20 +86,19 @@ def name_mistake(judge, prop, refuted):
     oracle = getattr(oracles, name)
     alike_kinds = ("autograd",) if prop.kind == "autograd" else ("value", "tail")
     others = [p for p in PROPERTIES[judge.function.name] if p.kind in alike_kinds]
-    groups = CATALOGUE.get(name, ()), generic(name, oracle), negated(name)
+    groups = CATALOGUE[name], generic(name, oracle), negated(name), mutants(name)
+    best, most = ("", ""), 0
     try:
-        for group in groups:
-            fitting = [m for m in group if breaks(m, oracle, prop, refuted.arguments) and explains(m, judge, prop)]
-            if fitting and time.monotonic() < judge.end:
-                best = (
-                    max(fitting, key=lambda m: sum(explains(m, judge, p) for p in others))
-                    if fitting[1:]
-                    else fitting[0]
-                )
-                return best.name, best.hint
+        for mistake in itertools.chain(*groups):
+            if most == len(others) or time.monotonic() > judge.end:
+                break
+            if breaks(mistake, oracle, prop, refuted.arguments) and explains(mistake, judge, prop):
+                explained = sum(explains(mistake, judge, p) for p in others)
+                if explained > most:
+                    best, most = (mistake.name, mistake.hint), explained
     except Lost:
         pass
-    return "", ""
+    return best
 
 
 def parts(value):
@@ -148,6 +150,9 @@ def generic(name, oracle):
     if function.arguments[0] == "dout":
         hint = "This is the answer for dout of ones: multiply by the gradient that comes from above."
         found.append(Mistake("dout is ignored", hint, lambda dout, *a: oracle(np.ones_like(dout), *a)))
+    elif function.forward:
+        hint = "Multiply by dout, the gradient that comes from above, even though it is mostly 1."
+        found.append(Mistake("dout is ignored", hint, scaled(oracle, 1 / DOUT)))
     return found
 
 
@@ -155,5 +160,5 @@ def negated(name):
     """Two mistakes at once: a known one and the sign"""
     return [
         Mistake(f"{m.name}; and the sign is lost", f"{m.hint} Besides, the sign is opposite.", scaled(m.wrong, -1.0))
-        for m in CATALOGUE.get(name, ())
+        for m in CATALOGUE[name]
     ]
