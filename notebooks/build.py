@@ -59,7 +59,7 @@ SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[
 MARKER = re.compile(r"### (BEGIN|END) SOLUTION")
 CHECK = re.compile(r"check\((\w+)(, \w+)*\)")
 EXERCISE = re.compile(r"### Exercise (\d+\.\d+) (★☆☆|★★☆|★★★) · (\d+) minutes · \S")
-CELL_LINES, CELL_SECONDS = 10, 90
+CELL_LINES, SENTENCES, CELL_SECONDS = 10, 4, 90
 COLAB = f"""# In Colab: fetch the project. Everywhere else this cell does nothing.
 import importlib.util
 import subprocess
@@ -142,6 +142,10 @@ def assert_lesson(path, cells):
         markers = MARKER.findall(cell.source)
         require(markers in ([], ["BEGIN", "END"]), cell, "needs one BEGIN SOLUTION and one END SOLUTION, in this order")
         require(bool(markers) == bool(SOLUTION.search(cell.source)), cell, "has a solution marker out of place")
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            count = sentences(cell.source)
+            require(count <= SENTENCES, cell, f"has {count} sentences; at most {SENTENCES}: one idea a cell")
     for place, cell in enumerate(cells):
         if cell.source.startswith("### Exercise"):
             title, stub, check, hint = cells[place : place + 4]
@@ -153,6 +157,13 @@ def assert_lesson(path, cells):
     solutions = sum(bool(SOLUTION.search(cell.source)) for cell in codes)
     exercises = sum(cell.source.startswith("### Exercise") for cell in cells)
     require(solutions == exercises, cells[0], f"opens a lesson of {exercises} exercises but {solutions} solutions")
+
+
+def sentences(words):
+    """How many sentences the prose has; lines of a list, headings, formulas and tags do not count"""
+    prose = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|<[^>]*>", "x", words, flags=re.S)
+    lines = [line for line in prose.splitlines() if not re.match(r"\s*(#|[-*|]|\d+\.) ?", line)]
+    return len(re.findall(r"[.?!](?=\s|$)", "\n".join(lines)))
 
 
 def exercises_of(notebook):
@@ -175,8 +186,11 @@ def stripped(notebook, stem):
 # ---------------------------------------------------------------- executing it
 
 
-def execute(notebook, name, bar=None, static=True):
-    """Runs the cells in a new kernel, in place; the outputs hold nothing that differs from run to run"""
+def execute(notebook, name, bar=None, static=True, solved=True):
+    """Runs the cells in a new kernel, in place; the outputs hold nothing that differs from run to run
+
+    static  sliders become one picture: GitHub takes their script away.  solved  the exercises must have full marks
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
@@ -199,17 +213,17 @@ def execute(notebook, name, bar=None, static=True):
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            assert_output(cell, name)
+            assert_output(cell, name, solved)
     return notebook
 
 
-def assert_output(cell, name):
+def assert_output(cell, name, solved):
     """A reference solution has full marks; every picture carries its alt text, where screen readers and themes look"""
     graded = cell.metadata.get("nbgrader", {})
     if graded.get("grade"):
-        points = int(cell.outputs[-1].data["text/plain"])
-        if points != graded["points"]:
-            raise InputError(f"{name}: the solution before {cell.source} has {points} of {graded['points']} points")
+        points, full = int(cell.outputs[-1].data["text/plain"]), graded["points"] if solved else 0
+        if points != full:
+            raise InputError(f"{name}: {cell.source} gives {points} points, expected {full}")
     for output in cell.outputs:
         if "image/png" in output.get("data", {}):
             alt = alt_text(output.data["image/png"])

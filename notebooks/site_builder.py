@@ -27,6 +27,7 @@ notebook in Jupyter (`jupyter lab notebooks/`); solutions here are folded.
 """
 CONFIGURATION = {
     "project": "Reward by hand",
+    "author": "the authors of Reward by hand",
     "extensions": ["myst_nb", "sphinx_togglebutton", "sphinx_copybutton"],
     "html_theme": "sphinx_book_theme",
     "html_theme_options": {"show_navbar_depth": 1, "use_download_button": False, "use_fullscreen_button": False},

@@ -50,8 +50,9 @@ class Slider:
     def page(self):
         images = "\n".join(self.image(i) for i in range(len(self.values)))
         return (
-            f'<figure style="margin:0"><label>{html.escape(self.name)} <input type="range" min="0" '
-            f'max="{len(self.values) - 1}" value="{self.start}" style="width:60%;vertical-align:middle" '
+            f'<figure style="margin:0"><label style="display:block">{html.escape(self.name)} '
+            f'<input type="range" min="0" '
+            f'max="{len(self.values) - 1}" value="{self.start}" style="width:50%;vertical-align:middle" '
             f'oninput="{html.escape(SLIDE)}"> <output>{self.values[self.start]}</output></label>\n{images}\n</figure>'
         )
 
