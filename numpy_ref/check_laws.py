@@ -38,6 +38,15 @@ class Law(NamedTuple):
 
 
 LAWS = {
+    "sigmoid_law": Law(
+        "sigmoid",
+        (
+            "the sign of the exponent is lost",
+            "tanh instead of σ",
+            "tanh(x/2) without its shift",
+            "softmax instead of σ",
+        ),
+    ),
     "gradient_law": Law(
         "pairwise_loss_backward",
         (
@@ -46,7 +55,16 @@ LAWS = {
             "the mean over the batch is missing",
             "a hinge's gradient",
         ),
-    )
+    ),
+    "softmax_gradient_law": Law(
+        "softmax_backward",
+        (
+            "the sum term is missing",
+            "the sum term is added",
+            "the sum runs over all rows",
+            "zero, as for dout of ones",
+        ),
+    ),
 }
 
 
