@@ -209,7 +209,8 @@ def execute(notebook, name, bar=None, static=True, solved=True):
     try:
         client.execute(env=os.environ | kernel)
     except CellExecutionError as error:
-        raise InputError(f"{name}: a cell fails\n{error}") from None
+        said = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # the kernel colours its tracebacks
+        raise InputError(f"{name}: a cell fails\n{said}") from None
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -95,13 +95,15 @@ assert abs(feels_better.mean() - sigmoid(r_c - r_r)) < 0.004
 # ## Does the noise matter?
 #
 # With normal noise one gets Thurstone's model (1927) and Φ in the place of σ. Stretch the axis by 1.702 and the two
-# curves are nowhere further apart than one point in a hundred. No realistic number of comparisons tells them from
-# each other; σ is chosen because its logarithm has a simple slope, as lesson 4 will show.
+# curves are nowhere further apart than one point in a hundred: to see that much, one needs ten thousand opinions on
+# one pair for a standard error of half a point. σ is chosen because its logarithm has a simple slope, as lesson 4
+# will show.
 
 # %%
 margin = np.linspace(-6, 6, 241)
 normal = np.array([0.5 * (1 + math.erf(m / 1.702 / math.sqrt(2))) for m in margin])
 assert np.abs(normal - sigmoid(margin)).max() < 0.01
+assert math.sqrt(0.5 * 0.5 / 10_000) == 0.005
 coarse = np.linspace(-5, 5, 11)
 observed = np.array([(m + gumbel(2000) > gumbel(2000)).mean() for m in coarse])
 assert np.all(np.abs(observed - sigmoid(coarse)) < 5 * np.sqrt(0.25 / 2000))
