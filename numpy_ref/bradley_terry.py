@@ -181,8 +181,8 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     def f(x):
         return penalised(x, parts, home, model, ridge)
 
-    def without_shift(r):
-        return np.concatenate([r[:n] - r[:n].mean(), r[n:]])
+    def without_shift(r):  # a ridge holds the strengths in place, and its system must be solved as it stands
+        return r if ridge else np.concatenate([r[:n] - r[:n].mean(), r[n:]])
 
     def inside(x):
         return model != "rao-kupper" or x[-1] > 0

@@ -221,6 +221,28 @@ def test_three_faces_of_one_model(pairs):
     np.testing.assert_allclose(weights - weights.mean(), fitted.strength, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("ridge", [1.0, 0.5, 0.1, 0.05, 0.01])
+def test_an_undefeated_team_has_a_penalised_estimate_whatever_the_prior(ridge):
+    """Found with Milwaukee undefeated: the shift must not be taken from a system that a ridge makes solvable"""
+    games = read_games(BASEBALL)
+    best = games.items.index("Milwaukee")
+    pairs = games.pairs
+    wins = np.where(pairs.second == best, 0, pairs.wins)
+    losses = np.where(pairs.first == best, 0, pairs.losses)
+    rows = pairs_of_rows(pairs.first, pairs.second, wins, losses, n_items=len(games.items), ordered=True)
+    found = fit(rows, ridge=ridge)
+    assert found.converged
+    assert found.iterations <= 10
+    assert abs(found.strength.sum()) <= 1e-12
+    assert found.strength.argmax() == best
+    x = found.strength
+    d = x[rows.first] - x[rows.second]
+    slope = rows.wins / (1 + np.exp(d)) - rows.losses / (1 + np.exp(-d))
+    n = len(x)
+    gradient = np.bincount(rows.first, slope, n) - np.bincount(rows.second, slope, n) - ridge * x
+    assert abs(gradient).max() <= 1e-10
+
+
 def test_the_ridge_is_a_prior_of_variance_one_over_ridge():
     """3 wins against 1: the maximum of 3 log σ(2λ) + log σ(-2λ) - 2 λ² / (2 variance), at 30 digits"""
     pairs = pairs_of_rows([0], [1], [3], [1])
