@@ -1,0 +1,140 @@
+"""When do strengths exist? Ford's condition: the items hang together by wins.
+
+Draw an arrow from winner to loser. The likelihood has a maximum, and only one up to a common shift, exactly when
+the arrows lead from every item to every other: however the items are split in two groups, each has beaten the other.
+Otherwise some group has never lost to the rest, and the data would have it infinitely strong; or two groups have never
+met, and nothing is known about the distance between them.
+
+Source: Ford 1957, Am. Math. Monthly 64(8), 28-33.
+"""
+
+import numpy as np
+
+
+def arrows(pairs, stride=1):
+    """Winners and losers of the rows' games, each pair of them once; a tie goes both ways        -> (E,), (E,)"""
+    first, second, wins, ties, losses = (column[::stride] for column in pairs[1:6])
+    won, lost = wins + ties > 0, losses + ties > 0
+    return np.concatenate([first[won], second[lost]]), np.concatenate([second[won], first[lost]])
+
+
+def groups_of(pairs):
+    """The groups of Ford's condition, strongest first; where there is only one the strengths exist
+
+    Far fewer rows than all often prove it: a sample is asked first.
+    """
+    stride = 1 + len(pairs.first) // (64 * pairs.n_items)
+    winner, loser = arrows(pairs, stride)
+    groups = strong_groups(winner, loser, pairs.n_items)
+    if len(groups) > 1 and stride > 1:
+        winner, loser = arrows(pairs)
+        groups = strong_groups(winner, loser, pairs.n_items)
+    return groups
+
+
+def reachable(start, source, target, n_items, passes=32):
+    """Who can be reached from `start` along the arrows source -> target, or None after so many passes        (n,)"""
+    reached = np.zeros(n_items, bool)
+    reached[start] = True
+    for _ in range(passes):
+        found = target[reached[source]]
+        if reached[found].all():
+            return reached
+        reached[found] = True
+        if reached.all():
+            return reached
+    return None
+
+
+def strong_groups(winner, loser, n_items):
+    """The largest groups in which arrows lead from everyone to everyone, each an array of items, strongest first
+
+    A group that beats another one stands before it. Most tables are one group, or one large group and a few others:
+    that one is found by whole-array passes, and only what remains is walked arrow by arrow.
+    """
+    start = np.argmax(np.bincount(winner, minlength=n_items) + np.bincount(loser, minlength=n_items))
+    down, up = reachable(start, winner, loser, n_items), reachable(start, loser, winner, n_items)
+    large = np.zeros(n_items, bool)
+    if down is not None and up is not None:
+        large = down & up
+        if large.all():
+            return [np.arange(n_items)]
+    node = np.where(large, 0, np.cumsum(~large))  # the large group becomes node 0
+    arrows = node[winner] != node[loser]
+    order = walk(node[winner[arrows]], node[loser[arrows]], int(node.max()) + 1)
+    members = np.argsort(node, kind="stable")
+    ends = np.searchsorted(node[members], np.arange(node.max() + 2))
+    groups = [np.sort(np.concatenate([members[ends[k] : ends[k + 1]] for k in group])) for group in order]
+    return [group for group in groups if len(group)]
+
+
+def walk(source, target, n_nodes):
+    """Tarjan's strongly connected components, without recursion, in the order of the arrows (Tarjan 1972)"""
+    by_source = np.argsort(source, kind="stable")
+    ends = np.searchsorted(source[by_source], np.arange(n_nodes + 1)).tolist()
+    heads = target[by_source].tolist()
+    number, low, on_stack = [-1] * n_nodes, [0] * n_nodes, [False] * n_nodes
+    next_arrow, stack, groups, count = ends[:-1], [], [], 0
+    for root in range(n_nodes):
+        path = [root] if number[root] < 0 else []
+        while path:
+            node = path[-1]
+            if number[node] < 0:
+                number[node] = low[node] = count
+                count += 1
+                stack.append(node)
+                on_stack[node] = True
+            if next_arrow[node] < ends[node + 1]:
+                head = heads[next_arrow[node]]
+                next_arrow[node] += 1
+                if number[head] < 0:
+                    path.append(head)
+                elif on_stack[head]:
+                    low[node] = min(low[node], number[head])
+                continue
+            path.pop()
+            if path:
+                low[path[-1]] = min(low[path[-1]], low[node])
+            if low[node] == number[node]:
+                group = [stack.pop()]
+                while group[-1] != node:
+                    group.append(stack.pop())
+                for member in group:
+                    on_stack[member] = False
+                groups.append(group)
+    return groups[::-1]
+
+
+def describe_groups(groups, pairs, items):
+    """One sentence on each group: who never lost to the others, who never beat them, who never met them"""
+    winner, loser = arrows(pairs)
+    group_of = np.empty(len(items), int)
+    for k, group in enumerate(groups):
+        group_of[group] = k
+    across = group_of[winner] != group_of[loser]
+    beaten = others_met(group_of[winner[across]], loser[across], len(groups))
+    beaten_by = others_met(group_of[loser[across]], winner[across], len(groups))
+    sentences = []
+    for group, below, above in zip(groups, beaten, beaten_by, strict=True):
+        verdicts = [
+            f"{verb} {name_group(others, items)}"
+            for verb, others in (("never lost to", below), ("never beat", above))
+            if len(others)
+        ]
+        sentences.append(f"{name_group(group, items)} {' and '.join(verdicts) or 'never met the others'}")
+    return sentences
+
+
+def others_met(group, item, n_groups):
+    """The items that stand beside each group        (E,), (E,) -> n_groups arrays"""
+    order = np.argsort(group, kind="stable")
+    ends = np.searchsorted(group[order], np.arange(1, n_groups))
+    return [np.unique(part) for part in np.split(item[order], ends)]
+
+
+def name_group(group, items, at_most=6):
+    """ "A, B and C"; of a long list the first few and how many more"""
+    names = [str(items[i]) for i in group[:at_most]]
+    if len(group) > at_most:
+        return f"{', '.join(names)} and {len(group) - at_most} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -1,0 +1,189 @@
+"""Bradley-Terry fits, ours beside the Python peers, in one run on the same games.
+
+    OMP_NUM_THREADS=1 python tests/benchmarks/bradley_terry.py [--sizes small middle large chain scale] [--memory]
+
+Needs the extra `bench` (choix, evalica, scikit-learn). Each time is the median over runs and holds everything from the
+labels of winners and losers to the strengths, each package's own indexing and counting included; reading a file,
+making lists of labels and importing are not timed. choix has no indexing: it gets ours, and its matrix of counts the
+fastest way we know. `deficit` is how many nats the fit stays below the greatest likelihood: a method that is not within
+1e-6 has not done the same work, and is marked. The ratio is a method's time over that of our fit.
+"""
+
+import argparse
+import math
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from numpy_ref.bradley_terry import fit, look
+from numpy_ref.games import index_labels
+from numpy_ref.pairs import pairs_of_games
+
+SIZES = {  # items, games, runs
+    "small": (100, 100_000, 31),
+    "middle": (1_000, 1_000_000, 7),
+    "large": (10_000, 5_000_000, 3),
+    "chain": (2_000, 1_000_000, 3),
+    "scale": (100_000, 20_000_000, 1),
+}
+
+
+def simulate(size, seed=0):
+    """Winners and losers as item numbers: random pairs, or for the chain neighbours along a random walk of strengths"""
+    n, games, _ = SIZES[size]
+    rng = np.random.default_rng(seed)
+    strength = rng.standard_normal(n)
+    first = rng.integers(0, n, games)
+    second = (first + rng.integers(1, n, games)) % n
+    if size == "chain":
+        strength = np.cumsum(strength * 0.3)
+        first = rng.integers(0, n - 1, games)
+        second = first + 1
+    first_wins = rng.random(games) < 1 / (1 + np.exp(strength[second] - strength[first]))
+    return np.where(first_wins, first, second), np.where(first_wins, second, first)
+
+
+def numbered(winner, loser):
+    """Labels to numbers and the count of items; numbers stay what they are"""
+    if isinstance(winner, np.ndarray):
+        return winner, loser, int(max(winner.max(), loser.max())) + 1
+    items, winner, loser = index_labels(winner, loser)
+    return winner, loser, len(items)
+
+
+def ours(winner, loser):
+    return fit(pairs_of_games(*numbered(winner, loser))).strength
+
+
+def ours_to_a_millionth(winner, loser):
+    """Stops where the others do: at most (1e-3)² / 2 nats below the maximum"""
+    return fit(pairs_of_games(*numbered(winner, loser)), tolerance=1e-3).strength
+
+
+def choix_dense(winner, loser):
+    import choix
+
+    winner, loser, n = numbered(winner, loser)
+    counts = np.bincount(winner * n + loser, minlength=n * n).reshape(n, n).astype(float)
+    return choix.ilsr_pairwise_dense(counts)
+
+
+def choix_sparse(winner, loser):
+    import choix
+
+    winner, loser, n = numbered(winner, loser)
+    return choix.ilsr_pairwise(n, list(zip(winner.tolist(), loser.tolist(), strict=True)))
+
+
+def evalica(winner, loser):
+    import evalica as peer
+
+    result = peer.bradley_terry(winner, loser, [peer.Winner.X] * len(winner), tolerance=1e-10, limit=500)
+    worth = result.scores.sort_index()
+    return np.log(worth.to_numpy())
+
+
+def scikit_learn(winner, loser):
+    """Logistic regression on the games as they are; half of them turned round, for it wants both classes"""
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+    winner, loser, n = numbered(winner, loser)
+    games = len(winner)
+    sign = np.where(np.arange(games) % 2, 1.0, -1.0)
+    columns = np.stack([winner, loser], 1).ravel()
+    design = csr_matrix((np.stack([sign, -sign], 1).ravel(), columns, np.arange(0, 2 * games + 1, 2)), (games, n))
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-9, max_iter=10_000)
+    return model.fit(design, sign > 0).coef_[0]
+
+
+OURS = [("ours", ours), ("ours, to 1e-6 nats", ours_to_a_millionth)]
+PEERS = {
+    "small": [("choix ilsr dense", choix_dense), ("choix ilsr", choix_sparse), ("evalica", evalica),
+              ("scikit-learn", scikit_learn)],
+    "middle": [("choix ilsr dense", choix_dense), ("evalica", evalica), ("scikit-learn", scikit_learn)],
+    "large": [("evalica", evalica), ("scikit-learn", scikit_learn)],
+    "chain": [("choix ilsr dense", choix_dense), ("evalica", evalica), ("scikit-learn", scikit_learn)],
+    "scale": [],
+}  # fmt: skip
+
+
+def timed(method, winner, loser, runs, limit=60):
+    """The median of the runs, of fewer where they take more than `limit` seconds; and the strengths"""
+    times, began = [], time.perf_counter()
+    while len(times) < runs and (not times or time.perf_counter() - began < limit):
+        start = time.perf_counter()
+        strength = method(winner, loser)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times), strength
+
+
+def compare(size, labels):
+    """One table: every method on the same games"""
+    n, games, runs = SIZES[size]
+    winner, loser = simulate(size)
+    pairs = pairs_of_games(winner, loser)
+    greatest = look(fit(pairs).strength, pairs)[0]
+    if labels == "text":
+        names = np.array([f"item-{k:06d}" for k in range(n)], dtype=object)
+        winner, loser = names[winner].tolist(), names[loser].tolist()
+        runs = min(runs, 5)
+    print(f"\n{size}: {n:,} items, {games:,} games, {len(pairs.first):,} pairs; labels are {labels}")
+    print(f"{'method':<22}{'seconds':>10}{'ratio':>9}{'deficit in nats':>18}")
+    own = math.nan
+    for name, method in OURS + PEERS[size]:
+        try:
+            seconds, strength = timed(method, winner, loser, runs)
+        except (RuntimeError, MemoryError, ValueError) as error:
+            print(f"{name:<22}  failed: {type(error).__name__}: {str(error)[:50]}", flush=True)
+            continue
+        own = seconds if name == "ours" else own
+        deficit = greatest - look(np.asarray(strength, float), pairs)[0]
+        mark = " " if deficit <= 1e-6 + 1e-13 * abs(greatest) else "*"
+        print(f"{name:<22}{seconds:>10.4f}{seconds / own:>9.2f}{deficit:>17.1e}{mark}", flush=True)
+
+
+def peak_memory(size):
+    """What a fresh process needs at its height for our fit, the labels of the games included, in MB"""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bradley_terry as b, resource; "
+        f"w, l = b.simulate({size!r}); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; b.ours(w, l); "
+        "print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    before, after = (int(kilobytes) / 1024 for kilobytes in out.split())
+    print(f"{size}: peak {after:.0f} MB in all; {before:.0f} MB of it for the simulation alone")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--memory", action="store_true", help="measure our peak memory at `large` and stop")
+    args = parser.parse_args()
+    if args.memory:
+        peak_memory("large")
+        return
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
+    threads = os.environ.get("OMP_NUM_THREADS", "the default")
+    print(f"CPU {cpu}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, Python {platform.python_version()}, "
+          f"NumPy {np.__version__}; load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    for size in args.sizes:
+        for labels in ("numbers", "text") if size in ("small", "middle", "large") else ("numbers",):
+            compare(size, labels)
+    print("\n* more than 1e-6 nats below the maximum: not the same work")
+    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
