@@ -272,10 +272,9 @@ assert own[0] < 0.1 < 1 == of_orders[0]
 # %%
 def kappas_over_noise(axes):
     axes.plot(noises, of_orders, color=BLUE, lw=2.5, label="orders, any offsets and scales")
-    axes.plot(
-        noises, quadratic, color=INK, ls=":", marker="^", label="ratings, one offset and scale, near misses count"
-    )
-    axes.plot(noises, shared, color=INK, ls="--", marker="s", label="ratings, one offset and scale")
+    calibrated = "ratings, one offset and scale"
+    axes.plot(noises, quadratic, color=INK, ls=":", marker="^", label=calibrated + ", near misses count")
+    axes.plot(noises, shared, color=INK, ls="--", marker="s", label=calibrated)
     axes.plot(noises, own, color=RUST, ls="-.", marker="o", label="ratings, offsets and scales of their own")
     axes.set(ylim=(-0.03, 1.05))
 
