@@ -22,8 +22,9 @@ from . import ties as tie_models
 from .errors import InputError
 from .existence import groups_of
 from .losses import sigmoid
-from .newton import conjugate_gradients, newton
+from .newton import LONGEST, conjugate_gradients, diagonal_of, newton
 from .pairs import Pairs, blocks, difference, difference_backward, pairs_of_rows, total_per_item, won_and_lost
+from .spanning_tree import solve_tree, spanning_tree
 
 TIES = ("dropped", "halved", "davidson", "rao-kupper")
 
@@ -186,24 +187,48 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     def inside(x):
         return model != "rao-kupper" or x[-1] > 0
 
-    x, certificate, here = newton(f, first_guess(rows, home, model), tolerance, max_iterations, without_shift, inside)
-    bounded = certificate["converged"] and all(is_bounded(k, x, here, rows, without_shift) for k in range(n, len(x)))
-    certificate["converged"] = bounded
+    def length(step):
+        at_most = 2 * abs(step).max()
+        return at_most if at_most <= LONGEST else max(abs(difference(step[:n], part)).max() for part in parts)
+
+    start = first_guess(rows, home, model)
+    preconditioner = diagonal_of if ridge else choose_preconditioner(rows, home, model)
+    if preconditioner is not diagonal_of:
+        start[:n] = 0  # in a chain opponents are no sample of all: their wins say little about strength
+    x, certificate, here = newton(f, start, tolerance, max_iterations, without_shift, inside, length, preconditioner)
+    certificate["converged"] &= len(x) == n or is_bounded(x, rows, home, model)
     return finish(x, certificate, here[0] + ridge / 2 * (x[:n] @ x[:n]), rows, home, **asked)
 
 
-def is_bounded(effect, x, here, rows, project):
-    """Whether the data hold a home or tie effect in place: its variance, (A⁻¹) at the effect, is finite
+def choose_preconditioner(pairs, home, model):
+    """A spanning tree where there are hardly more rows than a tree has, and the diagonal elsewhere"""
+    n, rows = pairs.n_items, len(pairs.first)
+    tree = rows <= 2 * n and spanning_tree(pairs.first, pairs.second, pairs.wins + pairs.ties + pairs.losses, n)
+    if not tree:
+        return diagonal_of
+    edges = pairs._replace(**{name: getattr(pairs, name)[tree.rows] for name in Pairs._fields[1:6]})
+    edges = edges._replace(starts=np.arange(n - 1), leading=edges.first, lengths=np.ones(n - 1, int))
 
-    Ford's condition speaks of strengths alone. Where an effect runs off, Newton follows until the losses are 0 to the
-    last bit and looks as if it had arrived; but then A says less about the effect than a millionth of one game would.
+    def of_tree(x, here):
+        conductance, diagonal = row_terms(x, edges, home, model)[2], here[3]
+        conductance = np.maximum(conductance, 1e-30)  # far out it may underflow
+        return lambda r: np.concatenate([solve_tree(tree, conductance, r[:n]), r[n:] / diagonal[n:]])
+
+    return of_tree
+
+
+def is_bounded(x, rows, home, model):
+    """Whether a home or tie effect has an estimate: no outcome of any row has become impossible, P > e⁻²⁰
+
+    Ford's condition speaks of strengths alone. Where an effect runs off, Newton follows until losses are 0 to the last
+    bit and looks as if it had arrived: by then some outcome's probability is far below what any table can tell. (A true
+    estimate beyond e⁻²⁰ is refused as well: better no number than one that may be none.)
     """
-    _, _, multiply, diagonal = here
-    c = np.zeros(len(x))
-    c[effect] = 1
-    solved = conjugate_gradients(multiply, diagonal, c, 1e-6, project)
-    one_game = min(count[count > 0].min(initial=np.inf) for count in (rows.wins, rows.ties, rows.losses))
-    return 0 < c @ solved * one_game < 1e6 and abs(multiply(solved) - c).max() < 1e-3
+    d = difference(x[: rows.n_items], rows) + (x[rows.n_items] if home else 0)
+    if not model:
+        return bool(abs(d).max() < 20)
+    log_p, _ = getattr(tie_models, model.replace("-", "_"))(d, x[-1])
+    return bool(log_p.min() > -20)
 
 
 def mm_step(strength, pairs):
@@ -248,7 +273,11 @@ def home_is_told_apart(pairs):
     everywhere = np.ones(len(pairs.first))
     b, degree = difference_backward(everywhere, pairs), total_per_item(everywhere, pairs)
     v = conjugate_gradients(
-        lambda v: difference_backward(difference(v, pairs), pairs), degree, b, 1e-8, lambda r: r - r.mean()
+        lambda v: difference_backward(difference(v, pairs), pairs),
+        lambda r: r / degree,
+        b,
+        1e-8,
+        lambda r: r - r.mean(),
     )
     return ((everywhere - difference(v, pairs)) ** 2).sum() > 1e-9 * len(everywhere)
 
@@ -261,7 +290,8 @@ def finish(x, certificate, value, rows, home, **asked):
     if not certificate["converged"]:
         problem = (
             f"no maximum found: after {certificate['iterations']} steps the Newton decrement is "
-            f"{certificate['decrement']:.1e} and the parameters still move; a home or tie effect may be without bound"
+            f"{certificate['decrement']:.1e}, but the parameters still move or outcomes have become impossible; "
+            "a home or tie effect may be without bound"
         )
         return without_estimate(home, problem, certificate, **asked)
     n, model = rows.n_items, asked["model"]

@@ -62,7 +62,7 @@ def solver(fitted):
     def without_shift(r):
         return np.concatenate([r[:n] - r[:n].mean(), r[n:]])
 
-    return lambda c: conjugate_gradients(multiply, diagonal, c, 1e-12, without_shift)
+    return lambda c: conjugate_gradients(multiply, lambda r: r / diagonal, c, 1e-12, without_shift)
 
 
 def contrast(fitted, weights, level=0.95):

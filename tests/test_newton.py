@@ -13,17 +13,17 @@ def test_conjugate_gradients_solve(n, seed):
     rng = np.random.default_rng(seed)
     root = rng.normal(size=(n, n + 3))
     a, exact = root @ root.T, rng.normal(size=n)
-    x = conjugate_gradients(lambda v: a @ v, np.diag(a), a @ exact, 1e-14, lambda r: r)
+    x = conjugate_gradients(lambda v: a @ v, lambda r: r / np.diag(a), a @ exact, 1e-14, lambda r: r)
     np.testing.assert_allclose(x, exact, rtol=0, atol=1e-13 * np.linalg.cond(a) * 10)
 
 
 def test_conjugate_gradients_stop_where_the_matrix_has_nothing_to_say():
     a = np.array([[1.0, -1], [-1, 1]])
     np.testing.assert_array_equal(
-        conjugate_gradients(lambda v: a @ v, np.ones(2), np.zeros(2), 1e-9, lambda r: r), [0, 0]
+        conjugate_gradients(lambda v: a @ v, lambda r: r, np.zeros(2), 1e-9, lambda r: r), [0, 0]
     )
     np.testing.assert_allclose(
-        conjugate_gradients(lambda v: a @ v, np.ones(2), np.array([1.0, -1]), 1e-9, lambda r: r), [0.5, -0.5]
+        conjugate_gradients(lambda v: a @ v, lambda r: r, np.array([1.0, -1]), 1e-9, lambda r: r), [0.5, -0.5]
     )
 
 

@@ -1,4 +1,4 @@
-"""Bradley-Terry for tables in PyTorch: the likelihood of a table, autograd and L-BFGS. Formulas: numpy_ref/bradley_terry.py.
+"""Bradley-Terry for tables in PyTorch: the likelihood, autograd and L-BFGS. Formulas: numpy_ref/bradley_terry.py.
 
 It is the reward loss with a table of strengths for a network; strengths are the only parameters, one for each item.
 """

@@ -1,0 +1,72 @@
+"""A tree through the graph of games, and its Laplacian solved by two cumulative sums.
+
+Where items meet only their neighbours, as in a ladder or a chain, news of a win travels one item a step, and conjugate
+gradients need as many steps as the chain is long. A tree that holds the graph together carries it at once: with the
+tree's own Laplacian as preconditioner a chain takes one step. (Where most pairs have met, the diagonal does better.)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Tree(NamedTuple):
+    """The items in preorder: a subtree is the run from its top's place to `end`; row k leads down to place k + 1"""
+
+    items: np.ndarray  # (N,)
+    end: np.ndarray  # (N,)
+    rows: np.ndarray  # (N - 1,)
+
+
+def solve_tree(tree, conductance, b):
+    """x with Σ conductance (x_i - x_j) over the tree's edges at i = b_i, where Σ b = 0        (N - 1,), (N,) -> (N,)
+
+    What enters a subtree must leave it by the edge at its top: there x drops by (Σ b over the subtree) / conductance,
+    and x is the sum of the drops on the way from the root. Both sums run over preorder.
+    """
+    prefix = np.concatenate([[0], np.cumsum(b[tree.items])])
+    drop = (prefix[tree.end] - prefix[:-1])[1:] / conductance
+    change = -np.bincount(tree.end[1:], drop, len(b) + 1)
+    change[1 : len(b)] += drop
+    x = np.empty(len(b))
+    x[tree.items] = np.cumsum(change)[:-1]
+    return x
+
+
+def spanning_tree(first, second, games, n_items):
+    """The tree of most games (Kruskal 1956), or None where the graph falls apart        (M,), (M,), (M,) -> Tree"""
+    leader = list(range(n_items))
+
+    def find(i):
+        while leader[i] != i:
+            leader[i] = leader[leader[i]]
+            i = leader[i]
+        return i
+
+    neighbours: list = [[] for _ in range(n_items)]
+    for row in np.argsort(-games, kind="stable").tolist():
+        i, j = int(first[row]), int(second[row])
+        one, other = find(i), find(j)
+        if one != other:
+            leader[one] = other
+            neighbours[i].append((j, row))
+            neighbours[j].append((i, row))
+    return preorder(neighbours)
+
+
+def preorder(neighbours):
+    """Tree from lists of (neighbour, row), walked from item 0 without recursion"""
+    n_items = len(neighbours)
+    items: list = []
+    rows, end, place, stack = [], [0] * n_items, [-1] * n_items, [(0, -1)]
+    while stack:
+        item, row = stack.pop()
+        if item < 0:  # the subtree of this place is behind us
+            end[-item - 1] = len(items)
+            continue
+        place[item] = len(items)
+        stack.append((-len(items) - 1, -1))
+        items.append(item)
+        rows.append(row)
+        stack += [edge for edge in neighbours[item] if place[edge[0]] < 0]
+    return Tree(np.array(items), np.array(end), np.array(rows[1:], int)) if len(items) == n_items else None
