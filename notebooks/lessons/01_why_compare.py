@@ -44,12 +44,12 @@ assert all(np.mean(rating[a] == rating[b]) < 0.35 for a, b in ((0, 1), (0, 2), (
 
 # %% [markdown]
 # The three raters agree perfectly about the responses, and two of them write the same label for fewer than 35 % of
-# these. In the figure each rater is a line: what differs is where it lies and how steep it is. Where the lines meet,
-# the labels agree by accident.
+# these. In the figure each rater is a stair: what differs is where it lies and how steep it is. Where two stairs
+# meet, the labels agree by accident.
 
 
 # %%
-def three_lines(axes):
+def three_stairs(axes):
     along = np.linspace(-2.5, 2.5, 501)
     for name, a, b, line in zip("ABC", offset[:, 0], scale[:, 0], ("-", "--", ":"), strict=True):
         axes.step(along, seven_points(a + b * along), where="mid", color=INK, ls=line, lw=1.8, label=f"rater {name}")
@@ -57,7 +57,7 @@ def three_lines(axes):
 
 
 alt = "Ratings of three raters over the quality of a response: three rising stairs of different height and steepness."
-picture(three_lines, "One taste, three ways to write it down", "quality of the response", "rating (1 to 7)", alt)
+picture(three_stairs, "One taste, three ways to write it down", "quality of the response", "rating (1 to 7)", alt)
 
 # %% [markdown]
 # ## A comparison cancels both
