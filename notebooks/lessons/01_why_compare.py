@@ -309,10 +309,10 @@ counts = {  # rows and columns: tie, first, second
     "1, 3": np.array([[89, 2, 6], [15, 391, 21], [9, 18, 448]]),
     "2, 3": np.array([[97, 13, 6], [10, 379, 28], [6, 19, 441]]),
 }
-for (pair, table), published in zip(counts.items(), (0.852, 0.879, 0.862), strict=True):
+for (pair, table), expected in zip(counts.items(), (0.852, 0.879, 0.862), strict=True):
     p = table / 999
     kappa = kappa_from(np.trace(p), p.sum(1) @ p.sum(0))
-    assert round(kappa, 3) == published, pair
+    assert round(kappa, 3) == expected, pair
 
 # %% [markdown]
 # The same from labels: row $i$, column $j$ of a table stands for that many pairs of labels. The standard error
