@@ -12,8 +12,6 @@ from .check_functions import FUNCTIONS
 from .check_properties import PROPERTIES
 from .errors import InputError
 
-INDENTED = {"initial_indent": " " * 14, "subsequent_indent": " " * 16, "break_on_hyphens": False}
-
 
 def details(result):
     """The lines below a property that did not pass"""
@@ -41,7 +39,7 @@ def text(results, notes):
             said = result.sentence
             lines.append(f"  {result.status:<11} {result.statement}{why}")
             for line in details(result):
-                lines += wrap(line, 80, **INDENTED)
+                lines += wrap(line, 80, initial_indent=" " * 14, subsequent_indent=" " * 16, break_on_hyphens=False)
     return "\n".join([*lines, f"score: {score(results)} of {len(results)} points"])
 
 

@@ -134,7 +134,9 @@ class Log:
         return [record | {name: record[name].tolist() for name in ("rewards", "labels")} for record in self.records]
 
     def restore(self, state):
-        self.records = [record | {name: np.array(record[name]) for name in ("rewards", "labels")} for record in state]
+        """Takes up what `state` returned"""
+        arrays = ("rewards", "labels")
+        self.records = [record | {name: np.array(record[name]) for name in arrays} for record in state]
 
     def flush(self, step):
         """The logged names since the last flush; loss is the one trained on: with margins, smoothing, centring"""

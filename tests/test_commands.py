@@ -363,7 +363,7 @@ def test_epochs_steps_and_warm_up_are_counted_in_prompts():
         assert run("numpy_ref", "train", *base, *arguments, "--warmup-steps", "1", "--output-dir", name) == 0
         logged = [json.loads(line) for line in Path(name, "metrics.jsonl").read_text().splitlines()]
         assert [line["step"] for line in logged] == list(range(1, steps + 1))
-        assert [line["learning_rate"] for line in logged][:2] == pytest.approx([0.002, 0.004])
+        assert [line["learning_rate"] for line in logged][:2] == pytest.approx([0.0025, 0.005])
 
 
 @BOTH
