@@ -323,6 +323,8 @@ def resumed(args, state, side):
         raise InputError(
             f"--resume {args.resume}: was trained by {state['machine']['package']}: resume it with that package"
         )
+    if "output_dir" in args.given and Path(args.output_dir).resolve() != Path(args.resume).resolve():
+        raise InputError(f"--output-dir {args.output_dir}: the run goes on in {args.resume}: leave it out")
     merged, options = vars(args).copy(), state["options"]
     for name, given in vars(args).items():
         if name in ("data", "eval_data") and given:

@@ -52,6 +52,8 @@ LEFT_OUT = {
 # Mutants that compute the same thing, by name, with the proof.
 ANY_NEGATIVE = "reshape takes any negative number for the size that it works out itself"
 FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
+SYMMETRIC = "the same two numbers in the other order"
+TWO_AXES = "axis 1 of two, (N, K), is axis -1"
 EQUIVALENT = {
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
     "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
@@ -65,6 +67,15 @@ EQUIVALENT = {
     "attention.attention_backward: -2 -> 2 (place 3)": FOUR_AXES,
     "reward_model.rewards: 1 -> 2 (place 2)": ANY_NEGATIVE,
     "reward_model.rewards_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
+    "metrics.spearman: -1 -> 1": TWO_AXES,
+    "metrics.spearman: -1 -> 1 (place 2)": TWO_AXES,
+    "metrics.spearman: -1 -> 1 (place 3)": TWO_AXES,
+    "metrics.spearman: -1 -> 1 (place 4)": TWO_AXES,
+    "metrics.pair_differences: 1 -> 2 (place 3)": ANY_NEGATIVE,
+    "metrics.summary: spearman(rewards, true) -> spearman(true, rewards)": "a correlation is symmetric",
+    "optim.clip_by_global_norm: min(1.0, max_norm / (norm + 1e-06)) -> min(max_norm / (norm + 1e-06), 1.0)": SYMMETRIC,
+    "optim.warmup_cosine: max(1, total_steps - warmup_steps) -> max(total_steps - warmup_steps, 1)": SYMMETRIC,
+    "optim.warmup_cosine: step < warmup_steps -> step <= warmup_steps": "at step W both branches are the peak",
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead

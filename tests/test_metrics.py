@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import dyadic
+from strategies import dyadic, seeds
 
 from numpy_ref import metrics
+from numpy_ref.ranking import ABSENT
 
 few = st.floats(-30, 30)
 pairs = st.lists(st.tuples(few, few), min_size=1, max_size=8)  # (margin, true margin)
@@ -170,3 +171,39 @@ def test_float32_rewards_are_summed_up_in_float64(rows):
     found, wide = metrics.summary(narrow), metrics.summary(narrow.astype(np.float64))
     assert found == wide
     assert metrics.summary(np.array([[1, 2], [3, 3]])) == metrics.summary(np.array([[1.0, 2.0], [3.0, 3.0]]))
+
+
+@given(seed=seeds, n=st.integers(1, 5))
+def test_scores_of_ranked_lists_are_those_of_their_pairs(seed, n):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(1, 5, (n, 4))
+    absent = rng.random(labels.shape) < 0.2
+    labels[absent] = rng.choice([ABSENT, 0], absent.sum())  # any number below 1
+    labels[0, :2] = 1, 2  # one comparison at least
+    rewards = np.round(rng.standard_normal(labels.shape), 1)
+    margins = [
+        rewards[b, i] - rewards[b, j]
+        for b in range(n)
+        for i in range(4)
+        for j in range(4)
+        if 0 < labels[b, i] < labels[b, j]
+    ]
+    found = metrics.summary(rewards, labels=labels)
+    wins = [1.0 if m > 0 else 0.5 if m == 0 else 0.0 for m in margins]
+    assert found["accuracy"] == pytest.approx(np.mean(wins), rel=1e-14)
+    assert found["loss"] == pytest.approx(np.mean([math.log1p(math.exp(-m)) for m in margins]), rel=1e-13)
+    assert found["ties"] == pytest.approx(np.mean([m == 0 for m in margins]), rel=1e-14)
+    assert (found["min_reward"], found["max_reward"]) == (rewards[labels > 0].min(), rewards[labels > 0].max())
+    order = rng.permutation(4)
+    shuffled = metrics.summary(rewards[:, order], labels=labels[:, order])
+    assert shuffled["loss"] == pytest.approx(found["loss"], rel=1e-13)
+
+
+def test_best_first_without_labels_is_the_labels_1_to_K():
+    rewards = np.random.default_rng(0).standard_normal((5, 4))
+    assert metrics.summary(rewards) == metrics.summary(rewards, labels=np.tile([1, 2, 3, 4], (5, 1)))
+
+
+def test_where_all_is_tied_there_are_rewards_and_no_scores():
+    found = metrics.summary(np.array([[1.0, 3.0]]), labels=np.array([[1, 1]]))
+    assert found == {"min_reward": 1.0, "mean_reward": 2.0, "max_reward": 3.0}

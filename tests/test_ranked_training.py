@@ -18,7 +18,7 @@ from strategies import make_case, seeds
 
 import torch_impl.objectives as twin_objectives
 import torch_impl.reward_model as twin
-from numpy_ref import commands, metrics, objectives, reward_model, runs, world
+from numpy_ref import commands, objectives, reward_model, runs, world
 from numpy_ref.batches import collate, collate_ranks, encode
 from numpy_ref.errors import InputError
 from numpy_ref.preferences import Preference
@@ -186,41 +186,6 @@ def test_each_response_is_run_once_and_batches_count_prompts(side, monkeypatch):
     most = [max(len(data.rows[i]) for i in range(len(data.rows)))]
     assert [B for B, _ in shapes] == [5, 5, len(data.rows) - 10]
     assert max(K for _, K in shapes) == most[0]
-
-
-@given(seed=seeds, n=st.integers(1, 5))
-def test_scores_of_ranked_lists_are_those_of_their_pairs(seed, n):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(1, 5, (n, 4))
-    labels[rng.random(labels.shape) < 0.2] = ABSENT
-    labels[0, :2] = 1, 2  # one comparison at least
-    rewards = np.round(rng.standard_normal(labels.shape), 1)
-    margins = [
-        rewards[b, i] - rewards[b, j]
-        for b in range(n)
-        for i in range(4)
-        for j in range(4)
-        if 0 < labels[b, i] < labels[b, j]
-    ]
-    found = metrics.summary(rewards, labels=labels)
-    wins = [1.0 if m > 0 else 0.5 if m == 0 else 0.0 for m in margins]
-    assert found["accuracy"] == pytest.approx(np.mean(wins), rel=1e-14)
-    assert found["loss"] == pytest.approx(np.mean([math.log1p(math.exp(-m)) for m in margins]), rel=1e-13)
-    assert found["ties"] == pytest.approx(np.mean([m == 0 for m in margins]), rel=1e-14)
-    assert (found["min_reward"], found["max_reward"]) == (rewards[labels > 0].min(), rewards[labels > 0].max())
-    order = rng.permutation(4)
-    shuffled = metrics.summary(rewards[:, order], labels=labels[:, order])
-    assert shuffled["loss"] == pytest.approx(found["loss"], rel=1e-13)
-
-
-def test_best_first_without_labels_is_the_labels_1_to_K():
-    rewards = np.random.default_rng(0).standard_normal((5, 4))
-    assert metrics.summary(rewards) == metrics.summary(rewards, labels=np.tile([1, 2, 3, 4], (5, 1)))
-
-
-def test_where_all_is_tied_there_are_rewards_and_no_scores():
-    found = metrics.summary(np.array([[1.0, 3.0]]), labels=np.array([[1, 1]]))
-    assert found == {"min_reward": 1.0, "mean_reward": 2.0, "max_reward": 3.0}
 
 
 def test_the_log_sums_up_batches_of_different_k():

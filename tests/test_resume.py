@@ -250,6 +250,12 @@ def test_an_option_that_contradicts_the_run_is_refused(option, value, had, kille
         assert had in sentence
 
 
+def test_a_resumed_run_stays_where_it_is(killed, capsys):
+    sentence = refused(capsys, "--resume", str(killed), "--output-dir", "elsewhere")
+    assert sentence == "--output-dir elsewhere: the run goes on in killed: leave it out"
+    assert run("numpy_ref", "train", "--resume", str(killed), "--output-dir", f"./{killed}") == 0
+
+
 def test_options_given_again_and_those_that_change_no_model_are_taken(killed, options, capsys):
     capsys.readouterr()
     again = [*TINY, "--data", "rows.jsonl", "--max-steps", "11", "--save-steps", "1", "--logging-steps", "1"]
@@ -417,7 +423,7 @@ def test_killed_at_random_moments(package, options, tmp_path):
     options = long(options, 400, 7)
     finish(start(package, "train", *options, "--output-dir", "whole"))
     rng, arguments, reached = np.random.default_rng(), [*options, "--output-dir", "killed"], []
-    for _ in range(8):
+    for _ in range(5):
         process = start(package, "train", *arguments)
         seen = tmp_path / "killed" / "metrics.jsonl"
         wait_for_lines(process, seen, 1 + (seen.read_bytes().count(b"\n") if seen.is_file() else 6))

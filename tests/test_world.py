@@ -69,6 +69,15 @@ def test_a_pair_can_be_read():
             assert set(" ".join([prompt, *texts]).split()) <= set(world.WORDS)
 
 
+def test_facts_are_facts():
+    """Within a kind no two questions have one answer, and no answer is of two kinds: a reader is never in doubt"""
+    answers = [answer for kind in world.FACTS.values() for answer in kind.values()]
+    assert len(set(answers)) == len(answers) == 25
+    said = {"opposite": ("hot", "cold"), "colour": ("snow", "white"), "capital": ("japan", "tokyo")}
+    assert all(world.FACTS[kind][question] == answer for kind, (question, answer) in said.items())
+    assert list(world.FACTS["next"].items()) == list(zip(world.COUNT, world.COUNT[1:], strict=False))
+
+
 def test_the_true_reward_is_what_a_reader_makes_of_the_text(full):
     for responses in full:
         read, stored = read_rewards(responses)

@@ -1,0 +1,236 @@
+"""Grades a class: python notebooks/grade.py SUBMISSIONS_DIR --csv grades.csv
+
+SUBMISSIONS_DIR holds one notebook for each student (ada.ipynb) or one folder (ada/04_gradient_regimes.ipynb, ...).
+Every property of an exercise that holds is a point: `python -m numpy_ref check` judges, in a process for each student
+with limits on time and memory. The table and a feedback file for each student are written anew at every call.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from build import CHECK, EXERCISE, read_lesson, sources
+from numpy_ref.check import check_file
+from numpy_ref.check_cell import full_marks
+from numpy_ref.check_functions import FUNCTIONS
+from numpy_ref.check_judge import Result
+from numpy_ref.check_laws import LAWS, LawProcess, judge_law
+from numpy_ref.check_report import score, text
+from numpy_ref.errors import InputError
+
+START_SECONDS = 180  # for the interpreter, its imports and Hypothesis: not the student's time
+
+
+class Exercise(NamedTuple):
+    lesson: str  # the stem of its notebook
+    number: str  # 4.1
+    title: str
+    name: str  # of the function
+
+    @property
+    def points(self):
+        return full_marks(self.name)
+
+
+def exercises(only):
+    """The exercises of these lessons, in order"""
+    found = []
+    for path in sources(only):
+        cells = read_lesson(path).cells
+        for place, cell in enumerate(cells):
+            if cell.source.startswith("### Exercise"):
+                line, name = cell.source.splitlines()[0], CHECK.fullmatch(cells[place + 2].source)[1]
+                found.append(Exercise(path.stem, EXERCISE.match(line)[1], line.split(" · ")[-1], name))
+    if not found:
+        raise InputError(f"--lesson {' '.join(only or [])}: no exercise there; name a lesson that has some")
+    return found
+
+
+def submissions(folder):
+    """{student: file or folder}, by name"""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the folder that holds the submissions")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_")) or not (path.is_dir() or path.suffix in (".ipynb", ".py")):
+            continue
+        student = path.name if path.is_dir() else path.stem
+        if student in found:
+            raise InputError(f"{path} and {found[student]}: two submissions of one student; keep one of them")
+        found[student] = path
+    if not found:
+        raise InputError(f"{folder}: no submission; expected NAME.ipynb or NAME/ for each student")
+    return found
+
+
+# ---------------------------------------------------------------- in the student's own process
+
+
+def files_of(path, wanted):
+    """[(file, the exercises to look for in it)]: the file itself, or for a folder the notebook of each lesson"""
+    if not path.is_dir():
+        return [(path, wanted)]
+    lessons = dict.fromkeys(exercise.lesson for exercise in wanted)
+    return [(path / f"{lesson}.ipynb", [e for e in wanted if e.lesson == lesson]) for lesson in lessons]
+
+
+def grade_one(path, wanted, seconds):
+    """(results, notes) of one student's submission; a file that cannot be read is a note and no points"""
+    results, notes = [], []
+    for file, of_file in files_of(path, wanted):
+        try:
+            names = [exercise.name for exercise in of_file]
+            published = [name for name in names if name in FUNCTIONS]
+            judged, said = check_file(file, published, seconds) if published else ([], [])
+            notes += [note for note in said if "raised NameError" not in note]  # it named what only a whole run defines
+            for name in names:
+                if name in LAWS:
+                    with LawProcess(file, name, seconds) as call:
+                        judged += judge_law(name, call)
+            results += sorted(judged, key=lambda result: names.index(result.function))
+        except InputError as error:
+            notes.append(str(error))
+    return results, notes
+
+
+def work(path, wanted, seconds, answer):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves by way of the `with`: their processes end as well
+    results, notes = grade_one(path, wanted, seconds)
+    Path(answer).write_text(json.dumps({"results": [r._asdict() for r in results], "notes": notes}), encoding="utf-8")
+
+
+# ---------------------------------------------------------------- the class
+
+
+def graded(path, lessons, seconds, limit):
+    """(results, notes) of a submission from a process of its own; whatever happens in there, an answer"""
+    with tempfile.TemporaryDirectory() as scratch:
+        answer = Path(scratch, "answer.json")
+        command = [sys.executable, __file__, path, "--answer", answer, "--seconds", str(seconds), "--lesson", *lessons]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            said = process.communicate(timeout=limit)[1]
+        except subprocess.TimeoutExpired:
+            said = ended(process)
+            return [], [f"not graded: it took more than {limit:g} s in all"]
+        finally:
+            ended(process)
+        try:
+            content = json.loads(answer.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            last = said.decode(errors="replace").strip().splitlines()[-1:]
+            return [], [f"not graded: its process ended with status {process.returncode}: {' '.join(last)}"]
+    results = [Result(**fields | {"mistake": tuple(fields["mistake"])}) for fields in content["results"]]
+    return results, content["notes"]
+
+
+def ended(process):
+    """Ends the process, first politely: what it has started must end with it"""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            return process.communicate(timeout=10)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.communicate()[1]
+
+
+def feedback(student, wanted, results, notes):
+    """What the student reads"""
+    of = sum(exercise.points for exercise in wanted)
+    lines = [f"{student}: {score(results)} of {of} points", ""] + [f"note: {note}" for note in notes]
+    for exercise in wanted:
+        own = [result for result in results if result.function == exercise.name]
+        lines += ["", f"Exercise {exercise.number}, {exercise.title}"]
+        lines.append(text(own, []).rpartition("\n")[0] if own else f"{exercise.name}: 0 of {exercise.points} points")
+    return "\n".join(lines) + "\n"
+
+
+def row(student, wanted, results, notes):
+    points = [score([result for result in results if result.function == exercise.name]) for exercise in wanted]
+    total, of = sum(points), sum(exercise.points for exercise in wanted)
+    return [plain(student), *points, total, of, f"{100 * total / of:.1f}", plain("; ".join(notes))]
+
+
+def plain(words):
+    """A cell that no spreadsheet takes for a formula"""
+    words = " ".join(words.split())
+    return "'" + words if words.startswith(("=", "+", "-", "@")) else words
+
+
+def write(path, content):
+    """In one piece, or not at all"""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(content, encoding="utf-8", newline="")
+        os.replace(fresh, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours") from None
+
+
+def grade(args):
+    wanted, found = exercises(args.lesson), submissions(args.submissions)
+    lessons = list(dict.fromkeys(exercise.lesson for exercise in wanted))
+    limit = START_SECONDS + 2 * args.seconds * len(wanted)
+    folder = args.feedback or args.csv.parent / "feedback"
+    rows = []
+    with ThreadPoolExecutor(args.jobs) as pool:
+        every = pool.map(lambda path: graded(path, lessons, args.seconds, limit), found.values())
+        bar = tqdm(zip(found, every, strict=True), total=len(found), unit="student", disable=None)
+        for student, (results, notes) in bar:
+            write(folder / f"{student}.txt", feedback(student, wanted, results, notes))
+            rows.append(row(student, wanted, results, notes))
+    table = io.StringIO(newline="")
+    heads = [f"{exercise.number} {exercise.name} (of {exercise.points})" for exercise in wanted]
+    csv.writer(table).writerows([["student", *heads, "points", "of", "percent", "notes"], *rows])
+    write(args.csv, table.getvalue())
+    print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}")
+
+
+def positive(words):
+    value = float(words)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{words} is not a positive number")
+    return value
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "submissions", type=Path, metavar="SUBMISSIONS_DIR", help="NAME.ipynb or NAME/ for each student"
+    )
+    parser.add_argument("--csv", type=Path, default=Path("grades.csv"), help="the table of points (grades.csv)")
+    parser.add_argument("--feedback", type=Path, metavar="DIR", help="feedback files (feedback/ beside the table)")
+    parser.add_argument("--lesson", nargs="+", metavar="NN", help="grade these lessons' exercises (all)")
+    parser.add_argument("--seconds", type=positive, default=20.0, help="time limit for each exercise (20)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="students graded at the same time (1)")
+    parser.add_argument("--answer", help=argparse.SUPPRESS)  # in the student's process: where the results go
+    args = parser.parse_args(argv)
+    try:
+        if args.answer:
+            work(args.submissions, exercises(args.lesson), args.seconds, args.answer)
+        else:
+            grade(args)
+    except InputError as error:
+        print(f"grade: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ngrade: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

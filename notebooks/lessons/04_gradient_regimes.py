@@ -1,0 +1,478 @@
+# %% [markdown]
+# # 4 · The gradient by hand, and its three regimes
+#
+# After this lesson you can
+#
+# - derive the gradient of the pairwise loss line by line, and code it so that it survives floating point;
+# - say how hard a pair pulls on the model when it is misranked, undecided or solved;
+# - show why flipped labels take more than their share of the gradient, and why separable data have no optimum.
+#
+# You need lessons 1 to 3 and the chain rule. Reading takes about 45 minutes, the four exercises 80.
+
+# %%
+import numpy as np
+
+from numpy_ref import losses
+from numpy_ref.check_cell import check
+from numpy_ref.figures import BLUE, INK, REGIMES, RUST, gradient_regimes
+from numpy_ref.lesson import Slider, picture
+from numpy_ref.losses import log_sigmoid, sigmoid
+
+rng = np.random.default_rng(4)
+
+# %% [markdown]
+# ## What we are after
+#
+# A pair has two rewards, $r_c$ of the chosen and $r_r$ of the rejected response. Its margin is $m = r_c - r_r$, in
+# log-odds, and its loss is $\ell = -\log \sigma(m)$, in nats. Training changes each reward against the slope of the
+# loss, so we need two numbers: $\partial \ell / \partial r_c$ and $\partial \ell / \partial r_r$.
+
+# %% [markdown]
+# ## Step 1: the slope of σ
+#
+# Write $\sigma(m) = (1 + e^{-m})^{-1}$ and use the chain rule: the outer derivative is $-(1 + e^{-m})^{-2}$, the
+# inner one is $-e^{-m}$. Their product splits into two factors that we know:
+#
+# $$\sigma'(m) = \frac{e^{-m}}{(1 + e^{-m})^2}
+#              = \frac{1}{1 + e^{-m}} \cdot \frac{e^{-m}}{1 + e^{-m}} = \sigma(m)\,(1 - \sigma(m)).$$
+#
+# The second factor is $1 - \sigma(m)$, because $1 - \frac{1}{1 + e^{-m}} = \frac{e^{-m}}{1 + e^{-m}}$; multiplied by
+# $e^m$ above and below, it is also $\frac{1}{e^m + 1} = \sigma(-m)$.
+
+
+# %%
+def slope(f, x, h=1e-5):
+    """(f(x + h) - f(x - h)) / 2h, a witness that knows no calculus: here off by less than 1e-9"""
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+margin = np.linspace(-8, 8, 161)
+assert np.allclose(slope(sigmoid, margin), sigmoid(margin) * (1 - sigmoid(margin)), rtol=0, atol=1e-9)
+assert np.allclose(1 - sigmoid(margin), sigmoid(-margin), rtol=0, atol=1e-15)
+
+# %% [markdown]
+# ## Step 2: the slope of −log σ
+#
+# The derivative of a logarithm is the inner derivative over the inner function. The factor $\sigma(m)$ cancels:
+#
+# $$\frac{d\ell}{dm} = -\frac{\sigma'(m)}{\sigma(m)} = -\frac{\sigma(m)\,(1 - \sigma(m))}{\sigma(m)}
+#                    = -(1 - \sigma(m)) = \sigma(m) - 1 = -\sigma(-m).$$
+
+# %%
+loss_slope = slope(lambda m: -log_sigmoid(m), margin)
+assert np.allclose(loss_slope, sigmoid(margin) - 1, rtol=0, atol=1e-9)
+assert np.allclose(loss_slope, -sigmoid(-margin), rtol=0, atol=1e-9)
+
+# %% [markdown]
+# ## Step 3: from the margin to the two rewards
+#
+# The margin $m = r_c - r_r$ has the slopes $\partial m / \partial r_c = 1$ and $\partial m / \partial r_r = -1$. The
+# chain rule multiplies $d\ell / dm$ by each of them:
+#
+# $$\frac{\partial \ell}{\partial r_c} = \sigma(m) - 1, \qquad \frac{\partial \ell}{\partial r_r} = 1 - \sigma(m).$$
+#
+# The two are opposite: a step raises the chosen reward by exactly as much as it lowers the rejected one.
+
+# %%
+chosen, rejected = rng.normal(0, 3, (2, 50))
+by_chosen = slope(lambda r: -log_sigmoid(r - rejected), chosen)
+by_rejected = slope(lambda r: -log_sigmoid(chosen - r), rejected)
+assert np.allclose(by_chosen, sigmoid(chosen - rejected) - 1, rtol=0, atol=1e-9)
+assert np.allclose(by_rejected, 1 - sigmoid(chosen - rejected), rtol=0, atol=1e-9)
+
+# %% [markdown]
+# ## Step 4: a batch
+#
+# The loss of a batch is the mean over its $B$ pairs, $L = \frac{1}{B} \sum_b \ell_b$, and a pair's rewards occur in
+# no other pair's loss. So each gradient of the last step is divided by $B$, and this is what
+# `losses.pairwise_loss_backward` returns.
+
+# %%
+_, cache = losses.pairwise_loss(chosen, rejected)
+dchosen, drejected = losses.pairwise_loss_backward(1.0, cache)
+assert np.allclose(dchosen, (sigmoid(chosen - rejected) - 1) / len(chosen), rtol=0, atol=1e-16)
+assert np.array_equal(drejected, -dchosen)
+
+# %% [markdown]
+# ## On paper equal, in the machine not
+#
+# The derivation ends in two spellings, $\sigma(m) - 1$ and $-\sigma(-m)$. For a large margin the first one subtracts
+# two nearly equal numbers: $\sigma(m)$ keeps only the digits of $1 - e^{-m}$ that fit beside the 1, and the
+# subtraction uncovers what was cut off. At a margin of 10 it has typically lost 13 of its 53 bits.
+
+# %%
+around_ten = np.linspace(9.5, 10.5, 10_001)
+relative_error = np.abs((sigmoid(around_ten) - 1) / -sigmoid(-around_ten) - 1)
+bits_lost = np.log2(np.median(relative_error) / 2.0**-53)
+assert 13 <= bits_lost < 14
+assert np.all(-sigmoid(-around_ten) < 0)
+
+# %% [markdown]
+# Where $e^{-m}$ is less than half a unit in the last place of 1, $\sigma(m)$ *is* 1 and the gradient as written is
+# exactly zero. With $p$ bits of precision this happens from a margin of $p \log 2$ on: 36.74 in float64, 16.64 in
+# float32, 7.62 in float16. The spelling $-\sigma(-m)$ has no such cliff, so this is the one to code.
+
+# %%
+for dtype, bits in ((np.float64, 53), (np.float32, 24), (np.float16, 11)):
+    before, after = np.array([bits * np.log(2) - 0.05, bits * np.log(2) + 0.05], dtype)
+    assert sigmoid(before) - 1 < 0
+    assert sigmoid(after) - 1 == 0
+    assert -sigmoid(-after) < 0
+
+# %% [markdown]
+# ### Exercise 4.1 ★☆☆ · 15 minutes · both gradients
+#
+# Cover the derivation above and do it again on paper. Then code it: `chosen` and `rejected` are the rewards of $B$
+# pairs, and the loss is the mean over the pairs. The check tries margins up to ±1000.
+
+
+# %%
+def pairwise_loss_backward(chosen, rejected):
+    """(dchosen, drejected) of mean(-log σ(chosen - rejected))        (B,), (B,) -> (B,), (B,)"""
+    ### BEGIN SOLUTION
+    dmargin = -sigmoid(rejected - chosen) / len(chosen)
+    return dmargin, -dmargin
+    ### END SOLUTION
+
+
+# %%
+check(pairwise_loss_backward)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# You need one array only, the slope of the loss over the margin. The chosen reward gets it as it is, the rejected
+# reward with the opposite sign, and both are divided by the number of pairs. If only the margins beyond 37 fail, look
+# at which of the two spellings you have used.
+#
+# </details>
+
+# %% [markdown]
+# ## The three regimes
+#
+# Near 0 the gradient follows its tangent $-\frac12 + \frac{m}{4}$, and this line meets −1 at a margin of −2 and 0 at
+# 2. These two margins cut the axis into three regimes: *misranked by far*, *undecided* and *solved*. The figure shows
+# the loss, both gradients, and on a log scale the tail of the solved pairs.
+
+# %%
+gradient_regimes()
+
+# %% [markdown]
+# Each regime has its own simple formula for the gradient: −1, then $-\frac12 + \frac{m}{4}$, then $-e^{-m}$. The
+# formula is never off by more than 12 %: of the largest gradient, 1, in the first two regimes, and of the tiny
+# gradient itself in the third. The worst places are the borders, where $1 - \sigma(2) = 0.119$.
+
+# %%
+far_wrong, undecided, solved = np.linspace(-40, -2, 381), np.linspace(-2, 2, 401), np.linspace(2, 40, 381)
+assert np.all(np.abs(-sigmoid(-far_wrong) - -1) < 0.12)
+assert np.all(np.abs(-sigmoid(-undecided) - (-1 / 2 + undecided / 4)) < 0.12)
+assert np.all(np.abs(sigmoid(-solved) / np.exp(-solved) - 1) < 0.12)
+
+# %% [markdown]
+# ## Is every wrong prediction pulled with full force?
+#
+# One often reads that the gradient is near −1 when the model ranks the pair wrongly. That is a limit: just below a
+# margin of 0 the prediction is already wrong and the gradient is $-\frac12$. Solving $\sigma(m) - 1 = -0.95$ gives $m
+# = \log \frac{0.05}{0.95} = -2.94$, which a model must reach to be that wrong.
+
+# %%
+assert abs(-sigmoid(np.array(1e-9)) - -0.5) < 1e-9
+margin_of_095 = np.log(0.05 / 0.95)
+assert np.isclose(-sigmoid(-margin_of_095), -0.95, rtol=1e-12)
+assert round(margin_of_095, 2) == -2.94
+
+# %% [markdown]
+# ## Only the difference counts
+#
+# The gradient is a function of two rewards, but its contours are straight lines along the diagonal: both rewards may
+# rise together and nothing changes. The three regimes are three bands.
+
+
+# %%
+def bands(axes):
+    across, up = np.meshgrid(np.linspace(-6, 6, 241), np.linspace(-6, 6, 241))
+    gradient = -sigmoid(up - across)
+    axes.contourf(across, up, gradient, [-1, -0.88, -0.12, 0], colors=[colour for *_, colour in REGIMES])
+    lines = axes.contour(across, up, gradient, [-0.99, -0.88, -0.5, -0.12, -0.01], colors=INK, linewidths=1)
+    axes.clabel(lines, fmt="%g")
+    for (name, *_), place in zip(REGIMES, ((-3.6, 3.6), (3.5, 2.5), (3.6, -3.6)), strict=True):
+        axes.text(*place, name, ha="center", va="center", weight="bold", rotation=45)
+
+
+# %%
+alt = "Contours of the gradient over both rewards: lines along the diagonal. Misranked by far, in the upper left: near "
+alt += "-1; solved, in the lower right: near 0; between them the band of the undecided pairs, -1/2 on the diagonal."
+axis = "reward of the {} response (log-odds)"
+picture(bands, "Gradient σ(m) − 1", axis.format("chosen"), axis.format("rejected"), alt, size=(6.2, 5.8))
+
+# %%
+gradient_at = lambda c, r: losses.pairwise_loss_backward(1.0, losses.pairwise_loss(c, r)[1])[0]
+assert np.allclose(gradient_at(chosen + 100, rejected + 100), gradient_at(chosen, rejected), rtol=1e-12, atol=0)
+
+# %% [markdown]
+# ## Move along the loss
+#
+# The dashed tangent has the slope $\sigma(m) - 1$: almost −1 on the left, a half in the middle, almost flat on the
+# right. Move the slider and watch how late the tangent tips.
+
+
+# %%
+def loss_and_tangent(axes, m):
+    for name, _, left, right, colour in REGIMES:
+        axes.axvspan(left, right, color=colour, lw=0)
+        axes.text((left + right) / 2, 8.6, name, ha="center", va="top", weight="bold")
+    axes.plot(margin, -log_sigmoid(margin), color=INK, lw=2, label="loss −log σ(m)")
+    axes.plot(margin, -log_sigmoid(m) - sigmoid(-m) * (margin - m), color=BLUE, ls="--", label="tangent")
+    axes.plot(m, -log_sigmoid(m), "o", color=RUST, ms=9)
+    axes.set(xlim=(-8, 8), ylim=(-1, 9))
+
+
+# %%
+def tangent_at(m):
+    alt = f"The loss and its tangent at a margin of {m:g}, of slope {-sigmoid(-m):.4f}; the regimes are shaded."
+    draw = lambda axes: loss_and_tangent(axes, m)
+    return picture(draw, f"slope {-sigmoid(-m):.4f}", "margin (log-odds)", "loss (nats)", alt)
+
+
+Slider(tangent_at, np.arange(-8, 9), "margin m", start=-2)
+
+# %% [markdown]
+# ## A bug to find
+#
+# With a target margin $t$ the loss is $-\log\sigma(r_c - r_r - t)$ (Llama 2, arXiv:2307.09288, eq. 2): the chosen
+# reward should lead by $t$. The gradient below runs, and its two parts are opposite. But it changes when both rewards
+# of a pair move together, which the loss does not.
+
+
+# %%
+def margin_loss_backward_with_a_bug(chosen, rejected, margin):
+    dmargin = -sigmoid(margin - chosen - rejected) / len(chosen)
+    return dmargin, -dmargin
+
+
+here = margin_loss_backward_with_a_bug(chosen, rejected, np.full(50, 0.5))
+moved = margin_loss_backward_with_a_bug(chosen + 5, rejected + 5, np.full(50, 0.5))
+assert np.array_equal(here[1], -here[0])
+assert not np.allclose(moved[0], here[0])
+
+# %% [markdown]
+# ### Exercise 4.2 ★☆☆ · 10 minutes · find the bug
+#
+# Find it by taking the derivative yourself, and write the function as it should be. For which rewards do both
+# versions agree, so that a test on these alone would not have noticed?
+
+
+# %%
+def margin_loss_backward(chosen, rejected, margin):
+    """(dchosen, drejected) of mean(-log σ(chosen - rejected - margin))        (B,), (B,), (B,) -> (B,), (B,)"""
+    ### BEGIN SOLUTION
+    dmargin = -sigmoid(margin - chosen + rejected) / len(chosen)
+    return dmargin, -dmargin
+    ### END SOLUTION
+
+
+# %%
+check(margin_loss_backward)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Multiply $-(r_c - r_r - t)$ out on paper and compare the three signs with the code. Two of them are right.
+#
+# </details>
+
+# %% [markdown]
+# ## Who pulls hardest: flipped labels
+#
+# It is said that the loss concentrates on hard negatives, the pairs that are difficult to tell apart. Take people who
+# know the better response but whose label is flipped in one case of twenty, and a model that has learned the true
+# rewards. A difficult pair has a margin near 0 and pulls with ½; a flipped label on an easy pair has a margin far
+# below 0 and pulls with almost 1.
+
+# %%
+lead = np.abs(rng.normal(0, 3, 20_000))  # true margin of each pair, seen from the better response
+is_flipped = rng.random(lead.size) < 0.05
+pull = sigmoid(-np.where(is_flipped, -lead, lead))  # |gradient| of each reward, before the mean
+difficult = ~is_flipped & (lead < 0.5)
+assert np.all(pull[~is_flipped] <= 0.5)
+assert np.all(pull[is_flipped] >= 0.5)
+assert pull[is_flipped].mean() > 1.7 * pull[difficult].mean()
+
+# %% [markdown]
+# One label in twenty is flipped, yet these labels hold about a fifth of the whole gradient. The better the model
+# fits, the larger their share: multiply the rewards by a scale, and the pull of every correct pair dies out while the
+# flipped ones come to pull with 1. In the end only the wrong labels speak.
+
+
+# %%
+def flipped_share(scale, flip_rate, leads=lead[:2000]):
+    """Share of the total |gradient| that flipped labels hold, in expectation over which labels are flipped"""
+    wrong, right = flip_rate * sigmoid(scale * leads).sum(), (1 - flip_rate) * sigmoid(-scale * leads).sum()
+    return wrong / (wrong + right)
+
+
+scales = np.geomspace(0.01, 100, 81)
+assert 0.17 < pull[is_flipped].sum() / pull.sum() < 0.23
+assert np.all(np.diff([flipped_share(s, 0.05) for s in scales]) > 0)
+assert flipped_share(0.01, 0.05) < 0.052
+assert flipped_share(100, 0.05) > 0.9
+
+
+# %%
+def shares(axes):
+    for flip_rate, line in ((0.2, "-"), (0.05, "--"), (0.01, ":")):
+        share = [flipped_share(s, flip_rate) for s in scales]
+        axes.plot(scales, share, color=INK, ls=line, label=f"{flip_rate:.0%} of the labels are flipped")
+    axes.set(xscale="log", ylim=(0, 1))
+
+
+alt = (
+    "Share of the gradient held by flipped labels, over the scale of the rewards: from their share of the labels to 1."
+)
+labels = ("scale of the rewards (true = 1)", "share of the gradient")
+picture(shares, "Flipped labels take over the gradient", *labels, alt)
+
+# %% [markdown]
+# ## The tail: solved pairs never stop pulling
+#
+# The gradient decays as $e^{-m}$, but it is zero for no margin, so a pair that is right by far still asks for more.
+# Let one pair take steps of size ½ on both rewards: its margin grows by $\sigma(-m)$ a step. Solving $dm/dt = 1/(1 +
+# e^m)$ from $m = 0$ gives $m + e^m = 1 + t$: the margin grows like $\log t$, slowly and without bound.
+
+# %%
+path = np.zeros(20_001)
+for t in range(20_000):
+    path[t + 1] = path[t] + sigmoid(-path[t])  # both rewards move by half of this
+steps = np.arange(20_001)
+assert np.all(np.diff(path) > 0)
+assert np.allclose(path[1000:] + np.exp(path[1000:]), 1 + steps[1000:], rtol=0.005, atol=0)  # steps, not a flow
+assert np.all(np.abs(path[10_000:] - np.log(steps[10_000:])) < 0.001)
+
+
+# %%
+def growth(axes):
+    axes.plot(steps[1:], path[1:], color=BLUE, lw=3, label="margin of the pair")
+    axes.plot(steps[1:], np.log(steps[1:]), color=INK, ls="--", label="log(number of steps)")
+    axes.set_xscale("log")
+
+
+alt = "The margin of one pair over the number of steps, on a log axis: a straight line along log t, with no end."
+picture(growth, "One pair, pulled for ever", "step", "margin (log-odds)", alt)
+
+# %% [markdown]
+# ## Separable data have no optimum
+#
+# Data are separable when some rewards rank every pair as labelled. Multiply these rewards by a larger scale: every
+# margin grows, so every loss falls. The loss comes as near to zero as you like and reaches it nowhere: no
+# maximum-likelihood estimate exists.
+
+# %%
+separable = rng.uniform(0.1, 2, 100)  # all margins positive
+losses_by_scale = np.array([-log_sigmoid(scale * separable).mean() for scale in (1, 3, 10, 30, 100, 300)])
+assert np.all(np.diff(losses_by_scale) < 0)
+assert np.all(losses_by_scale > 0)
+assert losses_by_scale[-1] < 1e-12
+
+# %% [markdown]
+# A single disagreement changes this. Let ten people compare the same two responses, nine for the first and one for
+# the second: the slopes are $9(\sigma(m) - 1) + \sigma(m)$, which is zero where $\sigma(m) = \frac{9}{10}$, at $m =
+# \log 9$. So real data, with their noise, do have an optimum, and the noise decides how large rewards become.
+
+# %%
+ten_slopes = lambda m: 9 * -sigmoid(-m) + sigmoid(m)
+assert abs(ten_slopes(np.log(9))) < 1e-15
+assert ten_slopes(np.log(9) - 0.1) < 0 < ten_slopes(np.log(9) + 0.1)
+
+# %% [markdown]
+# ## Label smoothing: an optimum by decree
+#
+# If a share $\varepsilon$ of the labels is taken to be flipped, the loss of a pair is $-(1 - \varepsilon) \log
+# \sigma(m) - \varepsilon \log \sigma(-m)$. Its slope is zero at $m = \log \frac{1 - \varepsilon}{\varepsilon}$, for
+# the same reason as with the ten people. A pair beyond that margin is pulled *back*.
+
+# %%
+for epsilon in (0.01, 0.1, 0.3):
+    best = np.array([np.log((1 - epsilon) / epsilon)])
+    slopes = []
+    for m in (best - 1, best, best + 1):
+        _, cache = losses.pairwise_loss(m, np.zeros(1), label_smoothing=epsilon)
+        slopes.append(losses.pairwise_loss_backward(1.0, cache)[0].item())
+    assert slopes[0] < 0 < slopes[2]
+    assert abs(slopes[1]) < 1e-15
+
+# %% [markdown]
+# ### Exercise 4.3 ★★☆ · 25 minutes · the gradient with label smoothing
+#
+# Derive the two gradients of the smoothed loss above, line by line: you need the slope of $-\log\sigma(m)$ at $m$ and
+# at $-m$. Code them for $B$ pairs and one number $\varepsilon$.
+
+
+# %%
+def smoothed_loss_backward(chosen, rejected, label_smoothing):
+    """(dchosen, drejected) of mean(-(1 - ε) log σ(m) - ε log σ(-m))        (B,), (B,), () -> (B,), (B,)"""
+    ### BEGIN SOLUTION
+    m = chosen - rejected
+    dmargin = (label_smoothing * sigmoid(m) - (1 - label_smoothing) * sigmoid(-m)) / len(chosen)
+    return dmargin, -dmargin
+    ### END SOLUTION
+
+
+# %%
+check(smoothed_loss_backward)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# By the chain rule the slope of $-\log\sigma(-m)$ over $m$ is minus the slope of $-\log\sigma$ at $-m$, that is
+# $-(-\sigma(m)) = \sigma(m)$. With $\varepsilon = 0$ you must get exercise 4.1 back; that is a test you can make
+# yourself.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 4.4 ★★★ · 30 minutes · write a property
+#
+# You are given rewards and somebody's answer for the two gradients of exercise 4.1. Without computing the gradient
+# yourself, say whether the answer may be right: use what this lesson has proved about signs, sizes and the three
+# regimes. Your law must accept every right answer and notice four known mistakes; the check names those that slip
+# through.
+
+
+# %%
+def gradient_law(chosen, rejected, dchosen, drejected):
+    """False if (dchosen, drejected) cannot be the gradients of the mean pairwise loss        (B,) four times -> bool"""
+    ### BEGIN SOLUTION
+    pull = -dchosen * len(chosen)
+    opposite = np.array_equal(drejected, -dchosen)
+    between = np.all((pull > 0) & (pull < 1))
+    wrong_pairs_pull_more = np.all((pull > 0.5) == (chosen < rejected))
+    return bool(opposite and between and wrong_pairs_pull_more)
+    ### END SOLUTION
+
+
+# %%
+check(gradient_law)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Three facts are enough. How are the two gradients related? Between which two numbers must $B$ times a gradient lie?
+# On which side of ½ is the pull of a pair that is ranked wrongly?
+#
+# </details>
+
+# %% [markdown]
+# ## What you can now assert
+#
+# The gradient is $\sigma(m) - 1$ for the chosen and its opposite for the rejected response, coded as $-\sigma(-m)$.
+# It is about −1 for pairs misranked by far, −½ for a tie, and $-e^{-m}$ for solved pairs, never zero. So wrong labels
+# pull hardest, and without any disagreement in the data rewards would grow for ever. Lesson 5 shows how to trust such
+# a gradient.
+
+# %%
+tie, wrong, right = (-sigmoid(-np.array(m)) for m in (0.0, -30.0, 30.0))
+assert tie == -0.5
+assert abs(wrong + 1) < 1e-12
+assert np.isclose(right, -np.exp(-30.0), rtol=1e-12)
+assert -sigmoid(-700.0) < 0 == sigmoid(700.0) - 1
+assert flipped_share(100, 0.05) > 0.9
