@@ -16,10 +16,10 @@ pytest.importorskip("jupytext", reason="the notebooks extra is not installed")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
 
-import grade  # noqa: E402
 import nbformat  # noqa: E402
 
 import build  # noqa: E402
+import grade  # noqa: E402
 from numpy_ref.check_cell import full_marks  # noqa: E402
 from numpy_ref.check_report import score  # noqa: E402
 from numpy_ref.errors import InputError  # noqa: E402
