@@ -28,8 +28,8 @@ rng = np.random.default_rng(2)
 # ## Opinions are noisy
 #
 # Give each response a reward $r$. A person who reads it feels $u = r + g$, where the noise $g$ is different at each
-# reading, and prefers the response that feels better. Gumbel's noise has the distribution function $F(x) =
-# e^{-e^{-x}}$: it is what the largest of many independent influences looks like. Drawing from it is easy:
+# reading, and prefers the response that feels better. Gumbel's noise has the distribution function
+# $F(x) = e^{-e^{-x}}$: it is what the largest of many independent influences looks like. Drawing from it is easy:
 # $-\log(-\log U)$ with $U$ uniform between 0 and 1.
 
 
@@ -63,8 +63,8 @@ assert np.isclose(total, sigmoid(r_c - r_r), rtol=1e-9)  # what the next two ste
 # %% [markdown]
 # ## Step 2: gather the exponents
 #
-# Both inner exponents hold $e^{-u}$: $e^{-(u - r_c)} + e^{-(u - r_r)} = e^{-u}\,(e^{r_c} + e^{r_r})$. Write $S =
-# e^{r_c} + e^{r_r}$, the sum of the two *worths*. The integral becomes
+# Both inner exponents hold $e^{-u}$: $e^{-(u - r_c)} + e^{-(u - r_r)} = e^{-u}\,(e^{r_c} + e^{r_r})$. Write
+# $S = e^{r_c} + e^{r_r}$, the sum of the two *worths*. The integral becomes
 #
 # $$P = e^{r_c} \int_{-\infty}^{\infty} e^{-u}\, e^{-S e^{-u}}\; du.$$
 
