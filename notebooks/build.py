@@ -154,6 +154,8 @@ def assert_lesson(path, cells):
             graded = CHECK.fullmatch(check.source)
             require(graded and graded[1] == defined(stub), check, f"must be check({defined(stub)})")
             require("<details>" in hint.source and "</details>" in hint.source, hint, "must be a hint in <details>")
+    names = [CHECK.fullmatch(cell.source)[1] for cell in codes if CHECK.fullmatch(cell.source)]
+    require(len(set(names)) == len(names), cells[0], "opens a lesson that asks twice for a function of the same name")
     solutions = sum(bool(SOLUTION.search(cell.source)) for cell in codes)
     exercises = sum(cell.source.startswith("### Exercise") for cell in cells)
     require(solutions == exercises, cells[0], f"opens a lesson of {exercises} exercises but {solutions} solutions")

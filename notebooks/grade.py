@@ -77,44 +77,47 @@ def submissions(folder):
 # ---------------------------------------------------------------- in the student's own process
 
 
-def files_of(path, wanted):
-    """[(file, the exercises to look for in it)]: the file itself, or for a folder the notebook of each lesson"""
-    if not path.is_dir():
-        return [(path, wanted)]
-    lessons = dict.fromkeys(exercise.lesson for exercise in wanted)
-    return [(path / f"{lesson}.ipynb", [e for e in wanted if e.lesson == lesson]) for lesson in lessons]
+def file_of(path, lesson):
+    """The submission itself, or in a student's folder the notebook of this lesson"""
+    return path / f"{lesson}.ipynb" if path.is_dir() else path
 
 
 def grade_one(path, wanted, seconds):
-    """(results, notes) of one student's submission; a file that cannot be read is a note and no points"""
-    results, notes = [], []
-    for file, of_file in files_of(path, wanted):
+    """([(lesson, result)], notes) of one student's submission; a file that cannot be read is a note and no points"""
+    graded, notes = [], []
+    for lesson in dict.fromkeys(exercise.lesson for exercise in wanted):
+        file, names = file_of(path, lesson), [exercise.name for exercise in wanted if exercise.lesson == lesson]
         try:
-            names = [exercise.name for exercise in of_file]
-            published = [name for name in names if name in FUNCTIONS]
-            judged, said = check_file(file, published, seconds) if published else ([], [])
-            notes += [note for note in said if "raised NameError" not in note]  # it named what only a whole run defines
-            for name in names:
-                if name in LAWS:
-                    with LawProcess(file, name, seconds) as call:
-                        judged += judge_law(name, call)
-            results += sorted(judged, key=lambda result: names.index(result.function))
+            results, said = judge_file(file, names, seconds)
         except InputError as error:
-            notes.append(str(error))
-    return results, notes
+            results, said = [], [str(error)]
+        graded += [(lesson, result) for result in sorted(results, key=lambda result: names.index(result.function))]
+        notes += [note for note in said if note not in notes]
+    return graded, notes
+
+
+def judge_file(file, names, seconds):
+    published = [name for name in names if name in FUNCTIONS]
+    results, notes = check_file(file, published, seconds) if published else ([], [])
+    for name in names:
+        if name in LAWS:
+            with LawProcess(file, name, seconds) as call:
+                results += judge_law(name, call)
+    return results, [note for note in notes if "raised NameError" not in note]  # of what only a whole run defines
 
 
 def work(path, wanted, seconds, answer):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves by way of the `with`: their processes end as well
-    results, notes = grade_one(path, wanted, seconds)
-    Path(answer).write_text(json.dumps({"results": [r._asdict() for r in results], "notes": notes}), encoding="utf-8")
+    graded, notes = grade_one(path, wanted, seconds)
+    results = [[lesson, result._asdict()] for lesson, result in graded]
+    Path(answer).write_text(json.dumps({"results": results, "notes": notes}), encoding="utf-8")
 
 
 # ---------------------------------------------------------------- the class
 
 
 def graded(path, lessons, seconds, limit):
-    """(results, notes) of a submission from a process of its own; whatever happens in there, an answer"""
+    """([(lesson, result)], notes) of a submission from a process of its own; whatever happens in there, an answer"""
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch, "answer.json")
         command = [sys.executable, __file__, path, "--answer", answer, "--seconds", str(seconds), "--lesson", *lessons]
@@ -131,7 +134,9 @@ def graded(path, lessons, seconds, limit):
         except (OSError, ValueError):
             last = said.decode(errors="replace").strip().splitlines()[-1:]
             return [], [f"not graded: its process ended with status {process.returncode}: {' '.join(last)}"]
-    results = [Result(**fields | {"mistake": tuple(fields["mistake"])}) for fields in content["results"]]
+    results = [
+        (lesson, Result(**fields | {"mistake": tuple(fields["mistake"])})) for lesson, fields in content["results"]
+    ]
     return results, content["notes"]
 
 
@@ -146,19 +151,23 @@ def ended(process):
     return process.communicate()[1]
 
 
+def results_of(exercise, results):
+    return [result for lesson, result in results if (lesson, result.function) == (exercise.lesson, exercise.name)]
+
+
 def feedback(student, wanted, results, notes):
     """What the student reads"""
-    of = sum(exercise.points for exercise in wanted)
-    lines = [f"{student}: {score(results)} of {of} points", ""] + [f"note: {note}" for note in notes]
+    of, points = sum(exercise.points for exercise in wanted), score([result for _, result in results])
+    lines = [f"{student}: {points} of {of} points", *(f"note: {note}" for note in notes)]
     for exercise in wanted:
-        own = [result for result in results if result.function == exercise.name]
+        own = results_of(exercise, results)
         lines += ["", f"Exercise {exercise.number}, {exercise.title}"]
         lines.append(text(own, []).rpartition("\n")[0] if own else f"{exercise.name}: 0 of {exercise.points} points")
     return "\n".join(lines) + "\n"
 
 
 def row(student, wanted, results, notes):
-    points = [score([result for result in results if result.function == exercise.name]) for exercise in wanted]
+    points = [score(results_of(exercise, results)) for exercise in wanted]
     total, of = sum(points), sum(exercise.points for exercise in wanted)
     return [plain(student), *points, total, of, f"{100 * total / of:.1f}", plain("; ".join(notes))]
 

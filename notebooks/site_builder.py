@@ -30,7 +30,12 @@ CONFIGURATION = {
     "author": "the authors of Reward by hand",
     "extensions": ["myst_nb", "sphinx_togglebutton", "sphinx_copybutton"],
     "html_theme": "sphinx_book_theme",
-    "html_theme_options": {"show_navbar_depth": 1, "use_download_button": False, "use_fullscreen_button": False},
+    "html_theme_options": {
+        "show_navbar_depth": 1,
+        "navbar_persistent": [],
+        "use_download_button": False,
+        "use_fullscreen_button": False,
+    },
     "html_title": "Reward by hand",
     "html_context": {"default_mode": "light"},  # without it the theme logs an error at the first visit
     "html_copy_source": False,
@@ -40,6 +45,8 @@ CONFIGURATION = {
     "myst_heading_anchors": 3,
     "nb_execution_mode": "off",
     "nb_merge_streams": True,
+    "nb_code_prompt_show": "Show the solution",
+    "nb_code_prompt_hide": "Hide the solution",
     "mathjax_path": "mathjax/tex-svg.js",
     "mathjax3_config": {"options": {"enableMenu": False}},  # the menu would fetch its own parts
     "suppress_warnings": ["myst.header"],

@@ -68,6 +68,10 @@ def test_formulas_are_drawn(site, browser):
     pictures, formulas = browser.run(drawn)
     assert pictures == formulas > 20
     assert browser.run("return document.querySelectorAll('[data-mml-node=merror]').length") == 0
+    prose = (
+        "return [...document.querySelectorAll('main p, main li')].map(e => e.textContent).filter(t => t.includes('$'))"
+    )
+    assert browser.run(prose) == []  # a formula that was not recognised
 
 
 def test_the_slider_changes_the_picture_and_its_number(site, browser):

@@ -174,10 +174,8 @@ def draw_errors(axes):
     axes.set_yscale("log")
 
 
-alt = (
-    "Error of four spellings of the loss over the margin, on a log scale. The stable one stays near one ulp. The other "
-)
-alt += "three are as good for negative margins, then lose digits exponentially and level off at 4e15 ulp beyond 36.7."
+alt = "Error of four spellings of the loss over the margin, on a log scale. The stable one stays near one ulp. The "
+alt += "others are as good for negative margins, then lose digits exponentially and level off at 4e15 ulp beyond 36.7."
 picture(draw_errors, "Error of four spellings, float64", "margin (log-odds)", "error (ulp)", alt)
 
 # %% [markdown]

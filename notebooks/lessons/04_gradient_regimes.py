@@ -172,8 +172,8 @@ assert np.all(np.abs(sigmoid(-solved) / np.exp(-solved) - 1) < 0.12)
 # ## Is every wrong prediction pulled with full force?
 #
 # One often reads that the gradient is near −1 when the model ranks the pair wrongly. That is a limit: just below a
-# margin of 0 the prediction is already wrong and the gradient is $-\frac12$. Solving $\sigma(m) - 1 = -0.95$ gives $m
-# = \log \frac{0.05}{0.95} = -2.94$, which a model must reach to be that wrong.
+# margin of 0 the prediction is already wrong and the gradient is $-\frac12$. Solving $\sigma(m) - 1 = -0.95$ gives
+# $m = \log \frac{0.05}{0.95} = -2.94$, which a model must reach to be that wrong.
 
 # %%
 assert abs(-sigmoid(np.array(1e-9)) - -0.5) < 1e-9
@@ -326,9 +326,7 @@ def shares(axes):
     axes.set(xscale="log", ylim=(0, 1))
 
 
-alt = (
-    "Share of the gradient held by flipped labels, over the scale of the rewards: from their share of the labels to 1."
-)
+alt = "Share of the gradient of flipped labels over the scale of the rewards: from their share of the labels to 1."
 labels = ("scale of the rewards (true = 1)", "share of the gradient")
 picture(shares, "Flipped labels take over the gradient", *labels, alt)
 
@@ -336,8 +334,9 @@ picture(shares, "Flipped labels take over the gradient", *labels, alt)
 # ## The tail: solved pairs never stop pulling
 #
 # The gradient decays as $e^{-m}$, but it is zero for no margin, so a pair that is right by far still asks for more.
-# Let one pair take steps of size ½ on both rewards: its margin grows by $\sigma(-m)$ a step. Solving $dm/dt = 1/(1 +
-# e^m)$ from $m = 0$ gives $m + e^m = 1 + t$: the margin grows like $\log t$, slowly and without bound.
+# Let one pair take steps of size ½ on both rewards: its margin grows by $\sigma(-m) = \frac{1}{1 + e^m}$ a step. As a
+# flow in time, $(1 + e^m)\,dm = dt$; integrate from $m = 0$ at $t = 0$ and get $m + e^m = 1 + t$. So the margin grows
+# like $\log t$: slowly, and without bound.
 
 # %%
 path = np.zeros(20_001)
@@ -375,8 +374,8 @@ assert losses_by_scale[-1] < 1e-12
 
 # %% [markdown]
 # A single disagreement changes this. Let ten people compare the same two responses, nine for the first and one for
-# the second: the slopes are $9(\sigma(m) - 1) + \sigma(m)$, which is zero where $\sigma(m) = \frac{9}{10}$, at $m =
-# \log 9$. So real data, with their noise, do have an optimum, and the noise decides how large rewards become.
+# the second: the slopes are $9(\sigma(m) - 1) + \sigma(m)$, which is zero where $\sigma(m) = \frac{9}{10}$, at
+# $m = \log 9$. So real data, with their noise, do have an optimum, and the noise decides how large rewards become.
 
 # %%
 ten_slopes = lambda m: 9 * -sigmoid(-m) + sigmoid(m)
@@ -386,9 +385,10 @@ assert ten_slopes(np.log(9) - 0.1) < 0 < ten_slopes(np.log(9) + 0.1)
 # %% [markdown]
 # ## Label smoothing: an optimum by decree
 #
-# If a share $\varepsilon$ of the labels is taken to be flipped, the loss of a pair is $-(1 - \varepsilon) \log
-# \sigma(m) - \varepsilon \log \sigma(-m)$. Its slope is zero at $m = \log \frac{1 - \varepsilon}{\varepsilon}$, for
-# the same reason as with the ten people. A pair beyond that margin is pulled *back*.
+# If a share $\varepsilon$ of the labels is taken to be flipped, the loss of a pair is
+# $-(1 - \varepsilon) \log \sigma(m) - \varepsilon \log \sigma(-m)$. Its slope is zero at
+# $m = \log \frac{1 - \varepsilon}{\varepsilon}$, for the same reason as with the ten people. A pair beyond that
+# margin is pulled *back*.
 
 # %%
 for epsilon in (0.01, 0.1, 0.3):

@@ -95,8 +95,9 @@ assert np.median(central_error[(steps > 1e-6) & (steps < 1e-4)]) < 1e-9
 #
 # Now step in the imaginary direction. Taylor's formula with $ih$ in the place of $h$ gives
 #
-# $$f(x + ih) = f(x) + i h f'(x) - \frac{h^2}{2} f''(x) - i \frac{h^3}{6} f'''(x) + \dots, \qquad
-#   \frac{\operatorname{Im} f(x + ih)}{h} = f'(x) - \frac{h^2}{6} f'''(x) + \dots$$
+# $$f(x + ih) = f(x) + i h f'(x) - \frac{h^2}{2} f''(x) - i \frac{h^3}{6} f'''(x) + \dots$$
+#
+# $$\frac{\operatorname{Im} f(x + ih)}{h} = f'(x) - \frac{h^2}{6} f'''(x) + \dots$$
 #
 # Nothing is subtracted, so nothing is lost to rounding, and $h = 10^{-20}$ makes the rest invisible (Squire and Trapp
 # 1998).
@@ -117,10 +118,8 @@ def against_the_step(axes):
         axes.loglog(steps, np.maximum(error, 1e-17), color=colour, ls=line, lw=2, label=name)
 
 
-alt = (
-    "Relative error over the step h, both on log scales. Both finite differences form a V: best 1e-8 one-sided, 1e-11 "
-)
-alt += "central. The complex step falls with the square of h and stays at the last bit from 1e-8 downwards."
+alt = "Relative error over the step h, both on log scales. Both finite differences form a V: best 1e-8 one-sided, "
+alt += "1e-11 central. The complex step falls with the square of h and stays at the last bit from 1e-8 downwards."
 picture(against_the_step, "Error of three difference quotients", "step h (log-odds)", "relative error", alt)
 
 # %% [markdown]
@@ -138,9 +137,10 @@ assert abs((with_abs(0.7 + 1e-5) - with_abs(0.7 - 1e-5)) / 2e-5 - exact) < 1e-9 
 # %% [markdown]
 # ## A function with many outputs
 #
-# Softmax turns a row $x$ into a row $p$. A backward pass does not return its table of slopes, the Jacobian $J_{ij} =
-# \partial p_i / \partial x_j$, but the gradient of one number, $\langle d, p \rangle = \sum_i d_i p_i$, for any given
-# $d$. In a network $d$ is the gradient that arrives from above; in a test we choose it, and call it the *cotangent*.
+# Softmax turns a row $x$ into a row $p$. A backward pass does not return its table of slopes, the Jacobian
+# $J_{ij} = \partial p_i / \partial x_j$, but the gradient of one number, $\langle d, p \rangle = \sum_i d_i p_i$, for
+# any given $d$. In a network $d$ is the gradient that arrives from above; in a test we choose it, and call it the
+# *cotangent*.
 
 # %%
 x = rng.normal(0, 1, (2, 5))
@@ -237,9 +237,9 @@ assert seen_by_random == set(broken)
 # %% [markdown]
 # ### Exercise 5.1 ★★☆ · 20 minutes · the slope of GELU
 #
-# GPT-2's activation is $y = \frac{x}{2}(1 + t)$ with $t = \tanh\left(k\,(x + a x^3)\right)$, $k = \sqrt{2/\pi}$, $a =
-# 0.044715$. Derive $y'$ by the product rule and $\tanh' = 1 - \tanh^2$, and return $d \cdot y'$. Ask the complex step
-# before you ask the check.
+# GPT-2's activation is $y = \frac{x}{2}(1 + t)$ with $t = \tanh\left(k\,(x + a x^3)\right)$, $k = \sqrt{2/\pi}$,
+# $a = 0.044715$. Derive $y'$ by the product rule and $\tanh' = 1 - \tanh^2$, and return $d \cdot y'$. Ask the complex
+# step before you ask the check.
 
 
 # %%
@@ -258,8 +258,8 @@ check(gelu_backward)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Two terms: the slope of $\frac{x}{2}$ times $(1 + t)$, and $\frac{x}{2}$ times the slope of $t$. The latter is $1 -
-# t^2$ times the slope of what stands inside the tanh, $k(1 + 3 a x^2)$.
+# Two terms: the slope of $\frac{x}{2}$ times $(1 + t)$, and $\frac{x}{2}$ times the slope of $t$. The latter is
+# $1 - t^2$ times the slope of what stands inside the tanh, $k(1 + 3 a x^2)$.
 #
 # </details>
 
