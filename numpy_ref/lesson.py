@@ -66,6 +66,7 @@ class Slider:
 
 
 def rendered(picture, dpi):
+    """The PNG of a Picture, as bytes"""
     import matplotlib.style
 
     out = io.BytesIO()

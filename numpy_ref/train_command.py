@@ -5,36 +5,23 @@ import hashlib
 import signal
 from contextlib import contextmanager
 from functools import partial
-from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from . import runs, world
-from .batches import all_rewards, collate_ranks, comparisons, encode, steps_per_epoch
+from . import runs
+from .batches import steps_per_epoch
 from .commands import at_least, natural, positive_int
 from .errors import InputError
-from .metrics import summary
 from .objectives import OBJECTIVES
-from .preferences import longer_wins, read_preferences
 from .ranking import TIES
 from .reward_model import init_params
-from .tokenizer import Bytes, Words
 from .train import Log, train
+from .train_data import WORLD_POSITIONS, evaluate, load, report
 from .tree import flatten
 
 LOSSES = ("pairwise", *OBJECTIVES)
 NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}
-
-
-class Held(NamedTuple):
-    """Held-out responses as token ids, best first, with their true rewards where the world knows them"""
-
-    rows: list
-    true: np.ndarray | None
-    baseline: float  # how often the longer response is the better one
-    ranks: np.ndarray | None = None  # (N, K), where a file's lists differ in length or hold ties
 
 
 def add_arguments(parser):
@@ -176,30 +163,6 @@ def loop(args, directory, learner, tokenizer, data, held, log, start, total_step
     return False
 
 
-def load(args):
-    """(training data, held-out data or None, tokenizer, one line about them)"""
-    if args.data is None:
-        tokenizer = Words(world.WORDS)
-        train_set, eval_set = world.make_world(args.seed)
-        data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
-        line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
-        data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
-        return data, held_world(tokenizer, eval_set), tokenizer, line
-    data, line = load_file(Bytes(), "--data", args.data, args.max_length, args.ties != "drop")
-    if args.loss == "pairwise":
-        data = comparisons(data, args.margin_per_rank)
-    elif data.margin.any():
-        raise InputError(
-            f"--data {args.data}: has margins, which --loss {args.loss} cannot use: drop the column margin"
-        )
-    held = None
-    if args.eval_data:
-        lists, eval_line = load_file(Bytes(), "--eval-data", args.eval_data, args.max_length)
-        held = Held(lists.rows, None, longer_wins(lists.kept), collate_ranks(lists.ranks))
-        line = f"{line}\n{eval_line}"
-    return data, held, Bytes(), line
-
-
 def check_loss(args):
     """An option that the loss would not read is refused: it would be ignored without a word"""
     wrong = {
@@ -211,38 +174,6 @@ def check_loss(args):
     for option, needed in wrong.items():
         if needed:
             raise InputError(f"{option}: --loss {args.loss} does not use it: leave it out, or take --loss {needed}")
-
-
-def load_file(tokenizer, option, path, max_length, keep_tied=False):
-    """(the file as token ids, one line about it); a file of pairs is spoken of in pairs, any other in prompts"""
-    preferences = read_preferences(path)
-    data = encode(tokenizer, preferences, max_length, keep_tied)
-    ranked = any(preference.ranks != (1, 2) for preference in preferences)
-    if not data.rows:
-        raise InputError(
-            f"{option} {path}: no {'prompt' if ranked else 'pair'} is left of {len(preferences)}: {data.too_long} are "
-            f"longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
-            f"{f' and {data.all_tied} all tied' if ranked else ''}: raise --max-length"
-        )
-    unit, indent = ("prompts", "\n" + 10 * " ") if ranked else ("pairs", " ")
-    share = f"{len(data.rows):,} of {len(preferences):,} {unit} kept ({len(data.rows) / len(preferences):.1%})"
-    left_out = f"{data.too_long} longer than {max_length} tokens, {data.identical} identical"
-    if ranked:
-        sizes = [len(row) for row in data.rows]
-        pairs = sum(a != b for ranks in data.ranks for a, b in combinations(ranks, 2))
-        share += f", {min(sizes)} to {max(sizes)} responses each, {pairs:,} comparisons without the ties"
-        left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
-    return data, f"{'data' if option == '--data' else 'held-out':<10}{path}: {share};{indent}{left_out}"
-
-
-def held_world(tokenizer, responses):
-    """The world's held-out Responses as Held"""
-    rows = [
-        [tokenizer.encode(prompt, text) for text in texts]
-        for prompt, texts in zip(responses.prompts, responses.responses, strict=True)
-    ]
-    lengths = np.array([[len(text) for text in texts] for texts in responses.responses])
-    return Held(rows, responses.rewards, summary(lengths, responses.rewards)["accuracy"])
 
 
 def initial(args, tokenizer):
@@ -263,40 +194,6 @@ def loss_options(args):
         return {"label_smoothing": args.label_smoothing, "center_coefficient": args.center_rewards_coefficient}
     kwise = {"ties": args.ties, "margin_per_rank": args.margin_per_rank}
     return {"loss": args.loss, **(kwise if args.loss == "kwise" else {})}
-
-
-WORLD_POSITIONS = (
-    16  # the longest text of the world: bos, 6 words, sep, 3 answers, 2 fillers, a courtesy, full stop, eos
-)
-
-
-def evaluate(rewards, held):
-    """The logged names over all held-out pairs, with `eval_` before them"""
-    result = summary(all_rewards(rewards, held.rows), held.true, held.ranks)
-    return {f"eval_{name}": value for name, value in result.items()}
-
-
-def report(directory, learner, held):
-    """What a user wants to know at the end, beside what it can be compared with"""
-    if held is None:
-        print("held-out  nothing was held out: give --eval-data FILE to see how the model does on new pairs")
-    else:
-        result = evaluate(learner.rewards, held)
-        floors = {} if held.true is None else world.floors(held.true)
-        for name, title in {"accuracy": "accuracy", "loss": "log loss", "brier": "Brier"}.items():
-            best = f"   best reachable {floors[name]:.4f}" if floors else ""
-            print(f"held-out  {title:<9}{result[f'eval_{name}']:.4f}{best}")
-        if floors:
-            print(f"held-out  Spearman of learned and true reward within prompts {result['eval_spearman']:.4f}")
-        print(f"baseline  the longer response wins {held.baseline:.4f}, on the same pairs")
-        if result["eval_ties"]:
-            print(f"held-out  {result['eval_ties']:.2%} of the pairs tie in reward; a tie counts one half")
-    if ties := learner.learned_ties():
-        (name, value), title = list(ties.items())[1], {"rao-kupper": "θ", "davidson": "ν"}[ties["ties"]]
-        print(
-            f"ties      {ties['ties']}: {title} = {np.exp(value):.3f} was learned; {name} = {value:.4f} in config.json"
-        )
-    print(f"saved     {directory}")
 
 
 def recorded(args):

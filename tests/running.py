@@ -17,7 +17,7 @@ from numpy_ref.batches import collate, encode
 from numpy_ref.reward_model import init_params
 from numpy_ref.tokenizer import Words
 from numpy_ref.train import Learner as NumpyLearner
-from numpy_ref.train_command import WORLD_POSITIONS
+from numpy_ref.train_data import WORLD_POSITIONS
 from numpy_ref.tree import flatten
 from torch_impl.train import Learner as TorchLearner
 

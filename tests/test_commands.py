@@ -22,7 +22,7 @@ from numpy_ref.errors import InputError
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import rewards
 from numpy_ref.tokenizer import Bytes, Words
-from numpy_ref.train_command import evaluate, held_world
+from numpy_ref.train_data import evaluate, held_world
 from numpy_ref.tree import tree_map, unflatten
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)
@@ -284,8 +284,8 @@ def test_train_on_any_text(package, capsys):
     reward = np.array([of(params, row["prompt"], [row["chosen"], row["rejected"]], Bytes()) for row in held])
     accuracy = (reward[:, 0] > reward[:, 1]).mean()
     longer = [np.sign(len(row["chosen"]) - len(row["rejected"])) / 2 + 0.5 for row in held]
-    assert f"held-out  accuracy {accuracy:.4f}" in lines
-    assert f"baseline  the longer response wins {np.mean(longer):.4f}, on the same pairs" in lines
+    one_line = f"held-out  accuracy {accuracy:.4f}; the longer response wins {np.mean(longer):.4f}"
+    assert f"{one_line}; 5 of 5 pairs kept (100.0%)" in lines
     logged = [json.loads(line) for line in Path("out", "metrics.jsonl").read_text().splitlines()]
     names = {"loss", "accuracy", "brier", "ties", "margin", "min_reward", "mean_reward", "max_reward"}
     assert [line["step"] for line in logged] == [1, 2, 2, 3, 3]

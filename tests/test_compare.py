@@ -21,7 +21,7 @@ from numpy_ref.checkpoint import load_model
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import rewards
 from numpy_ref.tokenizer import Words
-from numpy_ref.train_command import WORLD_POSITIONS, held_world
+from numpy_ref.train_data import WORLD_POSITIONS, held_world
 from numpy_ref.tree import flatten
 from torch_impl import compare
 from torch_impl.train import model_of

@@ -25,8 +25,8 @@ FLOORS = {
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "tokenizer preferences world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train runs report commands train_command score check fit "
-    "compare backbone distributed shared_prompt lesson",
+    4: "checkpoint figures architecture_figure fit_figure train runs report commands train_data train_command score "
+    "check fit compare backbone distributed shared_prompt lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -46,14 +46,29 @@ WITHOUT_TWIN = {
     "plackett_luce",
 }
 WITHOUT_TWIN |= {"gradient_check", "games", "world", "tokenizer", "preferences", "report", "check", "fit"}
-WITHOUT_TWIN |= {"figures", "architecture_figure", "fit_figure", "runs", "commands", "train_command", "score", "lesson"}
+WITHOUT_TWIN |= {
+    "figures",
+    "architecture_figure",
+    "fit_figure",
+    "runs",
+    "commands",
+    "train_data",
+    "train_command",
+    "score",
+    "lesson",
+}
 # Rooms of torch_impl alone: both sides in lockstep, and what only PyTorch has.
 TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt"}
 # One room read by both packages, or one in each.
 MAY_HAVE_TWIN = {"__main__", "checkpoint", "batches", "plackett_luce"}
 
 # What a room may import beside NumPy and the standard library, where it is used.
-ALLOWED = {"lesson": {"matplotlib", "IPython"}, "figures": {"matplotlib"}, "architecture_figure": {"matplotlib"}, "fit_figure": {"matplotlib"}}
+ALLOWED = {
+    "lesson": {"matplotlib", "IPython"},
+    "figures": {"matplotlib"},
+    "architecture_figure": {"matplotlib"},
+    "fit_figure": {"matplotlib"},
+}
 ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
 
 

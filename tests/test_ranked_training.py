@@ -26,7 +26,7 @@ from numpy_ref.ranking import ABSENT
 from numpy_ref.reward_model import init_params
 from numpy_ref.tokenizer import PAD, Words
 from numpy_ref.train import Learner, Log, train
-from numpy_ref.train_command import WORLD_POSITIONS, Held, evaluate
+from numpy_ref.train_data import WORLD_POSITIONS, Held, evaluate
 from numpy_ref.tree import flatten
 from torch_impl.train import Learner as TwinLearner
 from torch_impl.train import model_of

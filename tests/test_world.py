@@ -14,7 +14,7 @@ import pytest
 from numpy_ref import world
 from numpy_ref.metrics import accuracy, pair_differences
 from numpy_ref.tokenizer import Words
-from numpy_ref.train_command import WORLD_POSITIONS
+from numpy_ref.train_data import WORLD_POSITIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"n_train": 60, "n_eval": 25, "visits": 2}

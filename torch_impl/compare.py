@@ -20,7 +20,7 @@ from numpy_ref.reward_model import init_params, loss_and_grads
 from numpy_ref.tokenizer import Words
 from numpy_ref.train import Learner as NumpyLearner
 from numpy_ref.train import check_alive
-from numpy_ref.train_command import WORLD_POSITIONS, held_world
+from numpy_ref.train_data import WORLD_POSITIONS, held_world
 from numpy_ref.tree import flatten
 
 from .reward_model import loss_and_grads as autograd

@@ -57,7 +57,7 @@ from numpy_ref.preferences import read_preferences  # noqa: E402
 from numpy_ref.reward_model import init_params  # noqa: E402
 from numpy_ref.tokenizer import BOS, EOS, SEP, Words  # noqa: E402
 from numpy_ref.train import train  # noqa: E402
-from numpy_ref.train_command import WORLD_POSITIONS, Held, held_world  # noqa: E402
+from numpy_ref.train_data import WORLD_POSITIONS, Held, held_world  # noqa: E402
 from numpy_ref.tree import flatten  # noqa: E402
 from torch_impl.train import Learner  # noqa: E402
 
