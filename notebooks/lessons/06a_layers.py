@@ -475,12 +475,12 @@ def circle(axes):
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.sqrt(3) * np.cos(turn), np.sqrt(3) * np.sin(turn), color=INK, lw=1, ls=":", label="where x̂ lies")
     axes.plot(*np.stack([[0, 0], plane @ three]).T, color=INK, lw=1, marker="o", label="x, from the origin")
-    for gradient, colour, line, name in (
-        (free, RUST, "--", "s dx̂ (twice its length)"),
-        (kept, BLUE, "-", "dx (twice)"),
+    for gradient, look in (
+        (free, {"color": RUST, "ls": "--", "label": "s dx̂ (twice)"}),
+        (kept, {"label": "dx (twice)"}),
     ):
         ends = np.stack([plane @ three, plane @ (three + 2 * gradient)])
-        axes.plot(*ends.T, color=colour, ls=line, lw=2.5, label=name)
+        axes.plot(*ends.T, **{"color": BLUE, "lw": 2.5} | look)
     axes.set(aspect="equal", xlim=(-2.2, 4.8), ylim=(-2.2, 3.8))
 
 
