@@ -475,12 +475,9 @@ def circle(axes):
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.sqrt(3) * np.cos(turn), np.sqrt(3) * np.sin(turn), color=INK, lw=1, ls=":", label="where x̂ lies")
     axes.plot(*np.stack([[0, 0], plane @ three]).T, color=INK, lw=1, marker="o", label="x, from the origin")
-    for gradient, look in (
-        (free, {"color": RUST, "ls": "--", "label": "s dx̂ (twice)"}),
-        (kept, {"label": "dx (twice)"}),
-    ):
+    for gradient, line, name in ((free, "--", "s dx̂ (twice its length)"), (kept, "-", "dx (twice its length)")):
         ends = np.stack([plane @ three, plane @ (three + 2 * gradient)])
-        axes.plot(*ends.T, **{"color": BLUE, "lw": 2.5} | look)
+        axes.plot(*ends.T, color=RUST if line == "--" else BLUE, ls=line, lw=2.5, label=name)
     axes.set(aspect="equal", xlim=(-2.2, 4.8), ylim=(-2.2, 3.8))
 
 
