@@ -351,7 +351,7 @@ assert np.allclose(dx, witness(lambda x: x + transformer.feed_forward(x, **ffn)[
 
 # %% [markdown]
 # The first term is why deep models can be trained. Stack 30 feed-forward layers with weights of a usual size, and
-# follow a gradient from the top down: without residuals each layer takes a share of it, with them it arrives.
+# follow a gradient from the top down: without residuals each layer leaves only a share of it, with them it arrives.
 
 
 # %%
@@ -377,7 +377,7 @@ def sizes(axes):
     axes.set_yscale("log")
 
 
-alt = "Size of the gradient over the layers passed: level with residuals, falling by many powers of ten without."
+alt = "Size of the gradient over the layers passed: rising a little with residuals, falling by many powers of ten without."
 picture(sizes, "From the top down through 30 layers", "layers passed", "root mean square of the gradient", alt)
 
 # %%
@@ -491,6 +491,7 @@ def differences(axes):
     axes.axvline(100, color=RUST, ls="--", label="bound: 100 eps")
     axes.set_yticks(range(len(off)), list(off), fontsize=8)
     axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=-0.1)
     axes.invert_yaxis()
 
 
@@ -507,8 +508,8 @@ assert max(off.values()) < 100
 #
 # Attention's backward pass is five lines, its mask none; splitting heads is undone by merging, a residual by adding,
 # and a model by reading its forward pass from bottom to top. The gradient of every parameter of a transformer reward
-# model, derived by hand, is autograd's to within 100 eps. Two rows are zero whatever you train on: the keys' bias, and,
-# under a loss of differences, the last layer norm's.
+# model, derived by hand, is autograd's to within 100 eps. Two gradients are zero whatever the data: the keys' bias, and, under
+# a loss of differences, the bias of the last layer norm.
 
 # %%
 assert max(off.values()) < 100
