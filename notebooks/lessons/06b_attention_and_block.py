@@ -180,6 +180,11 @@ assert np.abs(dk.sum(0)).max() < 1e-13
 # therefore not divide by each entry's own size: some entries are zero by their structure, and what both sides have
 # there is rounding.
 
+# %%
+one_vector = rng.standard_normal(D)
+assert np.allclose(attention.attention(q, k + one_vector, v)[0], y, rtol=0, atol=1e-13)
+assert not np.allclose(attention.attention(q + one_vector, k, v)[0], y)  # not so for the queries
+
 # %% [markdown]
 # ## Why the scores are divided by √D
 #
