@@ -157,8 +157,8 @@ def trained(start, curve, steps=80):
 at_random = reward_model.init_params(rng, words.vocab_size, 32, 32, 2, np.float32)
 small = lambda w: (0.02 * rng.standard_normal(w.shape)).astype(w.dtype) if w.ndim == 2 else w
 ordinary = tree_map(small, at_random)
-curve_chosen, curve_ordinary, curve_sft = [], [], []
-learned = trained(at_random, curve_chosen)
+curve_scaled, curve_ordinary, curve_sft = [], [], []
+learned = trained(at_random, curve_scaled)
 trained(ordinary, curve_ordinary)
 trained(from_sft, curve_sft)
 
@@ -166,7 +166,7 @@ trained(from_sft, curve_sft)
 # %%
 def starts(axes):
     steps = range(10, 81, 10)
-    axes.plot(steps, curve_chosen, color=INK, marker="o", label="random, scales chosen for this world")
+    axes.plot(steps, curve_scaled, color=INK, marker="o", label="random, scales chosen for this world")
     axes.plot(steps, curve_ordinary, color=RUST, ls="-.", marker="^", label="random, GPT-2's ordinary scales")
     axes.plot(steps, curve_sft, color=BLUE, ls="--", marker="s", label="fine-tuned language model")
     axes.axhline(0.5, color="#777777", ls=":", label="no opinion")
@@ -176,8 +176,8 @@ alt = "Held-out accuracy over the steps from three starts: all rise above one ha
 picture(starts, "Three starts, the same pairs", "step", "held-out accuracy (share of pairs)", alt)
 
 # %%
-assert min(curve_chosen[-1], curve_ordinary[-1], curve_sft[-1]) > 0.58
-assert curve_sft[-1] < curve_chosen[-1]
+assert min(curve_scaled[-1], curve_ordinary[-1], curve_sft[-1]) > 0.58
+assert curve_sft[-1] < curve_scaled[-1]
 assert abs(curve_sft[-1] - curve_ordinary[-1]) < 0.08
 
 # %% [markdown]
@@ -303,7 +303,7 @@ alt = "Training loss over 40 steps: with the last real token it falls; with the 
 picture(plateau, "The log 2 plateau", "step", "loss (nats per pair)", alt)
 
 # %%
-assert np.abs(stuck - np.log(2)).max() < 1e-6
+assert np.abs(stuck - np.log(2)).max() < 1e-5  # float32
 assert sound[-10:].mean() < sound[:5].mean()
 
 # %% [markdown]
@@ -437,7 +437,7 @@ everywhere = loss_of(scores[:, 0], scores[:, 1])
 sound_reward = reward(tokens, length)
 of_the_pairs = loss_of(sound_reward[:, 0], sound_reward[:, 1])
 assert everywhere.shape == of_the_pairs.shape == ()
-assert abs(everywhere - of_the_pairs) > 0.01
+assert not np.isclose(everywhere, of_the_pairs, rtol=1e-3)
 
 # %% [markdown]
 # What does it train? Over the prompt both sides are the same, so half of the positions have a margin of 0 and put a
