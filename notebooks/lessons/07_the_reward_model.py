@@ -192,10 +192,10 @@ assert abs(curve_sft[-1] - curve_ordinary[-1]) < 0.08
 #
 # Attention is causal: what stands at position $t$ reaches the positions from $t$ on and no earlier one. So only the
 # last real token has seen the whole response, and its row is the one to read: $r = w \cdot h_{\text{length} - 1}$. From
-# here on a model with random weights in float64 will do, because nothing that follows depends on what was learned.
+# here on we use the best of the three models, in float64.
 
 # %%
-params = reward_model.init_params(rng, words.vocab_size, 32, 32, 2)
+params = tree_map(lambda weight: weight.astype(np.float64), learned)
 
 
 def hidden(tokens):
@@ -428,7 +428,7 @@ picture(sides, "One response, padded", "padding tokens", "reward (log-odds)", al
 #
 # A sketch that is often copied ends its forward pass with the head over *all* hidden rows and returns scores of shape
 # $[B, L]$, while its loss is written for rewards of shape $[B]$. Nothing crashes: subtraction and mean work for any
-# shape. But the loss is now the mean over all positions, and it is not the loss of the pairs.
+# shape. But the loss is now the mean over all positions: a model that ranks its pairs well seems to be near $\log 2$.
 
 # %%
 scores = hidden(tokens) @ params["head"]["weight"][0]  # (B, 2, L): a score everywhere
@@ -437,7 +437,7 @@ everywhere = loss_of(scores[:, 0], scores[:, 1])
 sound_reward = reward(tokens, length)
 of_the_pairs = loss_of(sound_reward[:, 0], sound_reward[:, 1])
 assert everywhere.shape == of_the_pairs.shape == ()
-assert not np.isclose(everywhere, of_the_pairs, rtol=1e-3)
+assert everywhere > of_the_pairs + 0.1
 
 # %% [markdown]
 # What does it train? Over the prompt both sides are the same, so half of the positions have a margin of 0 and put a
@@ -456,19 +456,19 @@ assert pull[with_padding].sum() > 0.1 * pull.sum()
 
 
 # %% [markdown]
-# Here are all the scores of one pair from the model that was trained above. The two lines coincide over the prompt and
+# Here are all the scores of one pair. The two lines coincide over the prompt and
 # part at the first word in which the responses differ; past a dot, a line is read off padding.
 
 # %%
 shown, ends = batches.collate(rows[:1])
-learned_scores = transformer(shown[0], **learned["body"], n_head=4)[0] @ learned["head"]["weight"][0]  # (2, L)
-assert np.abs(learned_scores[0, :8] - learned_scores[1, :8]).max() < 1e-4  # float32
+pair_scores = (hidden(shown) @ params["head"]["weight"][0])[0]  # (2, L)
+assert np.abs(pair_scores[0, :8] - pair_scores[1, :8]).max() < 1e-13
 
 
 def by_position(axes):
     for side, colour, line, name in ((0, BLUE, "-", "chosen"), (1, RUST, "--", "rejected")):
-        axes.plot(learned_scores[side], color=colour, ls=line, lw=2, label=name)
-        axes.plot(ends[0, side] - 1, learned_scores[side, ends[0, side] - 1], "o", color=colour, ms=10)
+        axes.plot(pair_scores[side], color=colour, ls=line, lw=2, label=name)
+        axes.plot(ends[0, side] - 1, pair_scores[side, ends[0, side] - 1], "o", color=colour, ms=10)
     axes.axvspan(-0.4, 7.5, color="#eeeeee", lw=0)
 
 
@@ -484,7 +484,7 @@ picture(by_position, title, "position (shaded: the prompt)", axis, alt)
 # what the model happens to make of padding.
 
 # %%
-wider = np.pad(tokens, ((0, 0), (0, 0), (0, 8)), constant_values=PAD)
+wider = np.pad(tokens, ((0, 0), (0, 0), (0, 16)), constant_values=PAD)  # twice as long
 wider_scores = hidden(wider) @ params["head"]["weight"][0]
 assert abs(loss_of(wider_scores[:, 0], wider_scores[:, 1]) - everywhere) > 1e-3
 wider_reward = reward(wider, length)
