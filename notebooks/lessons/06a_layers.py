@@ -191,14 +191,29 @@ assert np.allclose(by_witness, right, rtol=0, atol=1e-14)
 
 # %% [markdown]
 # But the object remembers the rejected input only, and uses it for both: $\sum_n (-g_n)\, x^r_n + g_n\, x^r_n = 0$. The
-# gradient is exactly zero, of the right shape, without an error or a warning. In a deeper model it is not zero but
-# something else that is wrong, which is harder to see.
+# gradient is exactly zero, of the right shape, without an error or a warning.
 
 # %%
 wrong = head.backward(-pull)[1] + head.backward(pull)[1]
 assert wrong.shape == head.weight.shape
 assert np.all(wrong == 0)
 assert np.abs(right).max() > 0.1
+
+# %% [markdown]
+# A deeper model does not help: with every layer at the rejected response, the way back is the same for $-g$ and for
+# $g$, and what comes out is opposite. Where the two gradients of a loss are not opposite, the result is not zero but
+# simply wrong, which is harder to see. An example is a loss that also pulls the rewards towards zero.
+
+# %%
+below, above = RememberingLinear(rng.standard_normal((4, 8))), RememberingLinear(rng.standard_normal((1, 4)))
+for x_side in (chosen, rejected):
+    above.forward(below.forward(x_side))
+deep = [below.backward(above.backward(g)[0])[1] for g in (-pull, pull)]
+assert np.all(deep[0] + deep[1] == 0)
+uneven = head.backward(-2 * pull)[1] + head.backward(pull)[1]
+should_be = (pull * (rejected - 2 * chosen)).sum(0)
+assert np.abs(uneven).max() > 0.01
+assert not np.allclose(uneven, should_be, rtol=0.1)
 
 # %% [markdown]
 # ## The idiom: (out, cache)
@@ -293,8 +308,8 @@ assert np.abs(jacobian.sum(1)).max() < 1e-15
 # $$dx_j = \sum_i dp_i\, p_i\, (\delta_{ij} - p_j) = dp_j\, p_j - p_j \sum_i dp_i\, p_i
 #        = p_j \Bigl( dp_j - \sum_i p_i\, dp_i \Bigr).$$
 #
-# So a row costs some $3C$ operations and no Jacobian. The sum is the average of $dp$ under $p$: what counts is whether
-# a $dp_j$ is above or below that average.
+# So a row costs a few operations for each entry and no Jacobian. The sum is the average of $dp$ under $p$: what counts
+# is whether a $dp_j$ is above or below that average.
 
 # %%
 dp = rng.standard_normal(4)

@@ -161,6 +161,7 @@ curve_scaled, curve_ordinary, curve_sft = [], [], []
 learned = trained(at_random, curve_scaled)
 trained(ordinary, curve_ordinary)
 trained(from_sft, curve_sft)
+assert len(curve_scaled) == len(curve_ordinary) == len(curve_sft) == 8
 
 
 # %%
@@ -170,6 +171,7 @@ def starts(axes):
     axes.plot(steps, curve_ordinary, color=RUST, ls="-.", marker="^", label="random, GPT-2's ordinary scales")
     axes.plot(steps, curve_sft, color=BLUE, ls="--", marker="s", label="fine-tuned language model")
     axes.axhline(0.5, color="#777777", ls=":", label="no opinion")
+    axes.set_ylim(0.36, 0.76)
 
 
 alt = "Held-out accuracy over the steps from three starts: all rise above one half; the fine-tuned one is not the best."
