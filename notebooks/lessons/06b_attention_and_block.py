@@ -296,8 +296,8 @@ picture(gelu_and_slope, "GELU", "x", "gelu(x), and its slope", alt)
 # ## A bug to find
 #
 # Ones are a fair $dy$ here, because each output depends on its own input alone. The version below is right at zero and
-# far out on both sides, and keeps the slope finite. But the law $y'(x) + y'(-x) = 1$, which follows from $y(x) - y(-x)
-# = x$, fails in between.
+# far out on the right, where the curve is straight. But the law $y'(x) + y'(-x) = 1$, which is the derivative of $y(x)
+# - y(-x) = x$, fails.
 
 
 # %%
