@@ -322,10 +322,10 @@ def test_two_lessons_that_ask_for_the_same_function_are_graded_apart(tmp_path):
     build.write(tmp_path / "ada" / "02.ipynb", build.read_lesson(lesson(tmp_path, GOOD)))
     results, notes = grade.grade_one(tmp_path / "ada", wanted, 20)
     assert len(notes) == 1
-    assert grade.row("ada", wanted, results, [])[1:5] == [0, 4, 4, 10]
+    assert grade.row("ada", wanted, results, [])[1:5] == [0, 5, 5, 10]
     told = grade.feedback("ada", wanted, results, notes)
     assert "Exercise 1.1, one\nsigmoid: 0 of 5 points" in told
-    assert "Exercise 2.1, two\nsigmoid: 4 of 5 points" in told
+    assert "Exercise 2.1, two\nsigmoid: 5 of 5 points" in told
 
 
 def test_a_submission_that_takes_too_long_in_all_is_ended_with_everything_it_started(tmp_path):
