@@ -184,6 +184,7 @@ def write_arrays(path, arrays):
 
 
 def read_json(path):
+    """The content of a JSON file; anything damaged or missing is one sentence"""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -193,6 +194,7 @@ def read_json(path):
 
 
 def write_json(path, content):
+    """A JSON file that people can read"""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -59,6 +59,7 @@ def keep_freed_memory():
 
 
 def positive_int(text):
+    """A type for argparse: 1, 2, 3, ..."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")

@@ -42,6 +42,7 @@ def check_ranks(rewards, ranks):
 
 
 def check_top(top):
+    """Raises InputError unless top is None or a whole number from 1 on"""
     if top is not None and not (isinstance(top, int | np.integer) and top >= 1):
         raise InputError(f"top is {top!r}: expected a whole number of places, at least 1, or None for all")
 

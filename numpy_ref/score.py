@@ -10,6 +10,7 @@ from .tree import flatten
 
 
 def add_arguments(parser):
+    """The options of `score`"""
     parser.add_argument("--model", metavar="DIR", required=True, help="a run or model directory of either package")
     parser.add_argument("--prompt", default="", help="what the responses answer")
     parser.add_argument("responses", metavar="RESPONSE", nargs="+", help="one or more responses")
@@ -50,4 +51,5 @@ def run(args, rewards_of=numpy_rewards):
 
 
 def shortened(text):
+    """The text in quotes, at most 40 characters of it"""
     return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -34,6 +34,7 @@ class Held(NamedTuple):
 
 
 def add_arguments(parser):
+    """The options of `train`"""
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data", metavar="FILE", help="preferences as .jsonl or .jsonl.gz; the built-in world if left out"
@@ -161,6 +162,7 @@ def load(args):
 
 
 def load_file(tokenizer, option, path, max_length):
+    """(Encoded pairs of a preference file, one line about what was kept)"""
     preferences = read_preferences(path)
     data = encode(tokenizer, preferences, max_length)
     if not data.rows:
@@ -174,6 +176,7 @@ def load_file(tokenizer, option, path, max_length):
 
 
 def held_world(tokenizer, responses):
+    """The world's held-out Responses as Held"""
     rows = [
         [tokenizer.encode(prompt, text) for text in texts]
         for prompt, texts in zip(responses.prompts, responses.responses, strict=True)
@@ -234,6 +237,7 @@ def recorded(args):
 
 
 def fingerprint(path):
+    """The SHA-256 of a file"""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 

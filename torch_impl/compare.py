@@ -35,6 +35,7 @@ LOSS_BOUND = 1000  # eps, between the losses of the first ten steps
 
 
 def add_arguments(parser):
+    """The options of `compare`"""
     parser.add_argument("--steps", type=positive_int, default=525, help="training steps of 64 pairs")
     parser.add_argument("--seed", type=int, default=0, help="of the world, the weights and the order")
     parser.add_argument(

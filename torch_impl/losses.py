@@ -11,5 +11,9 @@ import torch.nn.functional as F
 def pairwise_loss(chosen, rejected, target_margin=0.0, label_smoothing=0.0, center_coefficient=0.0):
     """mean[ -(1 - ε) log σ(Δ) - ε log σ(-Δ) + c (r_c + r_r)² ],  Δ = r_c - r_r - m        (B,), (B,) -> ()"""
     delta = chosen - rejected - target_margin
-    loss = -(1 - label_smoothing) * F.logsigmoid(delta) - label_smoothing * F.logsigmoid(-delta)
-    return (loss + center_coefficient * (chosen + rejected).square()).mean()
+    loss = -F.logsigmoid(delta)
+    if label_smoothing:
+        loss = (1 - label_smoothing) * loss - label_smoothing * F.logsigmoid(-delta)
+    if center_coefficient:
+        loss = loss + center_coefficient * (chosen + rejected).square()
+    return loss.mean()

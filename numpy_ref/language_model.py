@@ -1,0 +1,61 @@
+"""The language model that a reward model starts from: the same body, read at every position by an unembedding.
+
+Supervised fine-tuning (SFT) teaches it to write the responses that people chose: at each position it predicts the next
+token. Stage two takes the unembedding off and puts a scalar head on (Ouyang et al. 2022, section 3.5).
+"""
+
+import numpy as np
+
+from .layers import linear, linear_backward, softmax
+from .transformer import transformer, transformer_backward
+
+
+def next_token_loss(logits, targets, weight):
+    """L = -Σ w log p[target] / Σ w,  p = softmax(logits)        (B, T, V), (B, T) ints, (B, T) -> ()
+
+    `weight` is 1 where the target counts and 0 where it does not: padding, and the prompt, which nobody need write.
+    In nats a token; ln V for a model that knows nothing.
+    """
+    shifted = logits - logits.real.max(-1, keepdims=True)  # the shift cancels
+    picked = np.take_along_axis(shifted, targets[..., None], -1)[..., 0]  # (B, T)
+    log_p = picked - np.log(np.exp(shifted).sum(-1))  # (B, T)
+    total = weight.sum()
+    return -(weight * log_p).sum() / total, (shifted, targets, weight / total)
+
+
+def next_token_loss_backward(dout, cache):
+    """dlogits = w (p - one_hot(target)) / Σ w"""
+    logits, targets, share = cache
+    dlogits, _ = softmax(logits)
+    rows = np.indices(targets.shape)
+    dlogits[(*rows, targets)] -= 1
+    return dout * share[..., None] * dlogits
+
+
+def loss_and_grads(params, tokens, length, start, n_head):
+    """The next-token loss of the responses, its gradient in the shape of `params`, {"body", "unembedding"}
+
+    tokens (B, T), length (B,) real tokens, start (B,) the first token that is to be predicted: after the separator.
+    """
+    h, body_cache = transformer(tokens, **params["body"], n_head=n_head)
+    logits, unembedding_cache = linear(h[:, :-1], **params["unembedding"])  # (B, T - 1, V)
+    position = np.arange(1, tokens.shape[1])
+    counted = (position >= start[:, None]) & (position < length[:, None])
+    loss, loss_cache = next_token_loss(logits, tokens[:, 1:], counted.astype(logits.real.dtype))
+    dlogits = next_token_loss_backward(1.0, loss_cache)
+    dseen, dunembedding = linear_backward(dlogits, unembedding_cache)
+    dh = np.zeros_like(h)
+    dh[:, :-1] = dseen
+    return loss, {"body": transformer_backward(dh, body_cache), "unembedding": dunembedding}
+
+
+def init_unembedding(rng, vocab_size, n_embd, dtype=np.float64):
+    """Random weights of the unembedding: logits near 0, the loss near ln V"""
+    return {"weight": (0.02 * rng.standard_normal((vocab_size, n_embd))).astype(dtype)}
+
+
+def to_reward_model(params, rng):
+    """A language model's weights with the unembedding taken off and a new scalar head put on: reward_model's tree"""
+    n_embd = params["unembedding"]["weight"].shape[1]
+    head = rng.standard_normal((1, n_embd)) / np.sqrt(n_embd + 1)
+    return {"body": params["body"], "head": {"weight": head.astype(params["unembedding"]["weight"].dtype)}}

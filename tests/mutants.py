@@ -1,0 +1,291 @@
+"""Break every formula on purpose, one place at a time; the room's own tests must notice each time.
+
+    python tests/mutants.py              every room; prints the survivors, which must all be in EQUIVALENT
+    python tests/mutants.py losses       one room
+
+A mutant is one function with one node of its syntax tree changed. It lives in this process: its code object takes the
+place of the original's, so that everybody who imported the function sees it. Its judges are the test functions of the
+room, drawn under the Hypothesis profile `mutants`; the first that fails kills it.
+"""
+
+import ast
+import copy
+import importlib
+import inspect
+import itertools
+import os
+import signal
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+if __name__ == "__main__":
+    os.environ["HYPOTHESIS_PROFILE"] = "mutants"
+    sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+import numpy as np
+import pytest
+
+# Which test files judge a room; a room is added by one line. Rooms that do not stand yet wait here without harm.
+JUDGES = {
+    "losses": ["test_losses"],
+    "layers": ["test_layers"],
+    "attention": ["test_attention"],
+    "transformer": ["test_transformer"],
+    "reward_model": ["test_reward_model"],
+    "tree": ["test_tree"],
+    "language_model": ["test_language_model"],
+    "optim": ["test_optim"],
+    "metrics": ["test_metrics"],
+}
+
+# Functions that no test can pin down, with the reason.
+RANDOM = "random weights: other gains are other starts, not wrong ones"
+LEFT_OUT = {
+    "reward_model.init_params": RANDOM,
+    "language_model.init_unembedding": RANDOM,
+    "language_model.to_reward_model": RANDOM,
+}
+
+# Mutants that compute the same thing, by name, with the proof.
+ANY_NEGATIVE = "reshape takes any negative number for the size that it works out itself"
+FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
+EQUIVALENT = {
+    "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
+    "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
+    "layers.linear_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
+    "layers.embedding_backward: 1 -> 2": ANY_NEGATIVE,
+    "layers.embedding_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
+    "attention.attention: -2 -> 2": FOUR_AXES,
+    "attention.attention: -2 -> 2 (place 2)": FOUR_AXES,
+    "attention.attention_backward: -2 -> 2": FOUR_AXES,
+    "attention.attention_backward: -2 -> 2 (place 2)": FOUR_AXES,
+    "attention.attention_backward: -2 -> 2 (place 3)": FOUR_AXES,
+    "reward_model.rewards: 1 -> 2 (place 2)": ANY_NEGATIVE,
+    "reward_model.rewards_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
+}
+
+SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
+
+SWAPS = {
+    ast.Add: [ast.Sub],
+    ast.Sub: [ast.Add],
+    ast.Mult: [ast.Div, ast.Add],
+    ast.Div: [ast.Mult],
+    ast.Pow: [ast.Mult],
+    ast.Lt: [ast.LtE, ast.Gt],
+    ast.LtE: [ast.Lt],
+    ast.Gt: [ast.GtE, ast.Lt],
+    ast.GtE: [ast.Gt],
+    ast.Eq: [ast.NotEq],
+    ast.Is: [ast.IsNot],
+    ast.IsNot: [ast.Is],
+}
+RENAMED = {"mean": "sum", "sum": "mean", "max": "min", "min": "max", "zeros": "ones", "ones": "zeros"}
+SYMMETRIC = ("logaddexp", "result_type", "maximum", "minimum", "array_equal", "hypot")  # f(a, b) = f(b, a)
+MOVES = {"T", "swapaxes", "transpose", "reshape", "copy"}  # x.T -> x,  x.reshape(...) -> x
+
+
+def with_fields(node, **fields):
+    """A copy of a node with other fields"""
+    changed = copy.deepcopy(node)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed
+
+
+def replacements(node):
+    """What a slip of the pen could have written instead of this node"""
+    match node:
+        case ast.BinOp():
+            yield from (with_fields(node, op=op()) for op in SWAPS.get(type(node.op), []))
+            if not isinstance(node.op, ast.MatMult):
+                yield from (node.left, node.right)
+        case ast.Compare(ops=[op]):
+            yield from (with_fields(node, ops=[other()]) for other in SWAPS.get(type(op), []))
+        case ast.UnaryOp(op=ast.USub()) | ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.Constant(value=bool()):
+            yield ast.Constant(not node.value)
+        case ast.Constant(value=int() | float()):
+            yield ast.Constant(2 * node.value or 1)
+        case ast.Attribute(attr="T"):
+            yield node.value
+        case ast.Call(func=ast.Attribute(attr=name)) if name in RENAMED or name in MOVES or name == "where":
+            if name in RENAMED:
+                yield with_fields(node, func=with_fields(node.func, attr=RENAMED[name]))
+            elif name in MOVES:
+                yield node.func.value
+            else:
+                yield from node.args[1:]  # the mask off, or everything masked
+        case ast.Call(func=ast.Name(id="reversed"), args=[argument]):
+            yield argument
+        case ast.Call(args=[first, second]) if not ast.unparse(node.func).endswith(SYMMETRIC):
+            yield with_fields(node, args=[second, first])
+        case ast.List(elts=elements):
+            yield with_fields(node, elts=elements[::-1])
+        case ast.Dict(values=values):
+            yield with_fields(node, values=values[1:] + values[:1])
+        case ast.IfExp():
+            yield from (node.body, node.orelse)
+        case ast.If():
+            yield with_fields(node, test=ast.UnaryOp(ast.Not(), node.test))
+        case ast.AugAssign(op=op):
+            yield from (with_fields(node, op=other()) for other in SWAPS.get(type(op), []))
+        case ast.Return(value=ast.Tuple(elts=elements)):
+            yield with_fields(node, value=ast.Tuple(elements[::-1], ast.Load()))
+
+
+class Replace(ast.NodeTransformer):
+    """One node of a tree by another"""
+
+    def __init__(self, old, new):
+        self.old, self.new = old, new
+
+    def visit(self, node):
+        return copy.deepcopy(self.new) if node is self.old else self.generic_visit(node)
+
+
+def short(node):
+    """A node's source on one line; of a statement with a body its head"""
+    return ast.unparse(node).split("\n")[0]
+
+
+def mutants_of_function(function):
+    """(old -> new, changed syntax tree) for every place of a function and everything it could have been"""
+    annotations = {
+        id(n) for argument in ast.walk(function) if isinstance(argument, ast.arg) for n in ast.walk(argument)
+    }
+    for index, node in enumerate(ast.walk(function)):
+        if id(node) in annotations:
+            continue
+        for new in (new for new in replacements(node) if ast.unparse(new) != ast.unparse(node)):
+            changed = copy.deepcopy(function)
+            place = next(itertools.islice(ast.walk(changed), index, None))  # the copy's node in the same place
+            changed = Replace(place, new).visit(changed)
+            yield f"{short(node)} -> {short(new)}", ast.fix_missing_locations(changed)
+
+
+def mutants(room):
+    """{name: (function, syntax tree)} of every function of a room; a name stays when lines move"""
+    module = importlib.import_module(f"numpy_ref.{room}")
+    found = {}
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.FunctionDef) and f"{room}.{node.name}" not in LEFT_OUT:
+            for label, tree in mutants_of_function(node):
+                name = base = f"{room}.{node.name}: {label}"
+                for twin in itertools.count(2):
+                    if name not in found:
+                        break
+                    name = f"{base} (place {twin})"
+                found[name] = (getattr(module, node.name), tree)
+    return found
+
+
+@contextmanager
+def living(function, tree):
+    """While it lasts the function does what the tree says, for everybody who has imported it"""
+    original = function.__code__, function.__defaults__, function.__kwdefaults__
+    scope = dict(function.__globals__)
+    exec(compile(ast.Module([tree], []), "mutant", "exec"), scope)
+    mutant = scope[function.__name__]
+    try:
+        function.__code__, function.__defaults__ = mutant.__code__, mutant.__defaults__
+        function.__kwdefaults__ = mutant.__kwdefaults__
+        yield
+    finally:
+        function.__code__, function.__defaults__, function.__kwdefaults__ = original
+
+
+def judges(room):
+    """The room's test functions as plain functions without arguments: parametrized ones once for each set of values
+
+    Tests that need a fixture, are slow, or are expected to fail do not judge.
+    """
+    for module in map(importlib.import_module, JUDGES[room]):
+        for name, test in vars(module).items():
+            marks = getattr(test, "pytestmark", [])
+            if name.startswith("test_") and not {mark.name for mark in marks} & {"slow", "xfail", "skip", "skipif"}:
+                for values in itertools.product(*(parameters(m) for m in marks if m.name == "parametrize")):
+                    arguments = {k: v for part in values for k, v in part.items()}
+                    if set(inspect.signature(test).parameters) <= set(arguments):
+                        yield name, lambda test=test, arguments=arguments: test(**arguments)
+
+
+def parameters(mark):
+    """The dictionaries of arguments that one parametrize mark stands for"""
+    names = [n.strip() for n in mark.args[0].split(",")] if isinstance(mark.args[0], str) else list(mark.args[0])
+    for values in mark.args[1]:
+        if getattr(values, "marks", ()):
+            continue
+        values = values.values if hasattr(values, "marks") else values if len(names) > 1 else (values,)
+        yield dict(zip(names, values, strict=True))
+
+
+class Endless(BaseException):
+    """A mutant that does not come back; not an Exception, so that Hypothesis does not try it again"""
+
+
+def _stop(_signal, _frame):
+    raise Endless
+
+
+def judge(room, report=print):
+    """(number of mutants, names of the survivors) of a room"""
+    panel = []
+    for name, test in judges(room):
+        start = time.perf_counter()
+        test()  # the room as it is must pass; the first run also pays for imports
+        panel.append((time.perf_counter() - start, name, test))
+    panel.sort(key=lambda entry: entry[0])
+    found, survivors = mutants(room), []
+    signal.signal(signal.SIGALRM, _stop)
+    for name, (function, tree) in found.items():
+        if not dies(function, tree, panel):
+            survivors.append(name)
+            report(f"survived: {name}")
+    return len(found), survivors
+
+
+def dies(function, tree, panel):
+    """Does any of the judges fail while the mutant lives?"""
+    signal.alarm(SECONDS)
+    try:
+        with living(function, tree):
+            for _, _, test in panel:
+                test()
+    except (Exception, pytest.fail.Exception, Endless):
+        return True
+    finally:
+        signal.alarm(0)
+    return False
+
+
+def standing():
+    """The rooms of JUDGES that exist together with all their tests"""
+    here = Path(__file__).resolve().parent
+    exists = lambda room: (here.parent / "numpy_ref" / f"{room}.py").exists()  # noqa: E731
+    return [room for room in JUDGES if exists(room) and all((here / f"{test}.py").exists() for test in JUDGES[room])]
+
+
+def main(rooms):
+    """Judge the rooms; the exit status is 1 when one survives that is not known to be equivalent"""
+    import conftest  # noqa: F401  the profile and PyTorch's one thread
+
+    failed = False
+    for room in rooms or standing():
+        start = time.perf_counter()
+        with warnings.catch_warnings(), np.errstate(over="raise", invalid="raise", divide="raise"):
+            warnings.simplefilter("error")
+            count, survivors = judge(room)
+        unknown = [name for name in survivors if name not in EQUIVALENT]
+        failed |= bool(unknown)
+        seconds = time.perf_counter() - start
+        print(f"{room}: {count} mutants, {len(survivors)} survive, {len(unknown)} of them unproved; {seconds:.0f} s")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
