@@ -28,6 +28,11 @@ def score(results):
     return sum(result.status == "passed" for result in results)
 
 
+def wrapped(sentence):
+    """A sentence below its property, within 80 columns"""
+    return wrap(sentence, 80, initial_indent=14 * " ", subsequent_indent=16 * " ", break_on_hyphens=False)
+
+
 def text(results, notes):
     lines = [f"note: {note}" for note in notes]
     for name, group in groupby(results, key=lambda result: result.function):
@@ -39,7 +44,8 @@ def text(results, notes):
             said = result.sentence
             lines.append(f"  {result.status:<11} {result.statement}{why}")
             for line in details(result):
-                lines += wrap(line, 80, initial_indent=" " * 14, subsequent_indent=" " * 16, break_on_hyphens=False)
+                values = line.startswith(("smallest counterexample", "expected:", "got:"))  # whole, to be copied
+                lines += [f"{14 * ' '}{line}"] if values else wrapped(line)
     return "\n".join([*lines, f"score: {score(results)} of {len(results)} points"])
 
 

@@ -72,10 +72,10 @@ EQUIVALENT = {
     "metrics.spearman: -1 -> 1 (place 3)": TWO_AXES,
     "metrics.spearman: -1 -> 1 (place 4)": TWO_AXES,
     "metrics.pair_differences: 1 -> 2 (place 3)": ANY_NEGATIVE,
-    "metrics.summary: spearman(rewards, true) -> spearman(true, rewards)": "a correlation is symmetric",
+    "metrics.summary: spearman(rewards, true) -> spearman(true, rewards)": "a correlation is the same either way round",
     "optim.clip_by_global_norm: min(1.0, max_norm / (norm + 1e-06)) -> min(max_norm / (norm + 1e-06), 1.0)": SYMMETRIC,
     "optim.warmup_cosine: max(1, total_steps - warmup_steps) -> max(total_steps - warmup_steps, 1)": SYMMETRIC,
-    "optim.warmup_cosine: step < warmup_steps -> step <= warmup_steps": "at step W both branches are the peak",
+    "optim.warmup_cosine: step < warmup_steps -> step <= warmup_steps": "at step W both branches give the peak itself",
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
