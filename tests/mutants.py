@@ -44,6 +44,7 @@ JUDGES = {
     "ranking": ["test_ranking"],
     "listwise": ["test_ranking"],
     "objectives": ["test_ranked_training"],
+    "agreement": ["test_agreement"],
 }
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 
@@ -59,6 +60,7 @@ LEFT_OUT = {
 ANY_NEGATIVE = "reshape takes any negative number for the size that it works out itself"
 FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
 SYMMETRIC = "the same two numbers in the other order"
+TWO_ANNOTATORS = "two annotators agree as much in either order"
 WEAK = "of a Python float only the kind counts, not the value"
 TWO_AXES = "axis 1 of two, (N, K), is axis -1"
 EQUIVALENT = {
@@ -79,7 +81,7 @@ EQUIVALENT = {
     "metrics.spearman: -1 -> 1 (place 3)": TWO_AXES,
     "metrics.spearman: -1 -> 1 (place 4)": TWO_AXES,
     "metrics.pair_differences: 1 -> 2 (place 3)": ANY_NEGATIVE,
-    "metrics.summary: spearman(rewards, true) -> spearman(true, rewards)": "the correlation of x with y is that of y with x",
+    "metrics.summary: spearman(rewards, true) -> spearman(true, rewards)": "x correlates with y as y with x",
     "optim.clip_by_global_norm: min(1.0, max_norm / (norm + 1e-06)) -> min(max_norm / (norm + 1e-06), 1.0)": SYMMETRIC,
     "optim.warmup_cosine: max(1, total_steps - warmup_steps) -> max(total_steps - warmup_steps, 1)": SYMMETRIC,
     "optim.warmup_cosine: step < warmup_steps -> step <= warmup_steps": "at step W both branches are the peak",
@@ -97,6 +99,14 @@ EQUIVALENT = {
     "listwise.plackett_luce_loss_backward: 0 -> 1 (place 3)": (
         "the exponent is above 0 only in slots whose mass is 0: elsewhere r_j is at most the highest below i"
     ),
+    "agreement.percent_agreement: same_length(first, second) -> same_length(second, first)": TWO_ANNOTATORS,
+    "agreement.cohen_kappa: same_length(first, second) -> same_length(second, first)": TWO_ANNOTATORS,
+    "agreement.cohen_kappa: [first, second] -> [second, first]": TWO_ANNOTATORS,
+    "agreement.cohen_kappa: max(variance, 0) -> max(0, variance)": SYMMETRIC,
+    "agreement.label_credit: max(k - 1, 1) -> max(1, k - 1)": SYMMETRIC,
+    "agreement.fleiss_kappa: raters.min() -> raters.max()": "where they differ the other condition refuses",
+    "agreement.krippendorff_alpha: 0 -> 1": "the coincidences of two values are a symmetric matrix",
+    "agreement.krippendorff_alpha: 1 -> 2 (place 7)": "the items in another order, row -1 being the last",
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
