@@ -45,24 +45,38 @@ JUDGES = {
     "listwise": ["test_ranking"],
     "objectives": ["test_ranked_training"],
     "agreement": ["test_agreement"],
+    "plackett_luce": ["test_plackett_luce"],
+    "bradley_terry": ["test_bradley_terry"],
 }
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 
 # Functions that no test can pin down, with the reason.
 RANDOM = "random weights: other gains are other starts, not wrong ones"
+STEERING = "where Newton starts and when it stops: its certificate says whether it arrived, by whatever way"
 LEFT_OUT = {
     "reward_model.init_params": RANDOM,
     "language_model.init_unembedding": RANDOM,
     "language_model.to_reward_model": RANDOM,
+    "plackett_luce.fit_rankings": STEERING,
+    "bradley_terry.first_guess": STEERING,
+    "bradley_terry.fit": STEERING,
+    "bradley_terry.choose_preconditioner": STEERING,
+    "bradley_terry.is_bounded": STEERING,
+    "bradley_terry.fit_mm": STEERING,
+    "bradley_terry.home_is_told_apart": STEERING,
+    "bradley_terry.finish": STEERING,
+    "bradley_terry.without_estimate": STEERING,
 }
 
 # Mutants that compute the same thing, by name, with the proof.
 ANY_NEGATIVE = "reshape takes any negative number for the size that it works out itself"
 FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
 SYMMETRIC = "the same two numbers in the other order"
+ALL_ONES = "adds a multiple of the matrix of ones, which no contrast sees, to make it invertible"
+NO_MODEL = "without a model of ties nobody reads these numbers"
 TWO_ANNOTATORS = "two annotators agree as much in either order"
 WEAK = "of a Python float only the kind counts, not the value"
-TWO_AXES = "axis 1 of two, (N, K), is axis -1"
+TWO_AXES = "axis 1 of two axes is axis -1"
 EQUIVALENT = {
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
     "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
@@ -107,6 +121,24 @@ EQUIVALENT = {
     "agreement.fleiss_kappa: raters.min() -> raters.max()": "where they differ the other condition refuses",
     "agreement.krippendorff_alpha: 0 -> 1": "the coincidences of two values are a symmetric matrix",
     "agreement.krippendorff_alpha: 1 -> 2 (place 7)": "the items in another order, row -1 being the last",
+    "plackett_luce.ranking_array: True -> False": "order has one row for each of the sizes",
+    "plackett_luce.look: 0 -> 1 (place 2)": "whatever item stands where none is, its p there is 0",
+    "plackett_luce.look: -1 -> 1": TWO_AXES,
+    "plackett_luce.look: -1 -> 1 (place 2)": TWO_AXES,
+    "plackett_luce.look: -1 -> 1 (place 3)": TWO_AXES,
+    "plackett_luce.ranking_errors: np.stack([multiply(e) for e in np.eye(n)]) + diagonal.mean() / n -> "
+    "np.stack([multiply(e) for e in np.eye(n)]) - diagonal.mean() / n": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() / n -> diagonal.mean() * n": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() / n -> diagonal.mean()": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() / n -> n": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() -> diagonal.sum()": ALL_ONES,
+    "bradley_terry.tied: -1 -> 1": TWO_AXES,
+    "bradley_terry.row_terms: 0.0 -> 1": NO_MODEL,
+    "bradley_terry.row_terms: 0.0 -> 1 (place 2)": NO_MODEL,
+    "bradley_terry.row_terms: 0.0 -> 1 (place 3)": NO_MODEL,
+    "bradley_terry.look: curvature * dv + cross * v[-1] if model else curvature * dv -> "
+    "curvature * dv + cross * v[-1]": ("without a model cross is 0: the branch saves an addition of 0"),
+    "bradley_terry.penalised: True -> False": "look gives the same four things of every part",
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
