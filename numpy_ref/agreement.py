@@ -60,19 +60,19 @@ def fleiss_kappa(counts):
     """
     counts = np.asarray(counts, float)
     raters = counts.sum(1)
-    if counts.ndim != 2 or len(counts) < 2 or (raters != raters[0]).any() or raters[0] < 2:
+    if counts.ndim != 2 or len(counts) < 2 or raters.min() < 2 or raters.max() > raters.min():
         raise InputError(
             f"every item needs the same number of annotators, at least 2, and there must be two items; found "
             f"{counts.shape} counts with {raters.min():g} to {raters.max():g} annotators; alpha takes missing values"
         )
-    share = counts / raters[0]
-    agreement = (counts * (counts - 1)).sum(1) / (raters[0] * (raters[0] - 1))  # (items,)
+    share = counts / raters[:, None]
+    agreement = (counts * (counts - 1)).sum(1) / (raters * (raters - 1))  # (items,)
     labels = share.mean(0)
     expected = labels @ labels
     if expected == 1:
         raise InputError("every annotator used the same label: kappa is 0/0 where nobody could disagree")
     kappa = (agreement.mean() - expected) / (1 - expected)
-    influence = (agreement - expected - 2 * (1 - kappa) * (share @ labels - expected)) / (1 - expected)
+    influence = (agreement - 2 * (1 - kappa) * (share @ labels)) / (1 - expected)  # less its mean, as std takes it
     return float(kappa), float(influence.std(ddof=1) / math.sqrt(len(counts)))
 
 

@@ -86,7 +86,7 @@ def information(x, pairs, home=False, model=None):
     """A = -H as a square array, for tables of moderate size        -> (N + extra, N + extra)"""
     _, _, curvature, _, cross, tie_curvature = row_terms(x, pairs, home, model)
     n, size = pairs.n_items, len(x)
-    a = np.zeros((size, size))
+    a = np.empty((size, size))  # every place is written below
     graph = np.bincount(pairs.first * n + pairs.second, curvature, n * n).reshape(n, n)
     a[:n, :n] = np.diag(total_per_item(curvature, pairs)) - graph - graph.T
     if home:

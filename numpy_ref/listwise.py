@@ -36,14 +36,16 @@ def suffix_sums(x, weight):
 def best_first(rewards, ranks):
     """Each list sorted by rank, absent slots last; `start` and `end` bound each slot's group of equal ranks (B, K)"""
     K = ranks.shape[1]
-    order = np.argsort(np.where(ranks == ABSENT, K + 1, ranks), 1, kind="stable")
+    order = np.argsort(
+        np.where(ranks == ABSENT, K, ranks), 1, kind="stable"
+    )  # a list with a slot absent ranks to K - 1
     ranks = np.take_along_axis(ranks, order, 1)
     lowest = np.finfo(rewards.dtype).min / 4  # finite, as differences from it must be
     x = np.where(ranks == ABSENT, lowest, np.take_along_axis(rewards, order, 1))
-    place, changes = np.arange(K), ranks[:, 1:] != ranks[:, :-1]
-    first, last = np.insert(changes, 0, True, 1), np.insert(changes, K - 1, True, 1)
-    start = np.maximum.accumulate(np.where(first, place, 0), 1)
-    end = np.minimum.accumulate(np.where(last, place + 1, K)[:, ::-1], 1)[:, ::-1]
+    changes, place = ranks[:, 1:] != ranks[:, :-1], np.arange(1, K)  # where a new group starts and the one before ends
+    start, end = np.zeros_like(ranks), np.full_like(ranks, K)
+    start[:, 1:] = np.maximum.accumulate(np.where(changes, place, 0), 1)
+    end[:, :-1] = np.minimum.accumulate(np.where(changes, place, K)[:, ::-1], 1)[:, ::-1]
     return x, order, ranks != ABSENT, start, end
 
 

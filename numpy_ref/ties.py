@@ -15,6 +15,8 @@ log θ = log(1 + e^raw), that is θ - 1 = e^raw (rao_kupper_threshold).
 Sources: Rao & Kupper 1967, J. Am. Stat. Assoc. 62, 194-204; Davidson 1970, J. Am. Stat. Assoc. 65, 317-328.
 """
 
+import math
+
 import numpy as np
 
 from .errors import InputError
@@ -40,7 +42,7 @@ def log_one_minus_exp(x):
     Each branch where it keeps its digits; -inf at 0.
     """
     with np.errstate(divide="ignore"):
-        return np.where(x < 0.6931, np.log(-np.expm1(-x)), np.log1p(-np.exp(-x)))
+        return np.where(x < math.log(2), np.log(-np.expm1(-x)), np.log1p(-np.exp(-x)))
 
 
 def rao_kupper(d, log_theta):

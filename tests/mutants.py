@@ -10,6 +10,7 @@ room, drawn under the Hypothesis profile `mutants`; the first that fails kills i
 
 import ast
 import copy
+import functools
 import importlib
 import inspect
 import itertools
@@ -39,21 +40,43 @@ JUDGES = {
     "language_model": ["test_language_model"],
     "optim": ["test_optim"],
     "metrics": ["test_metrics"],
+    "ties": ["test_ties"],
+    "ranking": ["test_ranking"],
+    "listwise": ["test_ranking"],
+    "objectives": ["test_ranked_training"],
+    "agreement": ["test_agreement"],
+    "plackett_luce": ["test_plackett_luce"],
+    "bradley_terry": ["test_bradley_terry"],
 }
+FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 
 # Functions that no test can pin down, with the reason.
 RANDOM = "random weights: other gains are other starts, not wrong ones"
+STEERING = "where Newton starts and when it stops: its certificate says whether it arrived, by whatever way"
 LEFT_OUT = {
     "reward_model.init_params": RANDOM,
     "language_model.init_unembedding": RANDOM,
     "language_model.to_reward_model": RANDOM,
+    "plackett_luce.fit_rankings": STEERING,
+    "bradley_terry.first_guess": STEERING,
+    "bradley_terry.fit": STEERING,
+    "bradley_terry.choose_preconditioner": STEERING,
+    "bradley_terry.is_bounded": STEERING,
+    "bradley_terry.fit_mm": STEERING,
+    "bradley_terry.home_is_told_apart": STEERING,
+    "bradley_terry.finish": STEERING,
+    "bradley_terry.without_estimate": STEERING,
 }
 
 # Mutants that compute the same thing, by name, with the proof.
 ANY_NEGATIVE = "reshape takes any negative number for the size that it works out itself"
 FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
 SYMMETRIC = "the same two numbers in the other order"
-TWO_AXES = "axis 1 of two, (N, K), is axis -1"
+ALL_ONES = "adds a multiple of the matrix of ones, which no contrast sees, to make it invertible"
+NO_MODEL = "without a model of ties nobody reads these numbers"
+TWO_ANNOTATORS = "two annotators agree as much in either order"
+WEAK = "of a Python float only the kind counts, not the value"
+TWO_AXES = "axis 1 of two axes is axis -1"
 EQUIVALENT = {
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
     "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
@@ -72,10 +95,50 @@ EQUIVALENT = {
     "metrics.spearman: -1 -> 1 (place 3)": TWO_AXES,
     "metrics.spearman: -1 -> 1 (place 4)": TWO_AXES,
     "metrics.pair_differences: 1 -> 2 (place 3)": ANY_NEGATIVE,
-    "metrics.summary: spearman(rewards, true) -> spearman(true, rewards)": "a correlation is the same either way round",
+    "metrics.summary: spearman(rewards, true) -> spearman(true, rewards)": "x correlates with y as y with x",
     "optim.clip_by_global_norm: min(1.0, max_norm / (norm + 1e-06)) -> min(max_norm / (norm + 1e-06), 1.0)": SYMMETRIC,
     "optim.warmup_cosine: max(1, total_steps - warmup_steps) -> max(total_steps - warmup_steps, 1)": SYMMETRIC,
-    "optim.warmup_cosine: step < warmup_steps -> step <= warmup_steps": "at step W both branches give the peak itself",
+    "optim.warmup_cosine: step < warmup_steps -> step <= warmup_steps": "at step W both branches are the peak",
+    "ties.log_one_minus_exp: x < math.log(2) -> x <= math.log(2)": "at log 2 both branches are log ½ to the last bit",
+    "ties.rao_kupper: 1.0 -> 2.0": WEAK,
+    "ties.davidson: 1.0 -> 2.0": WEAK,
+    "ranking.check_ranks: 0 -> 1": "they differ for a single response, whose rank is 1 or is outside 1..1",
+    "listwise.suffix_sums: step < x.shape[1] -> step <= x.shape[1]": "windows of K places have no neighbour to join",
+    "listwise.plackett_luce_loss: 1 -> 2": "where nobody chooses the weight is 0, whatever positive total stands there",
+    "listwise.plackett_luce_loss: max(1, int(chooses.any(1).sum())) -> max(int(chooses.any(1).sum()), 1)": SYMMETRIC,
+    "listwise.plackett_luce_loss_backward: present & (start > 0) -> start > 0": (
+        "an absent slot's mass is 0: above it is the last response, which chooses nothing, and whose level, -lowest, "
+        "leaves nothing of what the others give"
+    ),
+    "listwise.plackett_luce_loss_backward: 0 -> 1 (place 3)": (
+        "the exponent is above 0 only in slots whose mass is 0: elsewhere r_j is at most the highest below i"
+    ),
+    "agreement.percent_agreement: same_length(first, second) -> same_length(second, first)": TWO_ANNOTATORS,
+    "agreement.cohen_kappa: same_length(first, second) -> same_length(second, first)": TWO_ANNOTATORS,
+    "agreement.cohen_kappa: [first, second] -> [second, first]": TWO_ANNOTATORS,
+    "agreement.cohen_kappa: max(variance, 0) -> max(0, variance)": SYMMETRIC,
+    "agreement.label_credit: max(k - 1, 1) -> max(1, k - 1)": SYMMETRIC,
+    "agreement.fleiss_kappa: raters.min() -> raters.max()": "where they differ the other condition refuses",
+    "agreement.krippendorff_alpha: 0 -> 1": "the coincidences of two values are a symmetric matrix",
+    "agreement.krippendorff_alpha: 1 -> 2 (place 7)": "the items in another order, row -1 being the last",
+    "plackett_luce.ranking_array: True -> False": "order has one row for each of the sizes",
+    "plackett_luce.look: 0 -> 1 (place 2)": "whatever item stands where none is, its p there is 0",
+    "plackett_luce.look: -1 -> 1": TWO_AXES,
+    "plackett_luce.look: -1 -> 1 (place 2)": TWO_AXES,
+    "plackett_luce.look: -1 -> 1 (place 3)": TWO_AXES,
+    "plackett_luce.ranking_errors: np.stack([multiply(e) for e in np.eye(n)]) + diagonal.mean() / n -> "
+    "np.stack([multiply(e) for e in np.eye(n)]) - diagonal.mean() / n": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() / n -> diagonal.mean() * n": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() / n -> diagonal.mean()": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() / n -> n": ALL_ONES,
+    "plackett_luce.ranking_errors: diagonal.mean() -> diagonal.sum()": ALL_ONES,
+    "bradley_terry.tied: -1 -> 1": TWO_AXES,
+    "bradley_terry.row_terms: 0.0 -> 1": NO_MODEL,
+    "bradley_terry.row_terms: 0.0 -> 1 (place 2)": NO_MODEL,
+    "bradley_terry.row_terms: 0.0 -> 1 (place 3)": NO_MODEL,
+    "bradley_terry.look: curvature * dv + cross * v[-1] if model else curvature * dv -> "
+    "curvature * dv + cross * v[-1]": ("without a model cross is 0: the branch saves an addition of 0"),
+    "bradley_terry.penalised: True -> False": "look gives the same four things of every part",
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
@@ -95,7 +158,7 @@ SWAPS = {
     ast.IsNot: [ast.Is],
 }
 RENAMED = {"mean": "sum", "sum": "mean", "max": "min", "min": "max", "zeros": "ones", "ones": "zeros"}
-SYMMETRIC = ("logaddexp", "result_type", "maximum", "minimum", "array_equal", "hypot")  # f(a, b) = f(b, a)
+COMMUTATIVE = ("logaddexp", "result_type", "maximum", "minimum", "array_equal", "hypot")  # f(a, b) = f(b, a)
 MOVES = {"T", "swapaxes", "transpose", "reshape", "copy"}  # x.T -> x,  x.reshape(...) -> x
 
 
@@ -133,7 +196,7 @@ def replacements(node):
                 yield from node.args[1:]  # the mask off, or everything masked
         case ast.Call(func=ast.Name(id="reversed"), args=[argument]):
             yield argument
-        case ast.Call(args=[first, second]) if not ast.unparse(node.func).endswith(SYMMETRIC):
+        case ast.Call(args=[first, second]) if not ast.unparse(node.func).endswith(COMMUTATIVE):
             yield with_fields(node, args=[second, first])
         case ast.List(elts=elements):
             yield with_fields(node, elts=elements[::-1])
@@ -213,7 +276,7 @@ def living(function, tree):
 def judges(room):
     """The room's test functions as plain functions without arguments: parametrized ones once for each set of values
 
-    Tests that need a fixture, are slow, or are expected to fail do not judge.
+    Tests that need any fixture but FIXTURES, are slow, or are expected to fail do not judge.
     """
     for module in map(importlib.import_module, JUDGES[room]):
         for name, test in vars(module).items():
@@ -221,8 +284,14 @@ def judges(room):
             if name.startswith("test_") and not {mark.name for mark in marks} & {"slow", "xfail", "skip", "skipif"}:
                 for values in itertools.product(*(parameters(m) for m in marks if m.name == "parametrize")):
                     arguments = {k: v for part in values for k, v in part.items()}
-                    if set(inspect.signature(test).parameters) <= set(arguments):
-                        yield name, lambda test=test, arguments=arguments: test(**arguments)
+                    wanted = set(inspect.signature(test).parameters) - set(arguments)
+                    if wanted <= set(FIXTURES):
+                        yield name, functools.partial(run, test, arguments, wanted)
+
+
+def run(test, arguments, wanted):
+    """One run of a test, with fixtures as fresh as pytest would give it"""
+    test(**arguments, **{name: FIXTURES[name]() for name in wanted})
 
 
 def parameters(mark):

@@ -13,7 +13,9 @@ from numpy_ref.agreement import (
     cohen_kappa,
     fleiss_kappa,
     krippendorff_alpha,
+    label_credit,
     percent_agreement,
+    same_length,
 )
 from numpy_ref.errors import InputError
 
@@ -40,6 +42,11 @@ def test_pandalm_annotators_as_published():
     ratings = np.loadtxt(PANDALM, delimiter=",", skiprows=1, dtype=int)[:, 1:].T
     found = [cohen_kappa(ratings[i], ratings[j])[0] for i, j in ((0, 1), (0, 2), (1, 2))]
     assert [round(kappa, 3) for kappa in found] == [0.852, 0.879, 0.862]
+
+
+def test_two_annotators_keep_their_order():
+    first, second = same_length([1, 2], [3, 4])
+    assert (first.tolist(), second.tolist()) == ([1, 2], [3, 4])
 
 
 def test_published_values():
@@ -89,6 +96,32 @@ def test_kappa_standard_error_is_the_delta_method(ratings):
         slopes[cell] = kappa(table + step).imag / 1e-20
     variance = ((table * slopes**2).sum() - (table * slopes).sum() ** 2) / n
     np.testing.assert_allclose(cohen_kappa(first, second)[1], np.sqrt(max(variance, 0)), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("items", [10, 4])
+def test_fleiss_kappa_standard_error_is_the_delta_method(items):
+    """√ Σ influence² / (n (n - 1)), the influence of an item being the slope of kappa as its weight grows"""
+    counts = FOURTEEN[-items:]
+    agreement, share = (counts * (counts - 1)).sum(1) / (14 * 13), counts / 14
+
+    def kappa(weight):
+        weight = weight / weight.sum()
+        expected = ((weight @ share) ** 2).sum()
+        return (weight @ agreement - expected) / (1 - expected)
+
+    slopes = items * np.array([kappa(np.ones(items) + 1e-20j * item).imag / 1e-20 for item in np.eye(items)])
+    value, error = fleiss_kappa(counts)
+    np.testing.assert_allclose(value, kappa(np.ones(items)), rtol=1e-12)
+    np.testing.assert_allclose(error, np.sqrt((slopes**2).sum() / (items * (items - 1))), rtol=1e-12)
+
+
+def test_credit_for_labels_of_three_of_two_and_of_one():
+    np.testing.assert_array_equal(label_credit(3, None), np.eye(3))
+    np.testing.assert_array_equal(label_credit(3, "linear"), [[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]])
+    np.testing.assert_array_equal(label_credit(3, "quadratic"), [[1, 0.75, 0], [0.75, 1, 0.75], [0, 0.75, 1]])
+    for weights in ("linear", "quadratic"):
+        np.testing.assert_array_equal(label_credit(2, weights), np.eye(2))
+        np.testing.assert_array_equal(label_credit(1, weights), [[1]])
 
 
 def test_quadratic_weights_are_what_two_labels_do_not_need():
@@ -156,6 +189,25 @@ def test_standard_errors_agree_with_the_bootstrap():
         )  # 1000 resamples: a quantile's error is 5 %
 
 
+@pytest.mark.parametrize(
+    ("options", "quantiles"), [({}, [0.025, 0.975]), ({"resamples": 300, "level": 0.5}, [0.25, 0.75])]
+)
+def test_the_interval_is_the_middle_of_what_was_found(options, quantiles):
+    items, found = np.array([[1.0, 2, 4, 8, 16]]), []
+
+    def statistic(drawn):
+        assert drawn.shape == items.shape
+        found.append(drawn.mean())
+        seen.update(drawn[0])
+        return found[-1]
+
+    seen = set()
+    low, high, undefined = bootstrap_interval(statistic, items, np.random.default_rng(0), **options)
+    np.testing.assert_allclose([low, high], np.quantile(found, quantiles), rtol=1e-13)  # (1 - 0.95)/2 is not 0.025
+    assert (len(found), undefined) == (options.get("resamples", 1000), 0)
+    assert seen == set(items[0])
+
+
 def test_resamples_where_nobody_could_disagree_are_counted():
     ratings = np.array([[0, 0, 0, 0, 1], [0, 0, 0, 0, 1]])
     low, high, undefined = bootstrap_interval(krippendorff_alpha, ratings, np.random.default_rng(0), 300)
@@ -170,7 +222,7 @@ def test_resamples_where_nobody_could_disagree_are_counted():
         (lambda: cohen_kappa([1, 2], [1]), "expected one length"),
         (lambda: cohen_kappa([], []), "not 0"),
         (lambda: cohen_kappa([1, 2], [1, 2], "cubic"), "cubic"),
-        (lambda: fleiss_kappa([[2, 0], [2, 1]]), "same number of annotators"),
+        (lambda: fleiss_kappa([[2, 0], [2, 1]]), "same number of annotators, .* with 2 to 3 annotators"),
         (lambda: fleiss_kappa([[2, 0], [2, 0]]), "same label"),
         (lambda: krippendorff_alpha([[1, NAN], [NAN, 1]]), "at least two ratings"),
         (lambda: krippendorff_alpha([[1, 1], [1, 1]]), "every rating is 1"),

@@ -110,9 +110,19 @@ def test_a_fit_exists_exactly_where_the_arrows_lead_round(table):
 
 
 def test_arrows_of_a_ranked_head_lead_to_all_that_follow():
-    order, ranked, _ = ranking_array([[3, 1, 0, 2], [0, 2]], 4, [2, 1])
+    """Each arrow once: from the next in order up to the last ranked place, from there to all"""
+    order, ranked, _ = ranking_array([[3, 1, 2, 0], [0, 2], [2, 0, 1, 3]], 4, [2, 1, 1])
     winner, loser = arrows(order, ranked)
-    assert set(zip(winner.tolist(), loser.tolist(), strict=True)) == {(3, 1), (1, 0), (1, 2), (0, 2)}
+    expected = [(0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 3), (3, 1)]
+    assert sorted(zip(winner.tolist(), loser.tolist(), strict=True)) == expected
+
+
+def test_rankings_as_an_array():
+    order, ranked, n_items = ranking_array([[2, 0, 1], [1, 0]])
+    assert (order.tolist(), ranked.tolist(), n_items) == ([[2, 0, 1], [1, 0, -1]], [2, 1], 3)
+    assert ranking_array([[2, 0, 1]], 5)[2] == 5  # items that no list names
+    with pytest.raises(InputError, match=r"ranking 1: \[0, 2\], expected different items of 0 to 1"):
+        ranking_array([[0, 1], [0, 2]], 2)
 
 
 def test_errors_against_the_mean_are_those_of_contrasts():

@@ -113,6 +113,12 @@ def test_at_the_start_equal_responses_tie_once_in_three():
         assert loss == pytest.approx(math.log(3), rel=1e-15)
 
 
+@pytest.mark.parametrize("ties", objectives.LEARNED_TIES)
+def test_a_tie_model_without_its_parameter_is_refused(ties):
+    with pytest.raises(InputError, match="need a number"):
+        objectives.kwise(np.zeros((1, 2)), np.array([[1, 2]]), ties)
+
+
 @each_loss
 @given(seed=seeds, further=st.integers(1, 3))
 @settings(max_examples=10)

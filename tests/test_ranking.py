@@ -15,9 +15,9 @@ import torch_impl.listwise
 import torch_impl.ranking
 from numpy_ref import ties
 from numpy_ref.errors import InputError
-from numpy_ref.listwise import plackett_luce_loss, plackett_luce_loss_backward
+from numpy_ref.listwise import plackett_luce_loss, plackett_luce_loss_backward, suffix_sums
 from numpy_ref.losses import pairwise_loss, pairwise_loss_backward
-from numpy_ref.ranking import ABSENT, kwise_loss, kwise_loss_backward
+from numpy_ref.ranking import ABSENT, half_win, half_win_backward, kwise_loss, kwise_loss_backward
 
 TWINS = {"kwise": torch_impl.ranking.kwise_loss, "plackett_luce": torch_impl.listwise.plackett_luce_loss}
 EPS = np.finfo(np.float64).eps
@@ -218,6 +218,8 @@ def test_kwise_is_exact_in_every_regime(options, lists, margin):
 @given(lists_everywhere(), st.sampled_from([None, 1, 2]))
 @example((np.array([[0.0, -1e300, -1e300, -1e300]]), np.array([[1, 2, 3, 4]])), None)  # ln 3 is lost by a log-sum-exp
 @example((np.array([[1e300, 0.0, 0.0, 1e300]]), np.array([[4, 1, 2, 3]])), None)
+@example((np.array([[0.0, 1e300, 0.0]]), np.array([[1, 2, ABSENT]])), None)  # beside what stands for an absent reward
+@example((np.array([[0.0, -4e307, 0.0]]), np.array([[1, 2, ABSENT]])), None)
 def test_plackett_luce_is_exact_in_every_regime(lists, top):
     check_exact("plackett_luce", *lists, top=top)
 
@@ -261,6 +263,25 @@ def test_all_pairs_are_the_mean_of_the_pairwise_losses(rng, model, tie):
             log_p = {"rao-kupper": ties.rao_kupper, "davidson": ties.davidson}[model](pair[:, 0] - pair[:, 1], tie)[0]
             terms.append(-log_p[0, int(tied)])
     assert_agree(kwise_loss(rewards, ranks, model, tie)[0], np.mean(terms), 4, np.mean(terms))
+
+
+def test_half_a_win_each_by_hand_by_autograd_and_by_complex_step():
+    """All three outcomes of any number of axes; a list calls the better one first, so that none of its pairs is lost"""
+    rng, h = np.random.default_rng(0), 1e-20
+    d, dout = rng.uniform(-20, 20, (2, 5)), rng.standard_normal((2, 5, 3))
+    log_p, cache = half_win(d, None)
+    dd, no_tie = half_win_backward(dout, cache)
+    first, second = -np.log(1 + np.exp(-d - 1j * h)), -np.log(1 + np.exp(d + 1j * h))
+    spelled_out = np.stack([first, (first + second) / 2, second], -1)
+    td = torch.tensor(d, requires_grad=True)
+    wins, loses = torch.nn.functional.logsigmoid(td), torch.nn.functional.logsigmoid(-td)
+    torch_log_p = torch.stack([wins, (wins + loses) / 2, loses], -1)
+    (torch_dd,) = torch.autograd.grad(torch_log_p, td, torch.as_tensor(dout))
+    assert_agree(log_p, spelled_out.real, 2, 20)
+    assert_agree(log_p, torch_log_p.detach().numpy(), 2, 20)
+    assert_agree(dd, torch_dd.numpy(), 4, np.abs(dout).sum(-1))
+    assert_agree(dd, (spelled_out.imag / h * dout).sum(-1), 4, np.abs(dout).sum(-1))
+    assert no_tie is None
 
 
 @settings(deadline=None)
@@ -368,6 +389,23 @@ def test_plackett_luce_top_one_is_the_cross_entropy_of_the_best(rng):
     assert_agree(plackett_luce_loss(rewards, ranks, top=1)[0], desired.numpy(), 4, desired.numpy())
     for top in (5, 6, 100):
         assert plackett_luce_loss(rewards, ranks, top=top)[0] == plackett_luce_loss(rewards, ranks)[0]
+
+
+def test_a_number_of_places_may_be_numpys(rng):
+    rewards, ranks = rng.standard_normal((2, 4)), np.array([[1, 2, 3, 4], [3, 1, 2, 4]])
+    assert plackett_luce_loss(rewards, ranks, top=np.int64(2))[0] == plackett_luce_loss(rewards, ranks, top=2)[0]
+
+
+def test_suffix_sums_are_those_of_every_place_and_change_nothing(rng):
+    for K in (1, 2, 3, 7, 8):
+        x, weight = rng.standard_normal((2, K)), rng.random((2, K))
+        x_before, weight_before = x.copy(), weight.copy()
+        highest, total = suffix_sums(x, weight)
+        np.testing.assert_array_equal(highest, [[row[k:].max() for k in range(K)] for row in x])
+        desired = [[(w[k:] * np.exp(r[k:])).sum() for k in range(K)] for r, w in zip(x, weight, strict=True)]
+        assert_agree(total * np.exp(highest), desired, 8, desired)
+        np.testing.assert_array_equal(x, x_before)
+        np.testing.assert_array_equal(weight, weight_before)
 
 
 def test_equal_rewards_give_the_information_of_a_ranking():
