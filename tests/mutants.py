@@ -138,6 +138,10 @@ EQUIVALENT = {
     "bradley_terry.row_terms: 0.0 -> 1 (place 3)": NO_MODEL,
     "bradley_terry.look: curvature * dv + cross * v[-1] if model else curvature * dv -> "
     "curvature * dv + cross * v[-1]": ("without a model cross is 0: the branch saves an addition of 0"),
+    "bradley_terry.settle: pairs_of_rows(*rows, n_items=pairs.n_items, ordered=True) if pairs.ties.any() else pairs -> "
+    "pairs_of_rows(*rows, n_items=pairs.n_items, ordered=True)": (
+        "the rows of Pairs are sorted, different and played: without a tie they come back as they are"
+    ),
     "bradley_terry.penalised: True -> False": "look gives the same four things of every part",
 }
 

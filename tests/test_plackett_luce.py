@@ -121,8 +121,8 @@ def test_rankings_as_an_array():
     order, ranked, n_items = ranking_array([[2, 0, 1], [1, 0]])
     assert (order.tolist(), ranked.tolist(), n_items) == ([[2, 0, 1], [1, 0, -1]], [2, 1], 3)
     assert ranking_array([[2, 0, 1]], 5)[2] == 5  # items that no list names
-    with pytest.raises(InputError, match=r"ranking 1: \[0, 2\], expected different items of 0 to 1"):
-        ranking_array([[0, 1], [0, 2]], 2)
+    with pytest.raises(InputError, match=r"ranking 1: \[0, 3\], expected different items of 0 to 2"):
+        ranking_array([[0, 1], [0, 3]], 3)
 
 
 def test_errors_against_the_mean_are_those_of_contrasts():
