@@ -29,7 +29,7 @@ def attention(q, k, v):
 
 
 def attention_backward(dout, cache):
-    """dV = Pᵀ dY,  dS = softmax'(dY Vᵀ) / √D,  dQ = dS K,  dK = dSᵀ Q
+    """dV = Pᵀ dY,  dS = softmax_backward(dY Vᵀ, P) / √D,  dQ = dS K,  dK = dSᵀ Q
 
     The mask needs no line of its own: P is 0 in the future, so softmax's backward is 0 there too.
     """

@@ -97,7 +97,7 @@ def save_model(directory, params, n_head, tokenizer, learned_ties=None):
 
 def load_model(directory):
     """(params, n_head, tokenizer) of a directory that either package wrote, or of a run's newest checkpoint"""
-    directory = newest(directory)
+    directory = directory_of(directory)
     config = read_config(directory)
     size = {key: config[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer")}
     path = directory / "model.safetensors"
@@ -135,27 +135,29 @@ def read_config(directory):
     return config
 
 
-def newest(directory):
-    """The directory itself, or the checkpoint that its file `latest` points to"""
+def directory_of(directory):
+    """The directory itself where it holds a finished model, else the checkpoint that its file `latest` points to"""
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"{directory}: there is no such directory: give a run or model directory made by train")
-    pointer = directory / "latest"
-    if pointer.is_file():
-        name = pointer.read_text(encoding="utf-8", errors="replace").strip()
-        if not re.fullmatch(r"checkpoint-\d+", name) or not (directory / name).is_dir():
-            raise InputError(f"{pointer}: points to {name!r}, which is no checkpoint of this run")
-        return directory / name
-    if not (directory / "model.safetensors").is_file():
-        pickled = next(
-            (path.name for path in sorted(directory.glob("*")) if path.suffix in {".bin", ".pt", ".pth", ".pkl"}), None
+    if (directory / "model.safetensors").is_file():
+        return directory
+    if (directory / "latest").is_file():
+        return newest(directory)
+    pickled = [path.name for path in sorted(directory.glob("*")) if path.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+    if pickled:
+        raise InputError(
+            f"{directory / pickled[0]}: a pickle can run any code and is never loaded: convert it to safetensors"
         )
-        if pickled:
-            raise InputError(
-                f"{directory / pickled}: a pickle can run any code and is never loaded: convert it to safetensors"
-            )
-        raise InputError(f"{directory}: holds no model.safetensors: give a run or model directory made by train")
-    return directory
+    raise InputError(f"{directory}: holds no model.safetensors: give a run or model directory made by train")
+
+
+def newest(run):
+    """The checkpoint that a run's file `latest` points to"""
+    name = (run / "latest").read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch(r"checkpoint-\d+", name) or not (run / name).is_dir():
+        raise InputError(f"{run / 'latest'}: points to {name!r}, which is no checkpoint of this run")
+    return run / name
 
 
 def read_arrays(path):

@@ -11,6 +11,7 @@ A checkpoint is written into a folder beside its place, flushed, renamed, and on
 import json
 import os
 import platform
+import shlex
 import shutil
 from pathlib import Path
 
@@ -28,9 +29,9 @@ def new_run(name, default):
     else:
         path = Path(name)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(
-                f"--output-dir {path}: exists and is not empty: choose another, or go on with --resume {path}"
-            )
+            what = "exists and is not empty" if path.is_dir() else "is a file"
+            go_on = f", or go on with --resume {shlex.quote(name)}" if (path / "latest").is_file() else ""
+            raise InputError(f"--output-dir {path}: {what}: choose another{go_on}")
     try:
         path.mkdir(parents=True, exist_ok=name is not None)
     except OSError as error:
@@ -72,7 +73,7 @@ def publish(directory, learner, tokenizer):
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
-    for path in building.iterdir():
+    for path in sorted(building.iterdir(), key=lambda path: path.name == "model.safetensors"):  # last: it is looked for
         _flush(path)
         os.replace(path, directory / path.name)
     building.rmdir()

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import shlex
 import signal
 from contextlib import contextmanager
 from functools import partial
@@ -125,7 +126,8 @@ def run(args, learner_class, **learner_options):
         warn_other_machine(saved[2]["machine"], runs.machine(learner))
     interrupted = loop(args, directory, learner, tokenizer, data, held, log, start, total_steps)
     if interrupted:
-        print(f"\ninterrupted and saved; go on with:  python -m {learner.side} train --resume {directory}")
+        resume = f"python -m {learner.side} train --resume {shlex.quote(str(directory))}"
+        print(f"\ninterrupted and saved; go on with:  {resume}")
         return 130
     runs.publish(directory, learner, tokenizer)
     report(directory, learner, held)
@@ -230,8 +232,9 @@ def resumed(args, state, side):
             merged[name] = options.get(name, given)
         elif name not in CHANGEABLE and given != options[name]:
             option = "--" + name.replace("_", "-")
+            began = f"out {option}" if options[name] is None else f" {options[name]}"
             raise InputError(
-                f"{option} {given}: the run that is resumed has {options[name]}: leave it out, or train anew"
+                f"{option} {given}: the run that is resumed was started with{began}: leave it out, or train anew"
             )
     for name in ("data", "eval_data"):
         path = options.get(name)

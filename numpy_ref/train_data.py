@@ -28,6 +28,10 @@ class Held(NamedTuple):
 def load(args):
     """(training data, held-out data or None, tokenizer, one line about them)"""
     if args.data is None:
+        if args.max_length < WORLD_POSITIONS:
+            raise InputError(
+                f"--max-length {args.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"
+            )
         tokenizer = Words(world.WORDS)
         train_set, eval_set = world.make_world(args.seed)
         data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
@@ -58,7 +62,8 @@ def load_file(tokenizer, option, path, max_length, keep_tied=False):
         raise InputError(
             f"{option} {path}: no {'prompt' if ranked else 'pair'} is left of {len(preferences)}: {data.too_long} are "
             f"longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
-            f"{f' and {data.all_tied} all tied' if ranked else ''}: raise --max-length"
+            f"{f' and {data.all_tied} all tied' if ranked else ''}: "
+            f"{'raise --max-length' if data.too_long else 'write responses that differ'}"
         )
     share, indent = kept_share(data), "\n" + 10 * " " if ranked else " "
     left_out = f"{data.too_long} longer than {max_length} tokens, {data.identical} identical"

@@ -246,7 +246,7 @@ def test_an_option_that_contradicts_the_run_is_refused(option, value, had, kille
     for arguments in ([option, value], [f"{option}={value}"]):
         sentence = refused(capsys, "--resume", str(killed), *arguments)
         assert sentence.startswith(option + " ")
-        assert f"{value}: the run that is resumed has " in sentence
+        assert f"{value}: the run that is resumed was started with " in sentence
         assert had in sentence
 
 

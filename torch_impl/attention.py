@@ -17,5 +17,6 @@ class SelfAttention(nn.Module):
 
     def forward(self, x):
         q, k, v = (part.unflatten(-1, (self.n_head, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        # numpy_ref's attention: softmax(Q Kᵀ / √D) V, where no position sees a later one
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, D)
         return self.proj(y.transpose(1, 2).flatten(-2))

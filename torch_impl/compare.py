@@ -123,7 +123,7 @@ def report(history, rewards, results, held):
     """The one screen; true if both sides agree within the stated bounds"""
     losses = {side: np.array(values) for side, values in history["loss"].items()}
     hand, auto = losses["numpy_ref"], losses["torch_impl"]
-    print("\nBy hand and by autograd at the same weights; eps = 2.2e-16 times the gradient's largest entry\n")
+    print("\nLosses of both runs; gradients at the same weights, in eps of the largest entry\n")
     rows = [["step", "loss, NumPy", "loss, PyTorch", "gradients differ by"]]
     rows += [
         [str(step), f"{hand[step - 1]:.12f}", f"{auto[step - 1]:.12f}", f"{eps:.1f} eps"]
