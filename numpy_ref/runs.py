@@ -121,11 +121,12 @@ def machine(learner):
         "package": learner.side,
         **learner.versions(),
         "python": platform.python_version(),
-        "cpu": _processor(),
+        "cpu": processor(),
     }
 
 
-def _processor():
+def processor():
+    """The processor's name, as far as the system tells"""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

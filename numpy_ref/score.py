@@ -6,7 +6,7 @@ from .commands import table
 from .errors import InputError
 from .losses import sigmoid
 from .reward_model import rewards
-from .tree import flatten
+from .tree import flatten, unflatten
 
 
 def add_arguments(parser):
@@ -18,8 +18,6 @@ def add_arguments(parser):
 
 def numpy_rewards(weights, n_head):
     """The function tokens, length -> rewards of these weights, by numpy_ref"""
-    from .tree import unflatten
-
     params = unflatten(weights)
     return lambda tokens, length: rewards(tokens, length, **params, n_head=n_head)[0]
 

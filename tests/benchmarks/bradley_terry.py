@@ -27,6 +27,7 @@ import numpy as np
 from numpy_ref.bradley_terry import fit, look
 from numpy_ref.games import index_labels
 from numpy_ref.pairs import pairs_of_games
+from numpy_ref.runs import processor
 
 SIZES = {  # items, games, runs
     "small": (100, 100_000, 31),
@@ -172,11 +173,8 @@ def main():
     if args.memory:
         peak_memory("large")
         return
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
     threads = os.environ.get("OMP_NUM_THREADS", "the default")
-    print(f"CPU {cpu}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, Python {platform.python_version()}, "
+    print(f"CPU {processor()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, Python {platform.python_version()}, "
           f"NumPy {np.__version__}; load {os.getloadavg()[0]:.1f}")  # fmt: skip
     for size in args.sizes:
         for labels in ("numbers", "text") if size in ("small", "middle", "large") else ("numbers",):

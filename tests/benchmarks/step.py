@@ -8,7 +8,6 @@ time stands the processor time of the process, which a busy machine disturbs les
 
 import argparse
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -56,14 +55,6 @@ def measure(size, dtype, repeats):
     return 1000 * np.median(times, 0), sum(array.size for array in weights.values())
 
 
-def processor_name():
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def main():
     options = arguments()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # read when NumPy is loaded
@@ -73,10 +64,11 @@ def main():
     import torch
 
     from numpy_ref.commands import keep_freed_memory
+    from numpy_ref.runs import processor
 
     keep_freed_memory()
     torch.set_num_threads(options.threads)
-    print(f"{processor_name()}, {os.cpu_count()} cores, {options.threads} threads; ", end="")
+    print(f"{processor()}, {os.cpu_count()} cores, {options.threads} threads; ", end="")
     print(f"NumPy {np.__version__}, PyTorch {torch.__version__}")
     print("milliseconds a step, median            wall                      processor")
     print("parameters  type        NumPy  PyTorch   ratio      NumPy  PyTorch   ratio")
