@@ -27,21 +27,32 @@ GZIP = b"\x1f\x8b"  # how every gzip file starts
 def read_preferences(path) -> list[Preference]:
     """The rows of a .jsonl or .jsonl.gz file; InputError names the file, the line, what was found and what to do"""
     preferences = []
+    for number, row in read_rows(path):
+        if isinstance(row, InputError):
+            raise InputError(f"{path}, line {number}: {row}")
+        preferences.append(row)
+    if not preferences:
+        raise InputError(f"{path}: the file is empty: write {EXAMPLE}")
+    return preferences
+
+
+def read_rows(path) -> Iterator[tuple[int, Preference | InputError]]:
+    """(line number from 1, the row or what is wrong with it): who wants every row to be right raises, the report counts
+
+    InputError is raised only where nothing further can be read: no such file, damaged gzip data, an endless line.
+    """
     for number, line in _lines(path):
         try:
             text = line.decode("utf-8")
             text = text.removeprefix("\ufeff") if number == 1 else text
             if text.strip():
-                preferences.append(preference_of(text))
+                yield number, preference_of(text)
         except UnicodeDecodeError as error:
             found = f"byte {error.start + 1} of the line ({line[error.start]:#04x}) is not UTF-8"
             remedy = "name the file .gz" if line.startswith(GZIP) else "save the file as UTF-8"
-            raise InputError(f"{path}, line {number}: {found}: {remedy}") from None
+            yield number, InputError(f"{found}: {remedy}")
         except InputError as error:
-            raise InputError(f"{path}, line {number}: {error}") from None
-    if not preferences:
-        raise InputError(f"{path}: the file is empty: write {EXAMPLE}")
-    return preferences
+            yield number, error
 
 
 def longer_wins(preferences) -> float:
