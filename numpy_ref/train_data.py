@@ -25,20 +25,23 @@ class Held(NamedTuple):
     kept: str = ""  # how many of a file's pairs or prompts these are
 
 
-def load(args):
-    """(training data, held-out data or None, tokenizer, one line about them)"""
+def load(args, tokenizer=None):
+    """(training data, held-out data or None, tokenizer, one line about them)
+
+    tokenizer  of a model that stands already; otherwise the world's words, or bytes for a file
+    """
+    tokenizer = tokenizer or (Words(world.WORDS) if args.data is None else Bytes())
     if args.data is None:
         if args.max_length < WORLD_POSITIONS:
             raise InputError(
                 f"--max-length {args.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"
             )
-        tokenizer = Words(world.WORDS)
         train_set, eval_set = world.make_world(args.seed)
         data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
         line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
         data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
         return data, held_world(tokenizer, eval_set), tokenizer, line
-    data, line = load_file(Bytes(), "--data", args.data, args.max_length, args.ties != "drop")
+    data, line = load_file(tokenizer, "--data", args.data, args.max_length, args.ties != "drop")
     if args.loss == "pairwise":
         data = comparisons(data, args.margin_per_rank)
     elif data.margin.any():
@@ -47,10 +50,10 @@ def load(args):
         )
     held = None
     if args.eval_data:
-        lists, eval_line = load_file(Bytes(), "--eval-data", args.eval_data, args.max_length)
+        lists, eval_line = load_file(tokenizer, "--eval-data", args.eval_data, args.max_length)
         held = Held(lists.rows, None, longer_wins(lists.kept), collate_ranks(lists.ranks), kept_share(lists))
         line = f"{line}\n{eval_line}"
-    return data, held, Bytes(), line
+    return data, held, tokenizer, line
 
 
 def load_file(tokenizer, option, path, max_length, keep_tied=False):

@@ -8,11 +8,12 @@ if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small mod
 
 import torch
 
-from numpy_ref import score, train_command
+from numpy_ref import score, sft, train_command
 from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
 
 from . import compare
+from .sft import LanguageLearner
 from .train import Learner, model_of
 
 
@@ -39,7 +40,16 @@ def train_arguments(parser):
 
 
 def train(args):
-    return train_command.run(args, Learner, device=use_device(args))
+    return train_command.run(args, train_command.REWARD_MODEL, Learner, device=use_device(args))
+
+
+def sft_arguments(parser):
+    sft.add_arguments(parser)
+    add_device_arguments(parser)
+
+
+def run_sft(args):
+    return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 
 def score_arguments(parser):
@@ -64,6 +74,7 @@ def run_score(args):
 
 COMMANDS = {
     "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
+    "sft": ("train a language model on chosen responses, to start a reward model from", sft_arguments, run_sft),
     "train": ("train a reward model by autograd", train_arguments, train),
     "score": ("rank responses to a prompt by their rewards", score_arguments, run_score),
 }

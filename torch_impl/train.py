@@ -6,6 +6,7 @@ from torch.nn.utils import clip_grad_norm_
 from numpy_ref.objectives import LEARNED_TIES
 from numpy_ref.train import BETA2, MAX_NORM, TIE_RATE
 
+from .language_model import LanguageModel
 from .objectives import OBJECTIVES, log_tie_parameter
 from .optim import adamw, warmup_cosine
 from .reward_model import RewardModel, loss_and_grads
@@ -42,7 +43,7 @@ class Learner:
 
     @property
     def dtype(self):
-        return self.model.head.weight.dtype
+        return next(self.model.parameters()).dtype
 
     def step(self, tokens, length, margin, ranks=None):
         """One update; returns loss, rewards (B, K), gradient norm before clipping, learning rate"""
@@ -54,11 +55,16 @@ class Learner:
             raw_tie.grad = None
         options = labels | self.loss_options
         loss, reward = loss_and_grads(self.model, self._tensor(tokens), self._tensor(length), **options)
+        norm, lr = self.update()
+        return loss.item(), reward.cpu().numpy(), norm, lr
+
+    def update(self):
+        """One step of AdamW along the clipped gradient; returns its norm before clipping and the learning rate"""
         norm = clip_grad_norm_(self.model.parameters(), MAX_NORM)
         lr = self.optimiser.param_groups[0]["lr"]
         for part in self.stepping:
             part.step()
-        return loss.item(), reward.cpu().numpy(), norm.item(), lr
+        return norm.item(), lr
 
     @torch.no_grad()
     def rewards(self, tokens, length):
@@ -114,10 +120,11 @@ def _moments(optimiser, parameter, first, second):
 
 
 def model_of(weights, n_head):
-    """The RewardModel that has these flattened weights"""
+    """The RewardModel, or with an unembedding the LanguageModel, that has these flattened weights"""
     vocab_size, n_embd = weights["body.tok.weight"].shape
     n_layer = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("body.blocks."))
-    model = RewardModel(vocab_size, len(weights["body.pos.weight"]), n_embd, n_layer, n_head)
-    model = model.to(torch.from_numpy(weights["head.weight"]).dtype)
+    kind = RewardModel if "head.weight" in weights else LanguageModel
+    model = kind(vocab_size, len(weights["body.pos.weight"]), n_embd, n_layer, n_head)
+    model = model.to(torch.from_numpy(weights["body.tok.weight"]).dtype)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return model
