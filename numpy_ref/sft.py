@@ -55,8 +55,8 @@ class LanguageLearner(Learner):
         loss, grads = loss_and_grads(self.params, tokens, length, start, self.n_head)
         return float(loss), *self.update(grads)
 
-    def loss(self, tokens, length, start):
-        """Nats a predicted token"""
+    def nats(self, tokens, length, start):
+        """The loss without a step, in nats a predicted token"""
         return float(response_loss(tokens, length, start, **self.params, n_head=self.n_head)[0])
 
 
@@ -133,7 +133,7 @@ def evaluate(learner, held, max_tokens=2**14):
         size = max(1, max_tokens // len(held.rows[order[0]]))
         chunk, order = order[:size], order[size:]
         tokens, length, start = arrays(held, chunk)
-        total += learner.loss(tokens, length, start) * (length - start).sum()
+        total += learner.nats(tokens, length, start) * (length - start).sum()
     loss = float(total / held.predicted())
     return {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700))}
 

@@ -15,6 +15,6 @@ class LanguageLearner(Learner):
         return loss.item(), *self.update()
 
     @torch.no_grad()
-    def loss(self, tokens, length, start):
-        """Nats a predicted token"""
+    def nats(self, tokens, length, start):
+        """The loss without a step, in nats a predicted token"""
         return response_loss(self.model, self._tensor(tokens), self._tensor(length), self._tensor(start)).item()
