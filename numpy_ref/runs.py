@@ -60,12 +60,15 @@ def log(run, line):
 
 def save(run, step, learner, tokenizer, options, unlogged):
     """A whole checkpoint of this step, then the pointer to it; the one before it is removed last"""
+    weights, arrays = learner.weights(), learner.state()  # by every process of a job: weights may be spread over them
+    if not learner.writes:
+        return
     name = f"checkpoint-{step}"
     building = run / f".{name}.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
-    write_arrays(building / "state.safetensors", learner.state())
+    save_model(building, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
+    write_arrays(building / "state.safetensors", arrays)
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
     write_json(building / "state.json", state)
     for path in [*building.iterdir(), building]:
@@ -80,10 +83,13 @@ def save(run, step, learner, tokenizer, options, unlogged):
 
 def publish(directory, learner, tokenizer):
     """The finished model as the directory's own files, each whole from the moment that it is there"""
+    weights = learner.weights()
+    if not learner.writes:
+        return
     building = directory / ".model.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
+    save_model(building, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
     for path in sorted(building.iterdir(), key=lambda path: path.name == "model.safetensors"):  # last: it is looked for
         _flush(path)
         os.replace(path, directory / path.name)

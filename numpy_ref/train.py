@@ -26,6 +26,7 @@ class Learner:
     """
 
     side = "numpy_ref"
+    writes = True  # one process of a job writes its files; here there is no other
 
     def __init__(self, weights, n_head, total_steps, learning_rate, warmup_steps, *, loss="pairwise", **loss_options):
         self.params, self.n_head, self.loss, self.loss_options = unflatten(weights), n_head, loss, loss_options
@@ -80,6 +81,10 @@ class Learner:
         self.params, self.optimiser = unflatten(weights), (state["first"], state["second"], step)
         if self.tie:
             self.tie, self.tie_optimiser = state["tie"], (state["tie_first"], state["tie_second"], step)
+
+    def agree(self, flag):
+        """Whether the flag is true in any process of the job; here there is one"""
+        return flag
 
     def learned_ties(self):
         """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}, {} if none was learned"""

@@ -150,8 +150,11 @@ def run_arguments(parser):
     run.add_argument("--resume", metavar="DIR", help="go on with this run from its last save, with its own options")
 
 
-def run(args, stage, learner_class, **learner_options):
-    """Trains, saves and reports; returns the exit status"""
+def run(args, stage, learner_class, pieces=1, **learner_options):
+    """Trains, saves and reports; returns the exit status
+
+    pieces  in how many batches a step is cut: per_device_train_batch_size prompts are one of them
+    """
     saved, model = None, None
     if args.resume is not None:
         saved = runs.load_state(Path(args.resume))
@@ -162,8 +165,10 @@ def run(args, stage, learner_class, **learner_options):
     options = stage.options(args)
     data, held, tokenizer, line = stage.load(args, model and model[2])
     print(line)
-    args.per_device_train_batch_size = args.per_device_train_batch_size or (16 if args.data else 64)
-    per_epoch = steps_per_epoch(len(data.rows), args.per_device_train_batch_size)
+    if saved is None:
+        args.per_device_train_batch_size = args.per_device_train_batch_size or (16 if args.data else 64)
+        args.batch_size = pieces * args.per_device_train_batch_size
+    per_epoch = steps_per_epoch(len(data.rows), args.batch_size)
     total_steps = args.max_steps or max(1, round(args.num_train_epochs * per_epoch))
     warmup_steps = total_steps // 10 if args.warmup_steps is None else min(args.warmup_steps, total_steps)
     weights, n_head, _ = model or initial(args, stage, tokenizer)
@@ -172,12 +177,13 @@ def run(args, stage, learner_class, **learner_options):
     )
     start, directory, log = 0, None, stage.log()
     if saved is None:
-        directory = runs.new_run(args.output_dir, stage.command)
+        directory = runs.new_run(args.output_dir, stage.command) if learner.writes else Path(args.output_dir or "runs")
     else:
         directory, start = Path(args.resume), saved.step
         learner.restore(saved.weights, saved.arrays, start)
         log.restore(saved.unlogged)
-        runs.cut_back(directory, start)
+        if learner.writes:
+            runs.cut_back(directory, start)
         print(f"resumed   {directory} after step {start} of {total_steps}")
         warn_other_machine(saved.machine, runs.machine(learner))
     interrupted = loop(args, stage, directory, learner, tokenizer, data, held, log, start, total_steps)
@@ -194,27 +200,30 @@ def loop(args, stage, directory, learner, tokenizer, data, held, log, start, tot
     """The steps with their progress bar, log lines, evaluations and saves; true if Ctrl-C ended it early"""
     from tqdm import tqdm
 
+    write = partial(runs.log, directory) if learner.writes else lambda _line: None
     save = partial(runs.save, directory, learner=learner, tokenizer=tokenizer, options=recorded(args))
     steps = train(
         learner,
         data,
         start=start,
         total_steps=total_steps,
-        batch_size=args.per_device_train_batch_size,
+        batch_size=args.batch_size,
         seed=args.seed,
         learn=stage.learn,
     )
-    with interrupts() as stop, tqdm(total=total_steps, initial=start, desc="training", unit="step") as bar:
+    show = {"desc": "training", "unit": "step", "disable": not learner.writes}
+    with interrupts() as received, tqdm(total=total_steps, initial=start, **show) as bar:
         for step, record in steps:
+            stop = learner.agree(bool(received))
             log.add(record)
             bar.update()
             if step % args.logging_steps == 0 or step == total_steps:
                 line = log.flush(step)
                 shown = [f"{name} {line[name]:.3f}" for name in ("loss", "accuracy") if name in line]
                 bar.set_postfix_str(", ".join(shown), refresh=False)
-                runs.log(directory, line)
+                write(line)
             if held and (step == total_steps or (args.eval_steps and step % args.eval_steps == 0)):
-                runs.log(directory, {"step": step, **stage.evaluate(learner, held)})
+                write({"step": step, **stage.evaluate(learner, held)})
             if step % args.save_steps == 0 or step == total_steps or stop:
                 save(step, unlogged=log.state())
             if stop and step < total_steps:
@@ -313,6 +322,7 @@ def fingerprint(path):
 
 
 CHANGEABLE = {"logging_steps", "eval_steps", "save_steps", "threads", "device"}  # what does not change the model
+CHANGEABLE |= {"gradient_accumulation_steps", "gradient_checkpointing", "fsdp"}  # but for rounding
 
 
 def resumed(args, saved, side, stage):
@@ -327,6 +337,7 @@ def resumed(args, saved, side, stage):
     if "output_dir" in args.given and Path(args.output_dir).resolve() != Path(args.resume).resolve():
         raise InputError(f"--output-dir {args.output_dir}: the run goes on in {args.resume}: leave it out")
     merged, options = vars(args).copy(), saved.options
+    merged["batch_size"] = options.get("batch_size", options.get("per_device_train_batch_size"))
     for name, given in vars(args).items():
         if name in ("data", "eval_data") and given:
             given = str(Path(given).resolve())

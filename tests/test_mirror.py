@@ -26,7 +26,7 @@ FLOORS = {
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "tokenizer preferences world batches reward_model language_model objectives",
     4: "checkpoint figures architecture_figure fit_figure train runs report commands train_data train_command sft "
-    "score check fit compare backbone distributed shared_prompt lesson",
+    "score check fit compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -58,7 +58,7 @@ WITHOUT_TWIN |= {
     "lesson",
 }
 # Rooms of torch_impl alone: both sides in lockstep, and what only PyTorch has.
-TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt"}
+TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt", "lean", "engine"}
 # One room read by both packages, or one in each.
 MAY_HAVE_TWIN = {"__main__", "checkpoint", "batches", "plackett_luce"}
 

@@ -12,9 +12,10 @@ from numpy_ref import score, sft, train_command
 from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
 
-from . import compare
+from . import compare, distributed, engine
+from .engine import Engine
 from .sft import LanguageLearner
-from .train import Learner, model_of
+from .train import model_of
 
 
 def add_device_arguments(parser):
@@ -36,11 +37,19 @@ def use_device(args):
 
 def train_arguments(parser):
     train_command.add_arguments(parser)
+    engine.add_arguments(parser)
     add_device_arguments(parser)
 
 
 def train(args):
-    return train_command.run(args, train_command.REWARD_MODEL, Learner, device=use_device(args))
+    processes, device = distributed.start(args.device), use_device(args)
+    pieces = args.gradient_accumulation_steps
+
+    def run():
+        how = {"device": device, "processes": processes, "pieces_each": pieces, **engine.options(args)}
+        return train_command.run(args, train_command.REWARD_MODEL, Engine, pieces * processes.size, **how)
+
+    return distributed.end_together(run, processes)
 
 
 def sft_arguments(parser):
