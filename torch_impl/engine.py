@@ -61,7 +61,8 @@ class Engine(Learner):
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         if self.fsdp:
             for module in (*model.body.blocks, model.body, model.head):
-                fully_shard(module).set_gradient_divide_factor(1.0)  # a sum, as the losses' shares ask for
+                sharded = fully_shard(module, reshard_after_forward=True)  # or an evaluation leaves them whole
+                sharded.set_gradient_divide_factor(1.0)  # a sum, as the losses' shares ask for
         return model
 
     def step(self, tokens, length, margin, ranks=None):
