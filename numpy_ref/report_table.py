@@ -1,0 +1,256 @@
+"""The report as text within 80 columns, and as the JSON that says the same."""
+
+from pathlib import Path
+
+import numpy as np
+
+from . import report_rows as kept
+from .commands import table
+from .fit_table import WIDTH, clean, pad, width, wrap
+from .report_ceiling import longer_wins
+from .report_findings import NO_PROMPT, SEVERITIES, counted
+
+AT_ONCE = 3  # files beside each other in a table
+NAME = 16  # columns of a file's name
+SHOWN = 6  # line numbers in a sentence
+IN_JSON = 100  # line numbers of a finding
+QUANTILES = {"min": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1}
+TITLES = {
+    "unreadable": "cannot be read",
+    "empty": "empty answer",
+    "near_empty": "nearly empty answer",
+    "identical": "a text beside itself",
+    "same_when_cut": "the same once cut",
+    "too_long": "too long",
+    "prefix": "one begins the other",
+    "special": "special-token text",
+    "repeated": "stands more than once",
+    "both_orders": "in both orders",
+    "cycles": "in a cycle",
+    "shared_comparisons": "pair in two files",
+    "shared_prompts": "prompt in two files",
+    "shared_answers": "answer in two files",
+}
+
+
+def short_names(paths):
+    """What a file is called in the tables: its name without .jsonl, cut, numbered where two are the same"""
+    names: list = []
+    for path in paths:
+        name = clean(Path(path).name).removesuffix(".gz").removesuffix(".jsonl")
+        name = (name if width(name) <= NAME else pad(name, NAME)) or "file"
+        number = 2
+        stem = name
+        while name in names:
+            name = f"{stem[: NAME - 3]}~{number}"
+            number += 1
+        names.append(name)
+    return names
+
+
+def as_text(report, paths):
+    """All sections; the files are named as given once, and by their short names from there on"""
+    names = short_names(paths)
+    lines = [line for name, path in zip(names, paths, strict=True) for line in wrap(f"{name}: {clean(path)}")]
+    numbers = [counts(report, file) for file in range(len(paths))]
+    lines += ["", *blocks("counts", numbers, names)]
+    for file, name in enumerate(names):
+        lines += ["", *length_lines(report, file, name)]
+    concerned = [
+        {TITLES[f.name]: int(f.rows[report.rows.file == file].sum()) for f in report.findings if f.name in TITLES}
+        for file in range(len(paths))
+    ]
+    lines += ["", *blocks("rows with trouble", concerned, names)]
+    for file, name in enumerate(names):
+        lines += kind_lines(report.rows.kinds[file], name)
+    lines += ["", *baseline_lines(report, names), "", *ceiling_lines(report.ceiling)]
+    return "\n".join([*lines, "", *finding_lines(report, names)])
+
+
+def counts(report, file):
+    """How much of everything one file holds"""
+    rows, compared = report.rows, report.compared
+    own = rows.file == file
+    readable = own & (rows.size > 0)
+    size = rows.size[readable].astype(np.int64)
+    strict = int((rows.file[compared.row] == file).sum())
+    return {
+        "rows": int(own.sum()),
+        "pairs": int((size == 2).sum()),
+        "ranked lists": int((size > 2).sum()),
+        "responses": int(size.sum()),
+        "comparisons": strict,
+        "tied by their label": int((size * (size - 1) // 2).sum()) - strict,
+        "rows with a margin": int(rows.margin[readable].sum()),
+        "different prompts": len(np.unique(rows.prompt[readable & (rows.prompt != NO_PROMPT)])),
+        "rows without a prompt": int((readable & (rows.prompt == NO_PROMPT)).sum()),
+    }
+
+
+def blocks(title, numbers, names):
+    """A column for each file, few beside each other        numbers: for each file {row: count}"""
+    lines: list = []
+    for start in range(0, len(names), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        body = [[f"  {row}", *(f"{column[row]:,}" for column in numbers[part])] for row in numbers[0]]
+        lines += [""] * bool(lines) + list(table([[f"{title:<24}", *names[part]], *body]))
+    return lines
+
+
+def length_lines(report, file, name):
+    """Quantiles of prompts and answers in characters, of whole texts in tokens"""
+    body = [
+        [f"  {what}", *(f"{value:,.0f}" for value in np.quantile(column, list(QUANTILES.values())))]
+        for what, column in lengths(report, file).items()
+        if len(column)
+    ]
+    return list(table([[f"{'lengths: ' + name:<24}", *QUANTILES], *body]))
+
+
+def lengths(report, file):
+    """What is measured, in one file        -> {name: (n,)}"""
+    rows, compared = report.rows, report.compared
+    own, here = rows.file == file, rows.file[compared.row] == file
+    return {
+        "prompt, characters": rows.prompt_chars[own & (rows.size > 0)],
+        "chosen, characters": rows.chars[compared.better[here]],
+        "rejected, characters": rows.chars[compared.worse[here]],
+        "whole text, tokens": rows.tokens[np.repeat(own, rows.size)],
+    }
+
+
+def kind_lines(kinds, name):
+    """What is wrong with the rows that cannot be read, the most frequent first"""
+    most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    lines = [""] * bool(most) + wrap(f"cannot be read: {name}") * bool(most)
+    for kind, at in most[:SHOWN]:
+        lines += wrap(f"  {len(at):,} x {clean(kind)} ({line_numbers(at)})", indent="      ")
+    if len(most) > SHOWN:
+        lines.append(f"  and {len(most) - SHOWN:,} other kinds")
+    return lines
+
+
+def baseline(report, file):
+    """The longer answer's share of the comparisons of one file, None where there is no comparison"""
+    here = report.rows.file[report.compared.row] == file
+    if not here.any():
+        return None
+    chars = report.rows.chars.astype(np.int64)
+    share, interval, ties = longer_wins(chars[report.compared.better[here]], chars[report.compared.worse[here]])
+    return {"share": float(share), "interval": [float(end) for end in interval], "ties": ties, "of": int(here.sum())}
+
+
+def baseline_lines(report, names):
+    """How far counting characters leads"""
+    body = []
+    for file, name in enumerate(names):
+        if found := baseline(report, file):
+            low, high = found["interval"]
+            body.append([f"  {name}", f"{found['share']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['ties']:,}"])
+    heading = ["the longer answer was chosen", "share", "95 % interval", "equal lengths (count half)"]
+    return list(table([heading, *body]))
+
+
+def ceiling_lines(found):
+    """What labels given again tell, and what they cannot"""
+    if found is None:
+        return wrap(
+            "labels given again: no pair was labelled twice, so nothing can be said about how far labels agree, nor "
+            "about the best reachable accuracy"
+        )
+    (a, b), (c, d), (e, f) = found.accuracy, found.accuracy_interval, found.loss
+    low, high = found.brier_interval
+    body = [
+        ["  two labels of one pair agree", f"{found.agreement:.3f}", "estimate"],
+        ["  Krippendorff's alpha (0: chance)", f"{found.alpha:.3f}", "estimate"],
+        ["  best reachable Brier score", f"{found.brier:.4f}", f"estimate, 95 %: {low:.4f} to {high:.4f}"],
+        ["  best reachable accuracy", f"{a:.3f} to {b:.3f}", f"bounds, 95 %: {c:.3f} to {d:.3f}"],
+        ["  best reachable log loss (nats)", f"{e:.3f} to {f:.3f}", "bounds"],
+    ]
+    heading = [f"labels given again: {counted(found.pairs, 'pair')}, {found.labels:,} labels", "", ""]
+    explained = (
+        "They speak of these pairs only, and take the labels of a pair for independent: where repeated rows are copies "
+        "rather than labels given again, the truth is worse."
+    )
+    width_of = [max(len(row[k]) for row in body) for k in (0, 1)]
+    lines = [f"{row[0]:<{width_of[0]}}  {row[1]:>{width_of[1]}}  {row[2]}" for row in body]
+    return [heading[0], *lines, *wrap("  " + explained, indent="  ")]
+
+
+def finding_lines(report, names):
+    """What would mislead training, the worst first"""
+    found = [f for severity in SEVERITIES for f in report.findings if f.severity == severity and f.rows.any()]
+    lines = ["what would mislead training"]
+    for finding in found:
+        lines += wrap(f"  {finding.severity:<8} {sentence(finding, report.rows, names)}", indent=" " * 11)
+    if not any(finding.severity == "error" for finding in found):
+        lines += wrap("  nothing that --strict fails for" + (", but see above" if found else ""), indent="  ")
+    return lines
+
+
+def sentence(finding, rows, names):
+    """What, how many, where, what to do"""
+    at = where(finding.case, rows, names)
+    return f"{finding.what}{f': {at}' if at else ''}; {finding.advice}"
+
+
+def where(case, rows, names):
+    """lines 3 and 7, or of several files: train lines 3 and 7, test line 2"""
+    parts = []
+    for file, name in enumerate(names):
+        at = rows.line[case[rows.file[case] == file]]
+        if len(at):
+            parts.append((f"{name} " if len(names) > 1 else "") + line_numbers(at))
+    return ", ".join(parts[:SHOWN])
+
+
+def line_numbers(at):
+    """line 3; lines 3, 7 and 9; lines 1, 2, 3, 4, 5, 6 and 90 more"""
+    *first, last = [str(line) for line in at[:SHOWN]]
+    if len(at) > SHOWN:
+        return f"lines {', '.join([*first, last])} and {len(at) - SHOWN:,} more"
+    return f"lines {', '.join(first)} and {last}" if first else f"line {last}"
+
+
+def as_json(report, paths, misleading):
+    """The same as plain numbers, lists and texts"""
+    names = short_names(paths)
+    files = []
+    for file, path in enumerate(paths):
+        measured = {what: column for what, column in lengths(report, file).items() if len(column)}
+        files.append(
+            {
+                "file": str(path),
+                "name": names[file],
+                **counts(report, file),
+                "lengths": {
+                    what: dict(zip(QUANTILES, np.quantile(column, list(QUANTILES.values())).tolist(), strict=True))
+                    for what, column in measured.items()
+                },
+                "longer_wins": baseline(report, file),
+                "unreadable": {kind: at[:IN_JSON] for kind, at in report.rows.kinds[file].items()},
+            }
+        )
+    return {
+        "files": files,
+        "max_length": report.max_length,
+        "repeated_labels": report.ceiling and report.ceiling._asdict(),
+        "findings": [finding_json(finding, report.rows, names) for finding in report.findings],
+        "misleading": misleading,
+    }
+
+
+def finding_json(finding, rows, names):
+    """One finding; `lines` are [file, line] of the first rows concerned, `first_case` those of the first case"""
+
+    def places(at):
+        return [[names[rows.file[row]], int(rows.line[row])] for row in at[:IN_JSON]]
+
+    return {
+        "name": finding.name,
+        "severity": finding.severity,
+        "rows": int(finding.rows.sum()),
+        "lines": places(np.flatnonzero(finding.rows)),
+        "first_case": places(finding.case),
+        "sentence": sentence(finding, rows, names),
+    }
