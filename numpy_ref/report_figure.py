@@ -76,7 +76,7 @@ def draw_deciding(axes, chosen, rejected):
         axes.plot(x, share, "o", color=INK, ms=6)
     plain_log(axes)
     axes.margins(x=0.08)
-    axes.annotate("chance", (0.99, 0.5), xycoords=axes.get_yaxis_transform(), ha="right", va="bottom")
+    axes.annotate("chance", (1.01, 0.5), xycoords=axes.get_yaxis_transform(), va="center", annotation_clip=False)
     about = f"{len(apart):,} comparisons, about {len(apart) // bins:,} at each point, bars: 95 %"
     axes.text(0.02, 0.03, about, transform=axes.transAxes, fontsize=9)
 
@@ -113,17 +113,17 @@ def draw_trouble(axes, report):
         axes.text(0.5, 0.5, "nothing was found", transform=axes.transAxes, ha="center", va="center")
         axes.set(xticks=[], yticks=[])
         return
-    total = len(report.rows.size)
+    total, most = len(report.rows.size), max(int(finding.rows.sum()) for finding in found)
     for place, finding in enumerate(found):
         count = int(finding.rows.sum())
-        error = finding.severity == "error"
-        axes.barh(place, count / total, 0.6, facecolor=RUST if error else "white", edgecolor=RUST, lw=1.5)
-        axes.annotate(
-            f"{count:,}", (count / total, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
-        )
-    axes.set_yticks(range(len(found)), [f"{TITLES[finding.name]} ({finding.severity})" for finding in found])
-    axes.set_ylim(-0.8, max(len(found), 4) - 0.2)
-    axes.set_xlim(0, axes.get_xlim()[1] * 1.12)
+        filled = {"error": SKY, "warning": "white", "note": "0.9"}[finding.severity]
+        axes.barh(place, count / total, 0.7, facecolor=filled, edgecolor=INK, lw=1)
+        name = f"{TITLES[finding.name]} ({finding.severity}): {count:,}"
+        inside = count > most / 2
+        at = (0 if inside else count / total, place)
+        axes.annotate(name, at, xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set(yticks=[], ylim=(-0.7, max(len(found), 8) - 0.3))
+    axes.set_xlim(0, max(axes.get_xlim()[1], 0.01))
     axes.xaxis.set_major_formatter("{x:.1%}")
 
 
@@ -140,9 +140,7 @@ def longest_texts(rows, names):
 
 
 def plain_log(axes):
-    """A logarithmic axis with numbers as people write them"""
+    """A logarithmic axis with numbers as people write them: 20, 50, 100, 200, ..."""
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.minorticks_on()
-    axes.xaxis.set_minor_formatter(lambda x, _: f"{x:,.0f}" if str(x).lstrip("0.")[:1] in "25" else "")
-    axes.yaxis.minorticks_off() if hasattr(axes.yaxis, "minorticks_off") else None
+    axes.xaxis.set_minor_formatter(lambda x, _: f"{x:,.0f}" if x >= 2 and str(x)[0] in "25" else "")
