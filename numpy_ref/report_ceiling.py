@@ -33,7 +33,7 @@ class Ceiling(NamedTuple):
 def wilson(wins, n, level=0.95):
     """(p̂ + z²/2n ± z √(p̂ (1 - p̂) / n + z²/4n²)) / (1 + z²/n),  p̂ = wins / n        Wilson 1927
 
-    For any mean of n independent numbers in [0, 1] it is no narrower than it should be: none varies more than p (1 - p).
+    For the mean of any n independent numbers in [0, 1] it is wide enough: none of them varies more than p (1 - p).
     """
     if n < 1 or not 0 <= wins <= n:
         raise InputError(f"{wins} of {n}: an interval needs n of 1 or more, and 0 to n wins")
@@ -50,7 +50,7 @@ def ceiling(n, wins) -> Ceiling | None:
 
     d̂ = 2 k (n - k) / (n (n - 1)) is the share of two labels that differ; its mean D over pairs is an unbiased estimate
     of E[2 p (1 - p)], so D / 2 is one of the Brier score's floor.
-    The accuracy's ceiling E[max(p, 1 - p)] = 1 - E[q], q = min(p, 1 - p) = (1 - √(1 - 2 d)) / 2, is not determined by D.
+    D does not determine the accuracy's ceiling E[max(p, 1 - p)] = 1 - E[q], q = min(p, 1 - p) = (1 - √(1 - 2 d)) / 2.
     q is convex in d with q(0) = 0 and q(1/2) = 1/2. Jensen: E[q] ≥ q(D). The chord: E[q] ≤ D. Hence
         1 - D  ≤  ceiling  ≤  (1 + √(1 - 2 D)) / 2
     with equality on the left where each p is 0, 1/2 or 1, on the right where all q are the same.

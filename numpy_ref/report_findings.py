@@ -50,7 +50,8 @@ def examine(rows, max_length, repeated_labels=False) -> Report:
     if len(rows.kinds) > 1:
         findings += about_splits(rows, compared)
     findings += about_lengths(rows, compared)
-    return Report(rows, compared, findings, ceiling(labelled.n, labelled.low_wins), max_length)
+    given = relations.labels(relations.once_a_row(compared, labelled))
+    return Report(rows, compared, findings, ceiling(given.n, given.low_wins), max_length)
 
 
 def about_rows(rows, max_length):
@@ -74,7 +75,8 @@ def about_rows(rows, max_length):
             "take them out: they teach nothing and pull the accuracy towards one half",
         ),
         (
-            "same_when_cut", kept.SAME_WHEN_CUT, "error", f"{{prefer}} a text to itself once cut at {max_length} tokens",
+            "same_when_cut", kept.SAME_WHEN_CUT, "error",
+            f"{{prefer}} a text to itself once cut at {max_length} tokens",
             "raise the limit or take them out: who cuts texts on the right trains on two equal sides",
         ),
         (
@@ -111,15 +113,18 @@ def about_labels(rows, compared, labelled, severity=None):
     aside = f", {spaced:,} of them in different whitespace" if spaced else ""
     return [
         grouped(
-            "repeated", severity or "warning", rows, compared.row, repeats, "comparison", "{stand} more than once" + aside,
+            "repeated", severity or "warning", rows, compared.row, repeats,
+            "comparison", "{stand} more than once" + aside,
             "keep one of each, or say --repeated-labels if they are labels given again: copies weigh more than others",
         ),
         grouped(
-            "both_orders", severity or "error", rows, compared.row, both, "pair", "{stand} in both orders",
+            "both_orders", severity or "error", rows, compared.row, both,
+            "pair", "{stand} in both orders",
             "decide for one, or say --repeated-labels if several people were asked: no reward satisfies both",
         ),
         grouped(
-            "cycles", severity or "error", rows, compared.row, circles, "group", "of answers {hold} a cycle of preferences",
+            "cycles", severity or "error", rows, compared.row, circles,
+            "group", "of answers {hold} a cycle of preferences",
             "look at their labels again: no reward can order them, and training settles on a compromise",
         ),
     ]  # fmt: skip

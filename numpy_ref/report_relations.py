@@ -37,14 +37,13 @@ class Labels(NamedTuple):
 def comparisons(rows) -> Comparisons:
     """Every two responses of a row that its label does not tie, in the order of the rows"""
     start = np.cumsum(rows.size, dtype=np.int64) - rows.size
-    row, better, worse = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    parts = [np.zeros((3, 0), np.int64)]
     for size in np.unique(rows.size[rows.size > 1]):
         among = np.flatnonzero(rows.size == size)
         i, j = np.triu_indices(size, 1)
-        better.append((start[among, None] + i).ravel())
-        worse.append((start[among, None] + j).ravel())
-        row.append(np.repeat(among, len(i)))
-    row, better, worse = (np.concatenate(parts) for parts in (row, better, worse))
+        places = np.repeat(among, len(i)), (start[among, None] + i).ravel(), (start[among, None] + j).ravel()
+        parts.append(np.stack(places))
+    row, better, worse = np.concatenate(parts, axis=1)
     strict = np.flatnonzero(rows.rank[better] < rows.rank[worse])
     strict = strict[np.argsort(row[strict], kind="stable")]
     node, nodes = codes(np.repeat(rows.file, rows.size), np.repeat(rows.prompt, rows.size), rows.text)
@@ -86,6 +85,14 @@ def labels(compared) -> Labels:
     low_wins = np.bincount(place[compared.winner[differ] == low[differ]], minlength=len(key))
     n = np.bincount(place, minlength=len(key))
     return Labels(of, key // max(compared.nodes, 1), key % max(compared.nodes, 1), n, low_wins)
+
+
+def once_a_row(compared, labelled) -> Comparisons:
+    """Without what a list says again of a text that it holds twice: that is no second label"""
+    pair_in_row, _ = codes(compared.row, labelled.of)
+    _, first = np.unique(pair_in_row, return_index=True)
+    row, better, worse, winner, loser = (column[first] for column in compared[:-1])
+    return Comparisons(row, better, worse, winner, loser, compared.nodes)
 
 
 def both_orders(labelled):

@@ -74,7 +74,7 @@ def read(paths, tokenizer, max_length, progress=iter) -> Rows:
 def kind_of(error) -> str:
     """What is wrong with a row, without what is so in this row alone: byte N of the line is not UTF-8"""
     sentence = re.sub(r" \([^)]*\)", "", str(error))
-    return re.sub(r"-?\d+(\.\d+)?", "N", sentence.partition(": ")[0])
+    return re.sub(r"(?<!\S)-?\d+(\.\d+)?(?!\S)", "N", sentence.partition(": ")[0])
 
 
 def add_unreadable(columns, file, line, kind, kinds):
@@ -88,7 +88,7 @@ def add_row(columns, file, line, row, tokenizer, max_length, specials):
     """One row: its hashes, lengths, and what can be said of it alone"""
     prompt, responses = text_of(row.prompt), [text_of(response) for response in row.responses]
     prompt_ids, prompt_bytes = ids(prompt, tokenizer), prompt.encode()
-    plain, found = [" ".join(text.split()) for text in responses], Counter()
+    plain = [" ".join(text.split()) for text in responses]
     flags = about_answers(plain)
     all_ids = []
     for text, simple, rank in zip(responses, plain, row.ranks, strict=True):
@@ -100,10 +100,11 @@ def add_row(columns, file, line, row, tokenizer, max_length, specials):
         add_columns(columns, OF_RESPONSES, (hashed(simple.encode()), written, len(text), tokens, rank))
     for text in (prompt, *responses):
         if "<" in text or "[" in text:
-            found.update(set(SPECIAL_TEXT.findall(text)))
-    specials.update(found)
+            found = set(SPECIAL_TEXT.findall(text))
+            flags |= SPECIAL * bool(found)
+            specials.update(found)
     better_worse = [(i, j) for i, j in combinations(range(len(plain)), 2) if row.ranks[i] < row.ranks[j]]
-    flags |= SPECIAL * bool(found) | about_pairs(better_worse, plain, all_ids, max_length - len(prompt_ids) - 2)
+    flags |= about_pairs(better_worse, plain, all_ids, max_length - len(prompt_ids) - 2)
     numbers = (file, line, flags, simple_hash(prompt), len(prompt), len(responses), row.margin != 0)
     add_columns(columns, OF_ROWS, numbers)
 

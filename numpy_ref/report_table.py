@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from . import report_rows as kept
 from .commands import table
 from .fit_table import WIDTH, clean, pad, width, wrap
 from .report_ceiling import longer_wins
@@ -34,24 +33,33 @@ TITLES = {
 
 
 def short_names(paths):
-    """What a file is called in the tables: its name without .jsonl, cut, numbered where two are the same"""
+    """What a file is called in the tables: its name without .jsonl, cut; a number where that is not one"""
     names: list = []
-    for path in paths:
+    for k, path in enumerate(paths, 1):
         name = clean(Path(path).name).removesuffix(".gz").removesuffix(".jsonl")
-        name = (name if width(name) <= NAME else pad(name, NAME)) or "file"
-        number = 2
-        stem = name
-        while name in names:
-            name = f"{stem[: NAME - 3]}~{number}"
-            number += 1
-        names.append(name)
+        name = (pad(name, NAME) if len(name) > NAME else name) or "file"
+        if width(name) != len(name):  # a table counts characters, and some take two columns
+            name = f"file {k}"
+        names.append(f"{name[: NAME - 4]}~{k}" if name in names else name)
     return names
+
+
+def wrapped(text, indent="    "):
+    """Lines of at most 80 columns, also of characters that take two, and of paths without a blank"""
+    lines: list = []
+    for line in wrap(text, indent):
+        lines.append("")
+        for character in line:
+            if width(lines[-1] + character) > WIDTH:
+                lines.append(indent)
+            lines[-1] += character
+    return lines
 
 
 def as_text(report, paths):
     """All sections; the files are named as given once, and by their short names from there on"""
     names = short_names(paths)
-    lines = [line for name, path in zip(names, paths, strict=True) for line in wrap(f"{name}: {clean(path)}")]
+    lines = [line for name, path in zip(names, paths, strict=True) for line in wrapped(f"{name}: {clean(path)}")]
     numbers = [counts(report, file) for file in range(len(paths))]
     lines += ["", *blocks("counts", numbers, names)]
     for file, name in enumerate(names):
@@ -124,7 +132,7 @@ def kind_lines(kinds, name):
     most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     lines = [""] * bool(most) + wrap(f"cannot be read: {name}") * bool(most)
     for kind, at in most[:SHOWN]:
-        lines += wrap(f"  {len(at):,} x {clean(kind)} ({line_numbers(at)})", indent="      ")
+        lines += wrapped(f"  {len(at):,} x {clean(kind)} ({line_numbers(at)})", indent="      ")
     if len(most) > SHOWN:
         lines.append(f"  and {len(most) - SHOWN:,} other kinds")
     return lines
@@ -163,18 +171,18 @@ def ceiling_lines(found):
     body = [
         ["  two labels of one pair agree", f"{found.agreement:.3f}", "estimate"],
         ["  Krippendorff's alpha (0: chance)", f"{found.alpha:.3f}", "estimate"],
-        ["  best reachable Brier score", f"{found.brier:.4f}", f"estimate, 95 %: {low:.4f} to {high:.4f}"],
-        ["  best reachable accuracy", f"{a:.3f} to {b:.3f}", f"bounds, 95 %: {c:.3f} to {d:.3f}"],
+        ["  best reachable Brier score", f"{found.brier:.4f}", f"estimate ({low:.3f} to {high:.3f})"],
+        ["  best reachable accuracy", f"{a:.3f} to {b:.3f}", f"bounds ({c:.3f} to {d:.3f})"],
         ["  best reachable log loss (nats)", f"{e:.3f} to {f:.3f}", "bounds"],
     ]
-    heading = [f"labels given again: {counted(found.pairs, 'pair')}, {found.labels:,} labels", "", ""]
     explained = (
-        "They speak of these pairs only, and take the labels of a pair for independent: where repeated rows are copies "
-        "rather than labels given again, the truth is worse."
+        "In brackets 95 % intervals. All speak of these pairs only, and take the labels of a pair for independent: "
+        "where repeated rows are copies rather than labels given again, the truth is worse."
     )
     width_of = [max(len(row[k]) for row in body) for k in (0, 1)]
     lines = [f"{row[0]:<{width_of[0]}}  {row[1]:>{width_of[1]}}  {row[2]}" for row in body]
-    return [heading[0], *lines, *wrap("  " + explained, indent="  ")]
+    heading = f"labels given again: {counted(found.pairs, 'pair')}, {found.labels:,} labels"
+    return [heading, *lines, *wrap("  " + explained, indent="  ")]
 
 
 def finding_lines(report, names):
@@ -182,7 +190,7 @@ def finding_lines(report, names):
     found = [f for severity in SEVERITIES for f in report.findings if f.severity == severity and f.rows.any()]
     lines = ["what would mislead training"]
     for finding in found:
-        lines += wrap(f"  {finding.severity:<8} {sentence(finding, report.rows, names)}", indent=" " * 11)
+        lines += wrapped(f"  {finding.severity:<8} {sentence(finding, report.rows, names)}", indent=" " * 11)
     if not any(finding.severity == "error" for finding in found):
         lines += wrap("  nothing that --strict fails for" + (", but see above" if found else ""), indent="  ")
     return lines
