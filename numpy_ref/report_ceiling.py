@@ -73,13 +73,18 @@ def ceiling(n, wins) -> Ceiling | None:
         brier_interval=(low / 2, min(high, 0.5) / 2),
         accuracy=accuracy_bounds(d, d),
         accuracy_interval=accuracy_bounds(low, high),
-        loss=(2 * math.log(2) * min(d, 0.5), binary_entropy(minority(d))),
+        loss=loss_bounds(d),
     )
 
 
 def accuracy_bounds(low, high):
     """1 - D and (1 + √(1 - 2 D)) / 2, each where it is further out; more disagreement than 1/2 is chance"""
     return 1 - min(high, 0.5), 1 - minority(low)
+
+
+def loss_bounds(d):
+    """2 ln 2 · D and H(q(D)), in nats; both ln 2 where D is 1/2 or more"""
+    return 2 * math.log(2) * min(d, 0.5), binary_entropy(minority(d))
 
 
 def minority(d):

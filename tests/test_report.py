@@ -19,8 +19,8 @@ from numpy_ref.batches import encode
 from numpy_ref.checkpoint import save_model
 from numpy_ref.errors import InputError
 from numpy_ref.fit_table import width
-from numpy_ref.preferences import longer_wins, read_preferences
-from numpy_ref.report_ceiling import accuracy_bounds, binary_entropy, ceiling, minority, ratings, wilson
+from numpy_ref.preferences import Preference, longer_wins, read_preferences
+from numpy_ref.report_ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings, wilson
 from numpy_ref.report_findings import examine
 from numpy_ref.report_rows import kind_of, read
 from numpy_ref.report_table import TITLES, as_text, baseline, counts, line_numbers, short_names
@@ -134,6 +134,10 @@ PLANTED = {
         [pair("p", *two) for two in pairwise(["top", "one", "two", "six", "one", "end"])],
         {"cycles": [5, 6, 7]},
     ),
+    "cycle beside a text beside itself": (
+        [pair("p", "one", "two"), pair("p", "two", "six"), pair("p", "six", "one"), pair("p", "six", "six")],
+        {"cycles": [4, 5, 6], "identical": [7]},
+    ),
     "cycle through a list": (
         [{"prompt": "p", "responses": ["one", "two", "six"], "ranks": [1, 2, 2]}, pair("p", "two", "six"),
          pair("p", "six", "one"), pair("p", "six", "one")],
@@ -145,7 +149,6 @@ PLANTED = {
         {"both_orders": [6, 7]},
     ),
 }  # fmt: skip
-LENGTHS = {"length", "shared_prompts"}  # named where they are meant
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -295,6 +298,12 @@ def test_where_no_row_can_be_read_there_is_still_a_report(folder, capsys):
     assert "9 rows cannot be read: lines 1, 2, 3, 4, 5, 6 and 3 more; mend" in capsys.readouterr().out
     assert run("numpy_ref", "report", str(path), "--figure", str(folder / "x.png")) == 2
     assert "there is no comparison to draw" in capsys.readouterr().err
+
+
+def test_an_empty_answer_that_can_be_read_is_empty_all_the_same(monkeypatch):
+    rows = [(1, Preference("p", ("good", " "))), (2, Preference("p", ("good", "evil")))]
+    monkeypatch.setattr("numpy_ref.report_rows.read_rows", lambda _: iter(rows))
+    assert found(look("rows.jsonl")) == {"empty": [(0, 1)]}
 
 
 def test_kinds_of_errors_lose_what_is_of_one_row_only():
@@ -467,7 +476,8 @@ def test_the_length_note_says_which_and_only_where_it_is_sure(folder):
         "the shorter answer was chosen in 100.0%"
         in finding_of(look(write_rows(folder / "l.jsonl", short)), "length").what
     )
-    assert "length" not in found(look(write_rows(folder / "l.jsonl", long[:20] + short[20:])))
+    assert "length" not in found(look(write_rows(folder / "l.jsonl", long[:26] + short[26:])))  # .650, .495 to .779
+    assert "length" in found(look(write_rows(folder / "l.jsonl", long[:27] + short[27:])))  # .675, .520 to .799
 
 
 # The ceiling.
@@ -491,18 +501,20 @@ def test_the_bounds_hold_for_every_world(p):
     low, high = accuracy_bounds(d, d)
     assert low - 1e-12 <= np.maximum(p, 1 - p).mean() <= high + 1e-8  # √(1 - 2 d) of 1e-16 is 1e-8
     entropy = np.mean([binary_entropy(float(x)) for x in p])
-    assert 2 * math.log(2) * d - 1e-12 <= entropy <= binary_entropy(minority(d)) + 1e-12
+    low, high = loss_bounds(d)
+    assert low - 1e-12 <= entropy <= high + 1e-12
 
 
 def test_the_bounds_are_reached():
     certain_or_not = np.array([0.0, 1.0, 0.5, 0.5])
     d = float((2 * certain_or_not * (1 - certain_or_not)).mean())
     assert accuracy_bounds(d, d)[0] == np.maximum(certain_or_not, 1 - certain_or_not).mean() == 0.75
-    assert 2 * math.log(2) * d == np.mean([binary_entropy(p) for p in certain_or_not])
+    assert loss_bounds(d)[0] == pytest.approx(np.mean([binary_entropy(p) for p in certain_or_not]))
     alike = 0.8
     d = 2 * alike * (1 - alike)
     assert accuracy_bounds(d, d)[1] == pytest.approx(alike)
-    assert binary_entropy(minority(d)) == pytest.approx(binary_entropy(alike))
+    assert loss_bounds(d)[1] == pytest.approx(binary_entropy(alike))
+    assert loss_bounds(0.9) == pytest.approx((math.log(2), math.log(2)))
     assert accuracy_bounds(0.0, 0.9) == (0.5, 1.0)
 
 
