@@ -10,8 +10,9 @@ from .commands import positive_int
 from .errors import InputError
 from .fit import progress_bar
 from .report_findings import examine
+from .report_json import as_json
 from .report_rows import read
-from .report_table import as_json, as_text
+from .report_table import as_text
 from .tokenizer import Bytes, load
 
 

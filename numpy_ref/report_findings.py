@@ -106,8 +106,8 @@ def about_labels(rows, compared, labelled, severity=None):
     code, m = relations.codes(compared.winner, compared.loser)
     repeats = relations.repeated(code, m)
     spellings, _ = relations.codes(code, rows.written[compared.better], rows.written[compared.worse])
-    among = np.unique(np.stack([code, spellings]), axis=1)[0] if len(code) else code
-    spaced = int((np.bincount(among, minlength=m) > 1).sum())
+    _, first = np.unique(spellings, return_index=True)
+    spaced = int((np.bincount(code[first], minlength=m) > 1).sum())
     both = relations.both_orders(labelled)
     circles = relations.in_cycles(compared, relations.cycles(labelled))
     aside = f", {spaced:,} of them in different whitespace" if spaced else ""

@@ -1,4 +1,4 @@
-"""The report as text within 80 columns, and as the JSON that says the same."""
+"""The report as text within 80 columns."""
 
 from pathlib import Path
 
@@ -6,14 +6,12 @@ import numpy as np
 
 from .commands import table
 from .fit_table import WIDTH, clean, pad, width, wrap
-from .report_ceiling import longer_wins
-from .report_findings import NO_PROMPT, SEVERITIES, counted
+from .report_findings import SEVERITIES, counted
+from .report_measures import QUANTILES, baseline, counts, lengths
 
 AT_ONCE = 3  # files beside each other in a table
 NAME = 16  # columns of a file's name
 SHOWN = 6  # line numbers in a sentence
-IN_JSON = 100  # line numbers of a finding
-QUANTILES = {"min": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1}
 TITLES = {
     "unreadable": "cannot be read",
     "empty": "empty answer",
@@ -75,26 +73,6 @@ def as_text(report, paths):
     return "\n".join([*lines, "", *finding_lines(report, names)])
 
 
-def counts(report, file):
-    """How much of everything one file holds"""
-    rows, compared = report.rows, report.compared
-    own = rows.file == file
-    readable = own & (rows.size > 0)
-    size = rows.size[readable].astype(np.int64)
-    strict = int((rows.file[compared.row] == file).sum())
-    return {
-        "rows": int(own.sum()),
-        "pairs": int((size == 2).sum()),
-        "ranked lists": int((size > 2).sum()),
-        "responses": int(size.sum()),
-        "comparisons": strict,
-        "tied by their label": int((size * (size - 1) // 2).sum()) - strict,
-        "rows with a margin": int(rows.margin[readable].sum()),
-        "different prompts": len(np.unique(rows.prompt[readable & (rows.prompt != NO_PROMPT)])),
-        "rows without a prompt": int((readable & (rows.prompt == NO_PROMPT)).sum()),
-    }
-
-
 def blocks(title, numbers, names):
     """A column for each file, few beside each other        numbers: for each file {row: count}"""
     lines: list = []
@@ -115,18 +93,6 @@ def length_lines(report, file, name):
     return list(table([[f"{'lengths: ' + name:<24}", *QUANTILES], *body]))
 
 
-def lengths(report, file):
-    """What is measured, in one file        -> {name: (n,)}"""
-    rows, compared = report.rows, report.compared
-    own, here = rows.file == file, rows.file[compared.row] == file
-    return {
-        "prompt, characters": rows.prompt_chars[own & (rows.size > 0)],
-        "chosen, characters": rows.chars[compared.better[here]],
-        "rejected, characters": rows.chars[compared.worse[here]],
-        "whole text, tokens": rows.tokens[np.repeat(own, rows.size)],
-    }
-
-
 def kind_lines(kinds, name):
     """What is wrong with the rows that cannot be read, the most frequent first"""
     most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
@@ -136,16 +102,6 @@ def kind_lines(kinds, name):
     if len(most) > SHOWN:
         lines.append(f"  and {len(most) - SHOWN:,} other kinds")
     return lines
-
-
-def baseline(report, file):
-    """The longer answer's share of the comparisons of one file, None where there is no comparison"""
-    here = report.rows.file[report.compared.row] == file
-    if not here.any():
-        return None
-    chars = report.rows.chars.astype(np.int64)
-    share, interval, ties = longer_wins(chars[report.compared.better[here]], chars[report.compared.worse[here]])
-    return {"share": float(share), "interval": [float(end) for end in interval], "ties": ties, "of": int(here.sum())}
 
 
 def baseline_lines(report, names):
@@ -218,47 +174,3 @@ def line_numbers(at):
     if len(at) > SHOWN:
         return f"lines {', '.join([*first, last])} and {len(at) - SHOWN:,} more"
     return f"lines {', '.join(first)} and {last}" if first else f"line {last}"
-
-
-def as_json(report, paths, misleading):
-    """The same as plain numbers, lists and texts"""
-    names = short_names(paths)
-    files = []
-    for file, path in enumerate(paths):
-        measured = {what: column for what, column in lengths(report, file).items() if len(column)}
-        files.append(
-            {
-                "file": str(path),
-                "name": names[file],
-                **counts(report, file),
-                "lengths": {
-                    what: dict(zip(QUANTILES, np.quantile(column, list(QUANTILES.values())).tolist(), strict=True))
-                    for what, column in measured.items()
-                },
-                "longer_wins": baseline(report, file),
-                "unreadable": {kind: at[:IN_JSON] for kind, at in report.rows.kinds[file].items()},
-            }
-        )
-    return {
-        "files": files,
-        "max_length": report.max_length,
-        "repeated_labels": report.ceiling and report.ceiling._asdict(),
-        "findings": [finding_json(finding, report.rows, names) for finding in report.findings],
-        "misleading": misleading,
-    }
-
-
-def finding_json(finding, rows, names):
-    """One finding; `lines` are [file, line] of the first rows concerned, `first_case` those of the first case"""
-
-    def places(at):
-        return [[names[rows.file[row]], int(rows.line[row])] for row in at[:IN_JSON]]
-
-    return {
-        "name": finding.name,
-        "severity": finding.severity,
-        "rows": int(finding.rows.sum()),
-        "lines": places(np.flatnonzero(finding.rows)),
-        "first_case": places(finding.case),
-        "sentence": sentence(finding, rows, names),
-    }

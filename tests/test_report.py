@@ -22,8 +22,9 @@ from numpy_ref.fit_table import width
 from numpy_ref.preferences import Preference, longer_wins, read_preferences
 from numpy_ref.report_ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings, wilson
 from numpy_ref.report_findings import examine
+from numpy_ref.report_measures import baseline, counts
 from numpy_ref.report_rows import kind_of, read
-from numpy_ref.report_table import TITLES, as_text, baseline, counts, line_numbers, short_names
+from numpy_ref.report_table import TITLES, as_text, line_numbers, short_names
 from numpy_ref.reward_model import init_params
 from numpy_ref.tokenizer import Bytes, Words
 
