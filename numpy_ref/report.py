@@ -20,15 +20,16 @@ def add_arguments(parser):
     """The options of `report`"""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "What preference files hold: counts, lengths, how far counting characters leads, how far\n"
-        "labels agree, and what in them would mislead training, with line numbers. Files given\n"
-        "together are splits of one data set, as train and test, which should share nothing."
+        "What preference files hold: counts, lengths, how far counting characters leads,\n"
+        "how far labels agree, and what in them would mislead training, by line number.\n"
+        "Files given together are splits of one data set, which should share nothing."
     )
     parser.epilog = (
-        "--strict fails for errors, not for warnings and notes. Errors are: rows that cannot be\n"
-        "read, empty answers, pairs whose two texts are the same (also once cut at --max-length\n"
-        "tokens), both orders of one pair, cycles of preferences, and comparisons or prompts\n"
-        "that stand in more than one file. Exit status: 0, 1 with --strict, 2 for bad input."
+        "--strict fails for errors, not for warnings and notes. Errors are: rows that\n"
+        "cannot be read, empty answers, pairs whose two texts are the same (also once cut\n"
+        "at --max-length tokens), both orders of one pair, cycles of preferences, and\n"
+        "comparisons or prompts that stand in more than one file.\n"
+        "Exit status: 0, 1 with --strict where there is an error, 2 for bad input."
     )
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="pairs or ranked lists as .jsonl or .jsonl.gz, one file a split")

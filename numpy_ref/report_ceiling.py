@@ -111,6 +111,9 @@ def ratings(n, wins):
 
 
 def longer_wins(chosen, rejected):
-    """How often the longer one was chosen, equal lengths one half; its Wilson interval; ties        (C,), (C,)"""
+    """How often the longer one was chosen, equal lengths one half; its Wilson interval; ties        (C,), (C,)
+
+    Comparisons are taken for independent; those of one list are not, and then the truth is less certain than this.
+    """
     wins = (chosen > rejected).sum() + 0.5 * (chosen == rejected).sum()
     return wins / len(chosen), wilson(wins, len(chosen)), int((chosen == rejected).sum())

@@ -722,7 +722,7 @@ def test_it_runs_as_a_process_and_prints_no_bar_for_a_small_file(folder):
     assert "error    1 row prefers a text to itself, whitespace aside: line 4; take" in out
     help_text = start("numpy_ref", "report", "--help", stderr=subprocess.STDOUT).communicate(timeout=60)[0]
     assert "--strict fails for errors" in help_text
-    assert all(len(line) <= 90 for line in help_text.splitlines())
+    assert all(len(line) <= 80 for line in help_text.splitlines())
 
 
 def test_a_row_takes_few_bytes_and_no_text_is_kept(folder):
