@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 
-from . import check, fit, score, sft, train_command
+from . import check, fit, report, score, sft, train_command
 from .commands import main
 from .train import Learner
 
@@ -20,6 +20,7 @@ COMMANDS = {
     ),
     "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),
     "check": ("check anybody's gradients, losses and metrics", check.add_arguments, check.run),
+    "report": ("what a preference file holds, and what in it would mislead", report.add_arguments, report.run),
     "score": ("rank responses to a prompt by their rewards", score.add_arguments, score.run),
 }
 

@@ -25,8 +25,8 @@ FLOORS = {
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "tokenizer preferences world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train runs report commands train_data train_command sft "
-    "score check fit compare backbone distributed lean shared_prompt engine lesson",
+    4: "checkpoint figures architecture_figure fit_figure train runs commands train_data train_command sft score check "
+    "fit report compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -68,6 +68,7 @@ ALLOWED = {
     "figures": {"matplotlib"},
     "architecture_figure": {"matplotlib"},
     "fit_figure": {"matplotlib"},
+    "report": {"matplotlib"},
 }
 ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
 
