@@ -15,10 +15,12 @@ from .batches import steps_per_epoch
 from .commands import at_least, natural, positive_int
 from .errors import InputError
 from .objectives import OBJECTIVES
+from .preferences_rows import RENAMED
 from .ranking import TIES
 from .reward_model import init_params
 from .train import Log, train
 from .train_data import WORLD_POSITIONS, evaluate, load, report
+from .train_source import is_world
 from .tree import flatten
 
 LOSSES = ("pairwise", *OBJECTIVES)
@@ -29,9 +31,12 @@ def add_arguments(parser):
     """The options of `train`"""
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", metavar="FILE", help="pairs or ranked lists as .jsonl or .jsonl.gz; the built-in world if left out"
+        "--data",
+        metavar="FILE",
+        help="pairs or ranked lists as .jsonl, .jsonl.gz or .parquet; the built-in world if left out",
     )
     data.add_argument("--eval-data", metavar="FILE", help="held-out preferences of the same form")
+    add_dataset_arguments(data)
     data.add_argument(
         "--max-length",
         type=positive_int,
@@ -97,6 +102,26 @@ def add_arguments(parser):
     run.add_argument("--resume", metavar="DIR", help="go on with this run from its last save, with its own options")
 
 
+def add_dataset_arguments(data):
+    """Data that are no file of ours: a dataset, other names for the columns, token ids"""
+    data.add_argument(
+        "--dataset-name",
+        metavar="NAME",
+        help="in place of --data: an id of the Hugging Face hub, or a local directory; needs the extra hf",
+    )
+    data.add_argument("--dataset-config", metavar="NAME", help="which part of the dataset, where it has several")
+    data.add_argument("--dataset-train-split", metavar="NAME", default="train", help="to train on")
+    data.add_argument("--dataset-test-split", metavar="NAME", help="held out; none if left out")
+    for name in RENAMED:
+        data.add_argument(f"--{name}-column", metavar="NAME", help=f"what your data call the column {name}")
+    data.add_argument(
+        "--vocab-size",
+        type=positive_int,
+        help="for token ids (chosen_ids, rejected_ids): how many there are; one more than the largest if left out",
+    )
+    data.set_defaults(dataset_sha256=None)  # no option: what the rows of a dataset were, for --resume
+
+
 def run(args, learner_class, **learner_options):
     """Trains, saves and reports; returns the exit status"""
     saved = None
@@ -106,7 +131,7 @@ def run(args, learner_class, **learner_options):
     check_loss(args)
     data, held, tokenizer, line = load(args)
     print(line)
-    args.per_device_train_batch_size = args.per_device_train_batch_size or (16 if args.data else 64)
+    args.per_device_train_batch_size = args.per_device_train_batch_size or (64 if is_world(args) else 16)
     per_epoch = steps_per_epoch(len(data.rows), args.per_device_train_batch_size)
     total_steps = args.max_steps or max(1, round(args.num_train_epochs * per_epoch))
     warmup_steps = total_steps // 10 if args.warmup_steps is None else min(args.warmup_steps, total_steps)
@@ -184,7 +209,7 @@ def initial(args, tokenizer):
         raise InputError(
             f"--n-embd {args.n_embd} is not a multiple of --n-head {args.n_head}: each head gets an equal share"
         )
-    n_positions = WORLD_POSITIONS if args.data is None else args.max_length
+    n_positions = WORLD_POSITIONS if is_world(args) else args.max_length
     rng = np.random.default_rng([args.seed, 2])
     params = init_params(rng, tokenizer.vocab_size, n_positions, args.n_embd, args.n_layer, np.dtype(args.dtype))
     return flatten(params), args.n_head, loss_options(args)
@@ -205,7 +230,14 @@ def recorded(args):
         if options.get(name):
             options[name] = str(Path(options[name]).resolve())
             options[f"{name}_sha256"] = fingerprint(options[name])
+    if options["dataset_name"]:
+        options["dataset_name"] = placed(options["dataset_name"])
     return options
+
+
+def placed(name):
+    """A local directory of a dataset from anywhere; an id of the hub as it is"""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
 def fingerprint(path):
@@ -228,6 +260,8 @@ def resumed(args, state, side):
     for name, given in vars(args).items():
         if name in ("data", "eval_data") and given:
             given = str(Path(given).resolve())
+        if name == "dataset_name" and given:
+            given = placed(given)
         if name not in args.given or name not in options:
             merged[name] = options.get(name, given)
         elif name not in CHANGEABLE and given != options[name]:
