@@ -55,13 +55,13 @@ def preference_of(row, columns=None) -> tuple[str, Preference]:
 
 
 def renamed(row, columns) -> dict:
-    """The row with our names for its columns; a column that has our name but is not meant is left out"""
+    """The row with our names for its columns; one that has our name but is not meant gives way"""
     for ours, theirs in columns.items():
         if theirs not in row:
             likeness = get_close_matches(theirs, row, n=1)
             hint = f"did you mean {shortened(likeness[0])}?" if likeness else "name one of these"
             raise InputError(f"--{ours}-column {theirs}: there is no such column (found: {found_in(row)}): {hint}")
-    others = {name: value for name, value in row.items() if name not in {*columns, *columns.values()}}
+    others = {name: value for name, value in row.items() if name not in columns.values()}
     return others | {ours: row[theirs] for ours, theirs in columns.items()}
 
 
@@ -102,7 +102,8 @@ def _check_absent(column, row):
         name = shortened(others[likeness])
         raise InputError(f'there is no column "{column}", only {name}: did you mean "{column}"? Rename it')
     if column in REQUIRED:
-        raise InputError(f'there is no column "{column}" (found: {found_in(row)}): write {EXAMPLE}')
+        remedy = f"write {EXAMPLE}, or say with --{column}-column what yours is called"
+        raise InputError(f'there is no column "{column}" (found: {found_in(row)}): {remedy}')
 
 
 def _margin(row) -> float:
