@@ -46,7 +46,8 @@ def read_with_formats(source, columns=None) -> tuple[list[Preference], Counter[s
         formats[row[0]] += 1
         preferences.append(row[1])
     if not preferences:
-        raise InputError(f"{source}: the file is empty: write {EXAMPLE}")
+        empty = f"the file is empty: write {EXAMPLE}" if unit(source) == "line" else "holds no row: give one that does"
+        raise InputError(f"{source}: {empty}")
     return preferences, formats
 
 
@@ -70,9 +71,10 @@ def _is_parquet(path):
 
 def _checked(source, columns) -> Iterator[tuple[int, tuple[str, Preference] | InputError]]:
     """(number, (format, row) or what is wrong with it)"""
+    of_table = unit(source) == "row"
     for number, row in _objects(source):
         try:
-            yield number, row if isinstance(row, InputError) else preference_of(row, columns)
+            yield number, row if isinstance(row, InputError) else preference_of(row, columns, of_table)
         except InputError as error:
             yield number, error
 

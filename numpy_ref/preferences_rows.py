@@ -41,12 +41,14 @@ def _remedy(text):
     return f"write {EXAMPLE}"
 
 
-def preference_of(row, columns=None) -> tuple[str, Preference]:
+def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
     """(the name of the format, the preference) of a row as JSON has it, where every number is a float
 
     columns: {"chosen": "winner", ...}, the names of the columns where they are not ours
+    of_table: every row has all columns, so that null says that this row has none
     """
     row = renamed(row, columns or {})
+    row = _without_missing(row) if of_table else row
     for pair in IDS_COLUMNS:
         if row.keys() & set(pair):
             return "token ids", _pair_of_ids(pair, row)
@@ -63,6 +65,14 @@ def renamed(row, columns) -> dict:
             raise InputError(f"--{ours}-column {theirs}: there is no such column (found: {found_in(row)}): {hint}")
     others = {name: value for name, value in row.items() if name not in columns.values()}
     return others | {ours: row[theirs] for ours, theirs in columns.items()}
+
+
+def _without_missing(row) -> dict:
+    """A table's row without its nulls, but where one side of a pair is missing: that must be said"""
+    missing = {name for name, value in row.items() if value is None}
+    if not set(REQUIRED) <= missing:
+        missing -= set(REQUIRED)
+    return {name: value for name, value in row.items() if name not in missing}
 
 
 def _pair(row) -> tuple[str, Preference]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from running import PACKAGES, TINY, is_one_sentence, numbers, run, same_files, write_rows
 from test_resume import assert_same_run, train_until_killed
 
@@ -268,6 +270,10 @@ def test_a_row_of_a_table_goes_through_the_same_checks():
     assert read_preferences(write_parquet(Path("wide.parquet"), wide)) == read_preferences(
         write_rows(Path("wide.jsonl"), wide)
     )
+    named = [{"question": "p", "best": "a", "rejected": "b"}, {"question": None, "best": "a", "rejected": "b"}]
+    columns = {"prompt": "question", "chosen": "best"}
+    prompts = [row.prompt for row in read_preferences(write_parquet(Path("named.parquet"), named), columns)]
+    assert prompts == ["p", ""]
     for bad, expected in {
         ("a", None): 'row 2: "rejected" is null, but a text is expected',
         ("", "b"): 'row 2: "chosen" is empty',
@@ -293,8 +299,36 @@ def test_a_damaged_parquet_file_is_refused():
         with pytest.raises(InputError, match=r"bad.parquet: not a readable Parquet file") as error:
             read_preferences("bad.parquet")
         assert is_one_sentence(str(error.value))
-    with pytest.raises(InputError, match=r"empty.parquet: the file is empty"):
+    import pyarrow
+
+    twice = pyarrow.table([["a"], ["b"], ["c"]], names=["chosen", "rejected", "chosen"])
+    pyarrow.parquet.write_table(twice, "twice.parquet")
+    with pytest.raises(InputError, match=r"^twice.parquet: the column 'chosen' stands twice: keep one$"):
+        read_preferences("twice.parquet")
+    with pytest.raises(InputError, match=r"^empty.parquet: holds no row: give one that does$"):
         read_preferences(write_parquet(Path("empty.parquet"), []))
+
+
+@pytest.mark.slow
+def test_a_parquet_file_with_bytes_replaced_is_read_or_refused():
+    whole = Path(write_parquet(Path("rows.parquet"), ROWS)).read_bytes()
+
+    @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=3))
+    @settings(max_examples=300)
+    def read_or_refused(changes):
+        content = bytearray(whole)
+        for at, byte in changes:
+            content[at] = byte
+        Path("bad.parquet").write_bytes(content)
+        try:
+            assert read_preferences("bad.parquet")
+        except InputError as error:
+            sentence = str(error)
+        else:
+            sentence = "read"
+        assert is_one_sentence(sentence)
+
+    read_or_refused()
 
 
 @pytest.fixture
