@@ -47,10 +47,10 @@ def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
     columns: {"chosen": "winner", ...}, the names of the columns where they are not ours
     of_table: every row has all columns, so that null says that this row has none
     """
-    row = renamed(row, columns or {})
+    row = renamed(row, columns) if columns else row
     row = _without_missing(row) if of_table else row
     for pair in IDS_COLUMNS:
-        if row.keys() & set(pair):
+        if not row.keys().isdisjoint(pair):
             return "token ids", _pair_of_ids(pair, row)
     ranked = LIST_COLUMNS & row.keys() and not row.keys() & set(REQUIRED)
     return ranked_list(row, _check_absent) if ranked else _pair(row)

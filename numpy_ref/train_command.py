@@ -230,7 +230,7 @@ def recorded(args):
         if options.get(name):
             options[name] = str(Path(options[name]).resolve())
             options[f"{name}_sha256"] = fingerprint(options[name])
-    if options["dataset_name"]:
+    if options.get("dataset_name"):
         options["dataset_name"] = placed(options["dataset_name"])
     return options
 
