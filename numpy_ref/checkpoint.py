@@ -101,7 +101,10 @@ def save_model(directory, params, n_head, tokenizer, learned_ties=None):
         Path(directory, "model.safetensors"),
         {gpt2_name(name): _transposed(name, array) for name, array in flatten(params).items()},
     )
-    write_json(Path(directory, "config.json"), config_of(params, n_head) | (learned_ties or {}))
+    write_json(
+        Path(directory, "config.json"),
+        config_of(params, n_head) | tokenizers.config_without_specials(tokenizer) | (learned_ties or {}),
+    )
     tokenizers.save(tokenizer, directory)
 
 

@@ -14,6 +14,7 @@ from .report_json import as_json
 from .report_rows import read
 from .report_table import as_text
 from .tokenizer import Bytes, load
+from .train_source import add_column_arguments, columns
 
 
 def add_arguments(parser):
@@ -32,7 +33,12 @@ def add_arguments(parser):
         "Exit status: 0, 1 with --strict where there is an error, 2 for bad input."
     )
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="pairs or ranked lists as .jsonl or .jsonl.gz, one file a split")
+    add(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="pairs or ranked lists as .jsonl, .jsonl.gz or .parquet, one file a split",
+    )
     add("--strict", action="store_true", help="exit status 1 where something would mislead training")
     add(
         "--repeated-labels",
@@ -47,6 +53,7 @@ def add_arguments(parser):
         metavar="N",
         help="in tokens, as in train, which leaves out what is longer (default: %(default)s)",
     )
+    add_column_arguments(parser)
     add("--model", metavar="DIR", help="count tokens with this model's tokenizer (default: bytes)")
     add("--json", metavar="FILE", help="write the report as JSON")
     add("--figure", metavar="FILE", help="draw the lengths, and how often the longer answer was chosen")
@@ -55,7 +62,7 @@ def add_arguments(parser):
 def run(args):
     """Reads, examines, prints; the exit status: 0, or 1 where --strict finds an error"""
     tokenizer = load(directory_of(args.model)) if args.model else Bytes()
-    rows = read(args.files, tokenizer, args.max_length, partial(progress_bar, unit=" rows"))
+    rows = read(args.files, tokenizer, args.max_length, partial(progress_bar, unit=" rows"), columns(args))
     report = examine(rows, args.max_length, args.repeated_labels)
     misleading = any(finding.severity == "error" and finding.rows.any() for finding in report.findings)
     print(as_text(report, args.files))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import InputError
-from .preferences import read_rows
+from .preferences import Ids, as_text, read_rows
 from .tokenizer import EOS, Bytes
 
 UNREADABLE, EMPTY, NEAR_EMPTY, IDENTICAL, SAME_WHEN_CUT, PREFIX, SPECIAL, TOO_LONG = (1 << i for i in range(8))
@@ -45,19 +45,14 @@ class Rows(NamedTuple):
     specials: Counter  # how many texts hold <|endoftext|>, </s>, ...
 
 
-def text_of(part) -> str:
-    """A prompt or a response as the one text that is measured and compared"""
-    return part
-
-
-def read(paths, tokenizer, max_length, progress=iter) -> Rows:
+def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
     """Every row of the files; InputError where a file cannot be read further or holds no row at all"""
     columns = {name: array(code) for name, code in (OF_ROWS | OF_RESPONSES).items()}
     kinds: list = [defaultdict(list) for _ in paths]
     specials: Counter = Counter()
     for file, path in enumerate(paths):
         before = len(columns["line"])
-        for line, row in progress(read_rows(path)):
+        for line, row in progress(read_rows(path, renamed)):
             if isinstance(row, InputError):
                 add_unreadable(columns, file, line, kind_of(row), kinds[file])
                 continue
@@ -86,15 +81,16 @@ def add_unreadable(columns, file, line, kind, kinds):
 
 def add_row(columns, file, line, row, tokenizer, max_length, specials):
     """One row: its hashes, lengths, and what can be said of it alone"""
-    prompt, responses = text_of(row.prompt), [text_of(response) for response in row.responses]
+    prompt, responses = as_text(row.prompt), [as_text(response) for response in row.responses]
     prompt_ids, prompt_bytes = ids(prompt, tokenizer), prompt.encode()
+    around = 0 if isinstance(row.responses[0], Ids) else len(prompt_ids) + len(("<bos>", "<sep>", "<eos>"))
     plain = [" ".join(text.split()) for text in responses]
     flags = about_answers(plain)
     all_ids = []
-    for text, simple, rank in zip(responses, plain, row.ranks, strict=True):
-        response_ids = ids(text, tokenizer)
+    for part, text, simple, rank in zip(row.responses, responses, plain, row.ranks, strict=True):
+        response_ids = part if isinstance(part, Ids) else ids(text, tokenizer)
         all_ids.append(response_ids)
-        tokens = len(prompt_ids) + len(response_ids) + 3
+        tokens = around + len(response_ids)
         flags |= TOO_LONG * (tokens > max_length)
         written = hashed(prompt_bytes + b"\0" + text.encode())
         add_columns(columns, OF_RESPONSES, (hashed(simple.encode()), written, len(text), tokens, rank))

@@ -13,8 +13,7 @@ from . import world
 from .batches import collate
 from .errors import InputError
 from .language_model import init_unembedding, loss_and_grads, response_loss
-from .preferences import read_preferences
-from .tokenizer import Bytes, Words
+from .tokenizer import TokenIds, Words
 from .train import Learner, Log, check_finite
 from .train_command import (
     Stage,
@@ -24,6 +23,7 @@ from .train_command import (
     optimisation_arguments,
     run_arguments,
 )
+from .train_source import check_source, is_world, read_sources, tokenizer_for
 
 
 def add_arguments(parser):
@@ -76,28 +76,34 @@ def texts(tokenizer, preferences, max_length):
 
 def load(args, tokenizer=None):
     """(Texts to learn, held-out Texts or None, tokenizer, one line about them)"""
-    tokenizer = tokenizer or (Words(world.WORDS) if args.data is None else Bytes())
-    if args.data is None:
+    check_source(args)
+    if is_world(args):
+        tokenizer = tokenizer or Words(world.WORDS)
         train_set, eval_set = world.make_world(args.seed)
         data = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
         held = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 3]), eval_set), args.max_length)
         return data, held, tokenizer, f"data      the built-in world: {len(data.rows):,} chosen responses"
-    data, line = load_file(tokenizer, "--data", args.data, args.max_length)
+    found, held_out = read_sources(args)
+    tokenizer = tokenizer or tokenizer_for(args, found[2][0])
+    if isinstance(tokenizer, TokenIds):
+        raise InputError(f"{found[0]} {found[1]}: token ids do not say where the response begins: sft needs texts")
+    data, line = chosen_responses(tokenizer, found, args.max_length)
     held = None
-    if args.eval_data:
-        held, eval_line = load_file(tokenizer, "--eval-data", args.eval_data, args.max_length)
-        line = f"{line}\n{eval_line}"
+    if held_out:
+        held, held_line = chosen_responses(tokenizer, held_out, args.max_length)
+        line = f"{line}\n{held_line}"
     return data, held, tokenizer, line
 
 
-def load_file(tokenizer, option, path, max_length):
-    """(the chosen responses of a preference file, one line about them)"""
-    data = texts(tokenizer, read_preferences(path), max_length)
+def chosen_responses(tokenizer, found, max_length):
+    """(Texts of a source, one line about them)"""
+    option, source, (preferences, _) = found
+    data = texts(tokenizer, preferences, max_length)
     if not data.rows:
-        raise InputError(f"{option} {path}: no response has at most --max-length {max_length} tokens: raise it")
+        raise InputError(f"{option} {source}: no response has at most --max-length {max_length} tokens: raise it")
     left_out = f"{data.repeated:,} chosen again, {data.too_long:,} longer than {max_length} tokens"
-    title = "data" if option == "--data" else "held-out"
-    return data, f"{title:<10}{path}: {len(data.rows):,} chosen responses; {left_out}"
+    title = "data" if option in ("--data", "--dataset-name") else "held-out"
+    return data, f"{title:<10}{source}: {len(data.rows):,} chosen responses; {left_out}"
 
 
 def learn(learner, data, chosen, step):

@@ -26,6 +26,7 @@ from .ranking import TIES
 from .reward_model import init_params
 from .train import Log, from_preferences, train
 from .train_data import WORLD_POSITIONS, evaluate, load, report
+from .train_source import add_column_arguments, is_world
 from .tree import flatten, tree_map
 
 LOSSES = ("pairwise", *OBJECTIVES)
@@ -60,9 +61,12 @@ def data_arguments(parser):
     """What is read"""
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", metavar="FILE", help="pairs or ranked lists as .jsonl or .jsonl.gz; the built-in world if left out"
+        "--data",
+        metavar="FILE",
+        help="pairs or ranked lists as .jsonl, .jsonl.gz or .parquet; the built-in world if left out",
     )
     data.add_argument("--eval-data", metavar="FILE", help="held-out preferences of the same form")
+    add_dataset_arguments(data)
     data.add_argument(
         "--max-length",
         type=positive_int,
@@ -150,6 +154,25 @@ def run_arguments(parser):
     run.add_argument("--resume", metavar="DIR", help="go on with this run from its last save, with its own options")
 
 
+def add_dataset_arguments(data):
+    """Data that are no file of ours: a dataset, other names for the columns, token ids"""
+    data.add_argument(
+        "--dataset-name",
+        metavar="NAME",
+        help="in place of --data: an id of the Hugging Face hub, or a local directory; needs the extra hf",
+    )
+    data.add_argument("--dataset-config", metavar="NAME", help="which part of the dataset, where it has several")
+    data.add_argument("--dataset-train-split", metavar="NAME", default="train", help="to train on")
+    data.add_argument("--dataset-test-split", metavar="NAME", help="held out; none if left out")
+    add_column_arguments(data)
+    data.add_argument(
+        "--vocab-size",
+        type=positive_int,
+        help="for token ids (chosen_ids, rejected_ids): how many there are; one more than the largest if left out",
+    )
+    data.set_defaults(dataset_sha256=None)  # no option: what the rows of a dataset were, for --resume
+
+
 def run(args, stage, learner_class, pieces=1, **learner_options):
     """Trains, saves and reports; returns the exit status
 
@@ -166,7 +189,7 @@ def run(args, stage, learner_class, pieces=1, **learner_options):
     data, held, tokenizer, line = stage.load(args, model and model[2])
     print(line)
     if saved is None:
-        args.per_device_train_batch_size = args.per_device_train_batch_size or (16 if args.data else 64)
+        args.per_device_train_batch_size = args.per_device_train_batch_size or (64 if is_world(args) else 16)
         args.batch_size = pieces * args.per_device_train_batch_size
     per_epoch = steps_per_epoch(len(data.rows), args.batch_size)
     total_steps = args.max_steps or max(1, round(args.num_train_epochs * per_epoch))
@@ -273,7 +296,7 @@ def initial(args, stage, tokenizer):
 
 def first_weights(args, tokenizer):
     """A reward model's random weights"""
-    n_positions = WORLD_POSITIONS if args.data is None else args.max_length
+    n_positions = WORLD_POSITIONS if is_world(args) else args.max_length
     size = tokenizer.vocab_size, n_positions, args.n_embd, args.n_layer
     return init_params(weights_rng(args), *size, np.dtype(args.dtype))
 
@@ -313,7 +336,14 @@ def recorded(args):
         if options.get(name):
             options[name] = str(Path(options[name]).resolve())
             options[f"{name}_sha256"] = fingerprint(options[name])
+    if options.get("dataset_name"):
+        options["dataset_name"] = placed(options["dataset_name"])
     return options
+
+
+def placed(name):
+    """A local directory of a dataset from anywhere; an id of the hub as it is"""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
 def fingerprint(path):
@@ -341,6 +371,8 @@ def resumed(args, saved, side, stage):
     for name, given in vars(args).items():
         if name in ("data", "eval_data") and given:
             given = str(Path(given).resolve())
+        if name == "dataset_name" and given:
+            given = placed(given)
         if name not in args.given or name not in options:
             merged[name] = options.get(name, given)
         elif name not in CHANGEABLE and given != options[name]:

@@ -24,9 +24,9 @@ FLOORS = {
     0: "errors tree losses layers metrics agreement calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
-    3: "tokenizer preferences world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train runs commands train_data train_command sft score check "
-    "fit report compare backbone distributed lean shared_prompt engine lesson",
+    3: "preferences tokenizer world batches reward_model language_model objectives",
+    4: "checkpoint figures architecture_figure fit_figure train runs commands train_source train_data train_command "
+    "sft score check fit report compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -52,6 +52,7 @@ WITHOUT_TWIN |= {
     "fit_figure",
     "runs",
     "commands",
+    "train_source",
     "train_data",
     "train_command",
     "score",
@@ -71,6 +72,7 @@ ALLOWED = {
     "report": {"matplotlib"},
 }
 ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
+ALLOWED |= {"preferences": {"pyarrow", "datasets"}}
 
 
 def family(room):

@@ -280,7 +280,7 @@ def test_what_cannot_be_read_is_counted_by_kind_and_named_by_line(folder):
     report = look(path)
     assert dict(report.rows.kinds[0]) == {
         "not JSON": [1, 4],
-        '"chosen" is a number, but a plain string is expected': [2],
+        '"chosen" is a number, but a text is expected': [2],
         'there is no column "chosen"': [3],
         "byte N of the line is not UTF-8": [5],
         '"rejected" is empty': [6],
@@ -303,7 +303,7 @@ def test_where_no_row_can_be_read_there_is_still_a_report(folder, capsys):
 
 def test_an_empty_answer_that_can_be_read_is_empty_all_the_same(monkeypatch):
     rows = [(1, Preference("p", ("good", " "))), (2, Preference("p", ("good", "evil")))]
-    monkeypatch.setattr("numpy_ref.report_rows.read_rows", lambda _: iter(rows))
+    monkeypatch.setattr("numpy_ref.report_rows.read_rows", lambda *_: iter(rows))
     assert found(look("rows.jsonl")) == {"empty": [(0, 1)]}
 
 
@@ -750,3 +750,14 @@ def test_real_arguments():
     assert {name: len(at) for name, at in found(report).items() if name in TITLES} == {
         "repeated": 238, "both_orders": 14, "cycles": 12
     }  # fmt: skip
+
+
+def test_conversations_ids_and_other_names_are_reported_too(tmp_path):
+    """The renamed columns are conversations; of token ids the ids themselves are counted"""
+    chat = [[{"role": "user", "content": "hi"}], [{"role": "assistant", "content": "hello there"}]]
+    rows = [{"q": chat[0], "best": chat[1], "worst": [{"role": "assistant", "content": "hello"}]}]
+    path = write_rows(tmp_path / "chat.jsonl", rows)
+    found = read([path], Bytes(), 64, renamed={"prompt": "q", "chosen": "best", "rejected": "worst"})
+    assert found.tokens.tolist() == [len("hi") + len(text) + 3 for text in ("hello there", "hello")]
+    path = write_rows(tmp_path / "ids.jsonl", [{"chosen_ids": [5, 17, 3], "rejected_ids": [5, 9]}])
+    assert read([path], Bytes(), 64).tokens.tolist() == [3, 2]

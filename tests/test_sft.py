@@ -36,7 +36,16 @@ def in_an_empty_directory(tmp_path, monkeypatch):
 
 def options(**given):
     """Parsed options as first_weights reads them"""
-    defaults = {"data": None, "seed": 0, "n_layer": 2, "n_head": 2, "n_embd": 8, "dtype": "float64", "max_length": 64}
+    defaults = {
+        "data": None,
+        "dataset_name": None,
+        "seed": 0,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_embd": 8,
+        "dtype": "float64",
+        "max_length": 64,
+    }
     return type("Options", (), defaults | given)()
 
 
