@@ -363,8 +363,10 @@ def test_a_dataset_is_the_same_as_its_file(dataset, capsys, monkeypatch):
     train_until_killed(
         monkeypatch, "numpy_ref", 3, *TINY, *splits, "--max-steps", "3", "--save-steps", "1", "--output-dir", "killed"
     )
+    (state,) = Path("killed").glob("*/state.json")
+    assert json.loads(state.read_text())["options"]["dataset_name"] == str(Path(dataset).resolve())
     Path("elsewhere").mkdir()
-    monkeypatch.chdir("elsewhere")  # the directory is remembered as a whole path
+    monkeypatch.chdir("elsewhere")
     assert run("numpy_ref", "train", "--resume", "../killed") == 0
     assert same_files("../killed", "../set", MODEL)
     monkeypatch.chdir("..")
