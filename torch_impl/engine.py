@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from numpy_ref.commands import positive_int
 
-from . import lean
+from . import lean, shared_prompt
 from .distributed import Processes
 from .train import Learner
 
@@ -98,8 +98,11 @@ class Engine(Learner):
         return objective(reward.to(self.dtype), **options), reward
 
     def rewards_of(self, tokens, length):
-        """By the shortest way; sharded weights are gathered only where a module is called as a whole"""
-        return self.model(tokens, length) if self.fsdp else lean.rewards(self.model, tokens, length)
+        """By the shortest way that the weights allow"""
+        if self.fsdp:  # sharded weights are gathered where a module is called as a whole
+            return self.model(tokens, length)
+        shortest = lean if self.gradient_checkpointing else shared_prompt  # which calls no block as a whole
+        return shortest.rewards(self.model, tokens, length)
 
     def sum_gradients(self):
         """Over all processes; of sharded weights FSDP has done so"""

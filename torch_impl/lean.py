@@ -44,18 +44,22 @@ def last_hidden(body, tokens, length):
     x = body.tok(tokens) + body.pos(torch.arange(tokens.shape[1], device=tokens.device))
     for block in body.blocks[:-1]:
         x = block(x)
-    return body.ln(last_of_block(body.blocks[-1], x, length))
+    seen = torch.arange(tokens.shape[1], device=x.device) < length[:, None]  # (n, T): a last token sees all real ones
+    return body.ln(some_of_block(body.blocks[-1], x, seen[:, None, None], length[:, None] - 1))[:, 0]
 
 
-def last_of_block(block, x, length):
-    """A block's output at the last real position of each row        (n, T, C), (n,) -> (n, C)"""
-    n, T, C = x.shape
-    at = torch.arange(n, device=x.device), length - 1
-    normed, attn = block.ln1(x), block.attn
-    query = F.linear(normed[at], attn.qkv.weight[:C], attn.qkv.bias[:C])  # (n, C)
-    k, v = F.linear(normed, attn.qkv.weight[C:], attn.qkv.bias[C:]).chunk(2, -1)  # (n, T, C)
-    q, k, v = (part.unflatten(-1, (attn.n_head, -1)).transpose(1, 2) for part in (query[:, None], k, v))
-    seen = torch.arange(T, device=x.device) < length[:, None]  # (n, T): the last token sees all real ones
-    y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None, None])  # (n, H, 1, D)
-    h = x[at] + attn.proj(y.flatten(1))
+def some_of_block(block, x, sees, at):
+    """A block's output at K positions of each row        (n, T, C), mask (n, 1, K, T), (n, K) ints -> (n, K, C)"""
+    h = x[torch.arange(len(x), device=x.device)[:, None], at] + attention(block.attn, block.ln1(x), sees, at)
     return h + block.ffn(block.ln2(h))
+
+
+def attention(attn, x, sees, at=None):
+    """SelfAttention.forward under a mask, at all positions or at K of each row        (n, T, C) -> (n, T or K, C)"""
+    C = x.shape[-1]
+    asked = x if at is None else x[torch.arange(len(x), device=x.device)[:, None], at]
+    query = F.linear(asked, attn.qkv.weight[:C], attn.qkv.bias[:C])
+    k, v = F.linear(x, attn.qkv.weight[C:], attn.qkv.bias[C:]).chunk(2, -1)
+    q, k, v = (part.unflatten(-1, (attn.n_head, -1)).transpose(1, 2) for part in (query, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=sees)  # (n, H, T or K, D)
+    return attn.proj(y.transpose(1, 2).flatten(-2))
