@@ -31,7 +31,7 @@ class Curve(NamedTuple):
     Sources: DeGroot & Fienberg 1983; Niculescu-Mizil & Caruana 2005.
     """
 
-    count: np.ndarray
+    pairs: np.ndarray
     confidence: np.ndarray
     right: np.ndarray
 
@@ -61,7 +61,7 @@ def ece(curve):
 
     It is biased upwards: the noise of a bin's labels counts as an error. Read it beside ece_if_calibrated.
     """
-    return float(curve.count @ abs(curve.right - curve.confidence) / curve.count.sum())
+    return float(curve.pairs @ abs(curve.right - curve.confidence) / curve.pairs.sum())
 
 
 def ece_if_calibrated(confidence, rng, bins=10, equal_mass=True, draws=1000):
@@ -100,7 +100,7 @@ def brier_parts(curve):
     reliability Σ w (c - a)² is lost by wrong probabilities, resolution Σ w (a - ā)² is won by telling sure pairs from
     unsure ones, and uncertainty ā (1 - ā) stays: w = n_b / N, c and a the bin's confidence and accuracy, ā the mean.
     """
-    weight = curve.count / curve.count.sum()
+    weight = curve.pairs / curve.pairs.sum()
     overall = weight @ curve.right
     reliability = weight @ (curve.confidence - curve.right) ** 2
     resolution = weight @ (curve.right - overall) ** 2
@@ -167,7 +167,7 @@ def certified(beta, margin, scale, steps, width=1e-6):
         raise InputError(
             "no temperature found: the loss is flat in float64 around its minimum; the margins differ too much"
         )
-    return Temperature(*(float(scale / b) for b in (beta, high, low)), steps)
+    return Temperature(float(scale / beta), float(scale / high), float(scale / low), steps)
 
 
 def check_margins(margin):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import runs
+from . import model_card, runs
 from .batches import steps_per_epoch
 from .commands import at_least, natural, positive_int
 from .errors import InputError
@@ -130,7 +130,8 @@ def run(args, learner_class, **learner_options):
         print(f"\ninterrupted and saved; go on with:  {resume}")
         return 130
     runs.publish(directory, learner, tokenizer)
-    report(directory, learner, held)
+    measured = report(directory, learner, held)
+    model_card.write(directory, learner, tokenizer, data, measured, recorded(args))
     return 0
 
 

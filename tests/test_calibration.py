@@ -86,7 +86,7 @@ def test_a_curve_is_what_a_loop_finds(equal_mass, margin, bins, seed):
         found.setdefault(sum(said >= border for border in borders), []).append((said, was))
     curve = c.reliability_curve(confidence, right, bins, equal_mass)
     groups = [np.array(found[b]) for b in sorted(found)]
-    assert curve.count.tolist() == [len(group) for group in groups]
+    assert curve.pairs.tolist() == [len(group) for group in groups]
     np.testing.assert_allclose(curve.confidence, [group[:, 0].mean() for group in groups], rtol=1e-12)
     np.testing.assert_allclose(curve.right, [group[:, 1].mean() for group in groups], rtol=1e-12, atol=1e-15)
     by_hand = sum(len(g) * abs(g[:, 1].mean() - g[:, 0].mean()) for g in groups) / len(margin)
@@ -100,17 +100,17 @@ def test_a_curve_is_what_a_loop_finds(equal_mass, margin, bins, seed):
     assert math.isclose(squared, squares / len(margin), rel_tol=1e-9, abs_tol=1e-13)
     shuffled = np.random.default_rng(seed).permutation(len(margin))
     again = c.reliability_curve(confidence[shuffled], right[shuffled], bins, equal_mass)
-    assert again.count.tolist() == curve.count.tolist()
+    assert again.pairs.tolist() == curve.pairs.tolist()
     np.testing.assert_allclose(again.confidence, curve.confidence, rtol=1e-12)
 
 
 def test_bins_of_different_margins_are_of_equal_mass_or_of_equal_width():
     confidence = np.linspace(0.5, 1, 100, endpoint=False)
-    assert c.reliability_curve(confidence, confidence, 10).count.tolist() == [10] * 10
+    assert c.reliability_curve(confidence, confidence, 10).pairs.tolist() == [10] * 10
     skewed = 0.5 + 0.5 * np.linspace(0, 1, 100, endpoint=False) ** 3
-    assert c.reliability_curve(skewed, skewed, 5).count.tolist() == [20] * 5
-    assert c.reliability_curve(skewed, skewed, 2, equal_mass=False).count.tolist() == [80, 20]
-    assert c.reliability_curve(np.full(7, 0.7), np.ones(7)).count.tolist() == [7], "equal confidences are never parted"
+    assert c.reliability_curve(skewed, skewed, 5).pairs.tolist() == [20] * 5
+    assert c.reliability_curve(skewed, skewed, 2, equal_mass=False).pairs.tolist() == [80, 20]
+    assert c.reliability_curve(np.full(7, 0.7), np.ones(7)).pairs.tolist() == [7], "equal confidences are never parted"
 
 
 @given(margin=margin_lists, bins=st.integers(1, 12))
@@ -120,10 +120,10 @@ def test_the_parts_of_the_brier_score_add_up(margin, bins):
     curve = c.reliability_curve(confidence, right, bins)
     reliability, resolution, uncertainty = c.brier_parts(curve)
     loss = curve.right * (1 - curve.confidence) ** 2 + (1 - curve.right) * curve.confidence**2
-    assert math.isclose(reliability - resolution + uncertainty, np.average(loss, weights=curve.count), abs_tol=1e-14)
+    assert math.isclose(reliability - resolution + uncertainty, np.average(loss, weights=curve.pairs), abs_tol=1e-14)
     assert min(reliability, resolution, uncertainty) >= 0
     of_one = c.reliability_curve(*c.folded(np.repeat(margin[:1], 9) * [1, 1, 1, 1, 1, 1, -1, -1, -1]))
-    assert len(of_one.count) == 1
+    assert len(of_one.pairs) == 1
 
 
 def test_the_parts_are_murphys_three():
@@ -131,6 +131,21 @@ def test_the_parts_are_murphys_three():
     overall = (30 * 0.5 + 10 * 0.8) / 40
     expected = (0.01, (30 * (0.5 - overall) ** 2 + 10 * (0.8 - overall) ** 2) / 40, overall * (1 - overall))
     np.testing.assert_allclose(c.brier_parts(curve), expected, rtol=1e-12)
+
+
+def test_ten_bins_of_equal_mass_are_meant_where_nothing_is_said():
+    margin = calibrated(0, 200)
+    confidence, right = c.folded(margin)
+    assert (
+        c.places(confidence).tolist()
+        == c.places(confidence, 10, True).tolist()
+        != c.places(confidence, 10, False).tolist()
+    )
+    assert c.reliability_curve(confidence, right).pairs.tolist() == [20] * 10
+    same = c.squared_calibration_error(confidence, right, 10, True)
+    assert c.squared_calibration_error(confidence, right) == same
+    one, two = (c.ece_if_calibrated(confidence, np.random.default_rng(0), *more) for more in ((), (10, True, 1000)))
+    assert one == two
 
 
 @pytest.mark.parametrize("shapes", [((0,), (0,)), ((3,), (2,)), ((2, 2), (2, 2))])

@@ -21,12 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # stands before it in this list. A new room is entered here, at the lowest floor that its imports allow. A room that
 # became too large for one file has helpers named after it (check_cases beside check): they stand with it.
 FLOORS = {
-    0: "errors tree losses layers metrics agreement calibration pairs existence newton spanning_tree",
+    0: "errors tree losses layers agreement metrics calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "tokenizer preferences world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train runs report commands train_data train_command score "
-    "check fit compare backbone distributed shared_prompt lesson",
+    4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs report "
+    "commands train_data train_command score evaluate normalisation check fit "
+    "compare backbone distributed shared_prompt lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -50,6 +51,10 @@ WITHOUT_TWIN |= {
     "figures",
     "architecture_figure",
     "fit_figure",
+    "calibration_figure",
+    "model_card",
+    "evaluate",
+    "normalisation",
     "runs",
     "commands",
     "train_data",
@@ -68,6 +73,9 @@ ALLOWED = {
     "figures": {"matplotlib"},
     "architecture_figure": {"matplotlib"},
     "fit_figure": {"matplotlib"},
+    "score": {"tqdm"},
+    "evaluate": {"tqdm"},
+    "normalisation": {"tqdm"},
 }
 ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
 
