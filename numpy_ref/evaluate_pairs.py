@@ -65,9 +65,10 @@ def with_subsets(path, column):
     for number, text, columns in raw_rows(path):
         with located(path, number):
             preferences.append(preference_of(text))
-            if not isinstance(columns.get(column), str | int):
+            name = columns.get(column)
+            if not isinstance(name, str | float):
                 raise InputError(f'--subset-column {column}: the row has no such name: write "{column}": "..."')
-            subsets.append(str(columns[column]))
+            subsets.append(name if isinstance(name, str) else f"{name:g}")
     if not preferences:
         raise InputError(f"{path}: the file is empty: write rows with chosen, rejected and {column}")
     return preferences, subsets

@@ -4,7 +4,6 @@ score --model DIR --prompt P R1 R2 ...
 score --model DIR --data FILE --output FILE
 """
 
-import json
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -102,8 +101,7 @@ def score_file(scorer, args):
         raise InputError(f"{args.data}: the file is empty: write {score_rows.EXAMPLE}")
     rows = tqdm(score_rows.scored_rows(scorer, args.data), total=n_rows, desc="scoring", unit="row")
     with score_rows.written_whole(args.output) as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.writelines(rows)
     if args.output != "-":
         print(f"scored    {n_rows:,} rows -> {args.output}")
     return 0

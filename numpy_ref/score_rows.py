@@ -4,7 +4,8 @@
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"]}     -> rewards, order, best_probability
     {"prompt": "sort b a", "chosen": "a b", "rejected": "b a"}     -> the same, of [chosen, rejected]
 
-Whatever a preference file may hold is read, and its labels are kept but not looked at. All other columns are kept too.
+Whatever a preference file may hold is read; its labels are not looked at. A line is kept letter by letter, and what is
+added stands at its end: no number is rounded, no column lost.
 """
 
 import gzip
@@ -20,7 +21,7 @@ from .batches import all_rewards
 from .errors import InputError
 from .layers import softmax
 from .preferences import _lines
-from .preferences_rows import preference_of
+from .preferences_rows import _object, preference_of
 
 EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
 MOST_RESPONSES, MOST_TOKENS = 1024, 2**18  # of one chunk: what is in memory at a time
@@ -28,7 +29,7 @@ ADDED = ("reward", "rewards", "order", "best_probability")
 
 
 def raw_rows(path):
-    """(line number from 1, the line's text, its columns as they are) of each line; InputError names file and line"""
+    """(line number from 1, the line's text, its columns, numbers as floats) of each; InputError names file and line"""
     for number, line in _lines(path):
         if line.strip():
             with located(path, number):
@@ -37,9 +38,9 @@ def raw_rows(path):
 
 def _columns(line, number):
     try:
-        text = line.decode("utf-8").removeprefix("\ufeff" if number == 1 else "")
-        columns = json.loads(text)
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, an endless integer
+        text = line.decode("utf-8").removeprefix("\ufeff" if number == 1 else "").strip()
+        columns = json.loads(text, parse_int=float, object_pairs_hook=_object)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"not a line of JSON ({str(error).splitlines()[0]}): write {EXAMPLE}") from None
     if not isinstance(columns, dict):
         raise InputError(f"the line is no object: write {EXAMPLE}")
@@ -94,27 +95,27 @@ def encoded(scorer, columns):
 
 
 def chunks(scorer, path):
-    """Lists of (columns, token ids of the responses), each list no larger than the bounds, or one row"""
+    """Lists of (line, whether it has one response, token ids), each list no larger than the bounds, or one row"""
     chunk: list = []
     responses = tokens = 0
-    for number, _, columns in raw_rows(path):
+    for number, text, columns in raw_rows(path):
         with located(path, number):
             row = encoded(scorer, columns)
         responses, tokens = responses + len(row), tokens + sum(map(len, row))
         if chunk and (responses > MOST_RESPONSES or tokens > MOST_TOKENS):
             yield chunk
             chunk, responses, tokens = [], len(row), sum(map(len, row))
-        chunk.append((columns, row))
+        chunk.append((text, "response" in columns, row))
     if chunk:
         yield chunk
 
 
 def scored_rows(scorer, path):
-    """Every row with its columns and what `added` gives, chunk by chunk"""
+    """Every line with what `added` gives at its end, chunk by chunk"""
     for chunk in chunks(scorer, path):
-        rewards = all_rewards(scorer.rewards, [row for _, row in chunk])  # (N, K)
-        for (columns, row), reward in zip(chunk, rewards, strict=True):
-            yield columns | added(reward[: len(row)], "response" in columns)
+        rewards = all_rewards(scorer.rewards, [row for _, _, row in chunk])  # (N, K)
+        for (text, alone, row), reward in zip(chunk, rewards, strict=True):
+            yield f"{text[:-1].rstrip()}, {json.dumps(added(reward[: len(row)], alone))[1:]}\n"
 
 
 def added(reward, alone):
