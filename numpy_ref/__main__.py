@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 
-from . import check, evaluate, fit, normalisation, score, train_command
+from . import check, evaluate, fit, normalisation_command, score, train_command
 from .commands import main
 from .train import Learner
 
@@ -23,8 +23,8 @@ COMMANDS = {
     ),
     "normalize": (
         "shift and scale a model's rewards, folded into its weights",
-        normalisation.add_arguments,
-        normalisation.run,
+        normalisation_command.add_arguments,
+        normalisation_command.run,
     ),
 }
 

@@ -59,7 +59,12 @@ def run(args, scorer_of=numpy_scorer):
         data = evaluate_pairs.load_file(args.data, scorer, args.subset_column)
     pairs, rng = compare_with_bar(data, scorer), np.random.default_rng([args.seed, 3])
     won = drawn_labels(pairs, rng)
-    result = {"model": args.model, "data": data.about, **measured(pairs, won, rng, args.bins)}
+    result = {
+        "model": args.model,
+        "data": data.about,
+        "left_out": data.left_out,
+        **measured(pairs, won, rng, args.bins),
+    }
     if temperature is not None:
         result["temperature"] = after_temperature(args, scorer, pairs, won, temperature, rng)
     if args.json:
@@ -219,7 +224,9 @@ def as_text(result):
     """The lines that the command prints, within 80 columns where the names of files and subsets allow it"""
     yield f"model     {result['model']}"
     yield f"data      {result['data']}"
-    yield f"          {result['pairs']:,} comparisons of {result['prompts']:,} prompts"
+    if result["left_out"]:
+        yield f"left out  {result['left_out']}"
+    yield f"compared  {result['pairs']:,} pairs of responses to {result['prompts']:,} prompts"
     yield ""
     best = any("best_reachable" in result[name] for name in NAMES)
     rows = [["", "value", "95 % interval", *(["best reachable"] if best else [])]]

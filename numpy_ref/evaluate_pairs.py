@@ -24,6 +24,7 @@ class Data(NamedTuple):
     subsets: list | None  # N names
     true: np.ndarray | None  # (N, K) rewards, where the world knows them
     about: str
+    left_out: str = ""
 
 
 class Comparisons(NamedTuple):
@@ -53,10 +54,12 @@ def load_file(path, scorer, subset_column=None):
     if subsets:
         pairs = iter(zip(preferences, subsets, strict=True))
         subsets = [next(name for preference, name in pairs if preference is kept) for kept in data.kept]
-    about = f"{path}: {kept_share(data)}; {left_out}{f', {data.all_tied} all tied' if data.all_tied else ''}"
+    left_out += f", {data.all_tied} all tied" if data.all_tied else ""
+    about = f"{path}: {kept_share(data)}"
     # Rows without a prompt are prompts of their own.
     names = [preference.prompt or i for i, preference in enumerate(data.kept)]
-    return Data(data.rows, collate_ranks(data.ranks), collate_ranks(lengths), numbered(names), subsets, None, about)
+    ranks, lengths = collate_ranks(data.ranks), collate_ranks(lengths)
+    return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, left_out)
 
 
 def with_subsets(path, column):

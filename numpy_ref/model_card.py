@@ -62,12 +62,12 @@ def what(learner, tokenizer):
     """One paragraph: the kind of model and its size"""
     weights = learner.weights()
     n_layer = len({name.split(".")[2] for name in weights if name.startswith("body.blocks.")})
-    size = sum(array.size for array in weights.values())
+    size, head = sum(array.size for array in weights.values()), weights["head.weight"]
     texts = f"the {len(tokenizer.words)} words of a small built-in world" if isinstance(tokenizer, Words) else "bytes"
     yield (
         f"A reward model: it gives a response to a prompt one number, its reward. A GPT-2 sequence classifier with "
-        f"{size:,} parameters ({n_layer} blocks, {learner.n_head} heads, "
-        f"{weights['head.weight'].size} channels, {learner.dtype}), which reads {texts}, trained by `{learner.side}`."
+        f"{size:,} parameters ({n_layer} blocks, {learner.n_head} heads, {head.size} channels, {head.dtype}), which reads "
+        f"{texts}, trained by `{learner.side}`."
     )
 
 
