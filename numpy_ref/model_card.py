@@ -66,8 +66,8 @@ def what(learner, tokenizer):
     texts = f"the {len(tokenizer.words)} words of a small built-in world" if isinstance(tokenizer, Words) else "bytes"
     yield (
         f"A reward model: it gives a response to a prompt one number, its reward. A GPT-2 sequence classifier with "
-        f"{size:,} parameters ({n_layer} blocks, {learner.n_head} heads, {head.size} channels, {head.dtype}), which reads "
-        f"{texts}, trained by `{learner.side}`."
+        f"{size:,} parameters ({n_layer} blocks, {learner.n_head} heads, {head.size} channels, {head.dtype}), which "
+        f"reads {texts}, trained by `{learner.side}`."
     )
 
 

@@ -141,7 +141,7 @@ EQUIVALENT = {
     "calibration.fit_temperature: moved > 1e-09 * beta -> moved >= 1e-09 * beta": BRACKET,
     "calibration.fit_temperature: steps < 100 -> steps <= 100": BRACKET,
     "normalisation.moments: abs(reward).max() -> abs(reward).min()": (
-        "only where the deviation is all but 0 is the bound near, and there the smallest and the largest are all but one"
+        "only where the deviation is all but 0 is the bound near, and there the smallest is all but the largest"
     ),
     "plackett_luce.ranking_array: True -> False": "order has one row for each of the sizes",
     "plackett_luce.look: 0 -> 1 (place 2)": "whatever item stands where none is, its p there is 0",
