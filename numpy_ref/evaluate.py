@@ -15,6 +15,7 @@ from .errors import InputError
 from .losses import sigmoid
 from .score import counted, numpy_scorer
 
+FEW = 20  # prompts: drawn again from fewer, the percentiles of a mean fall short of their 95 %
 MATCHED = 0.1  # lengths that differ by at most a tenth of the longer one count as equal
 LEADS = (  # by how much the better response is longer, relative to the longer of the two
     "shorter by more than half",
@@ -237,6 +238,8 @@ def as_text(result):
         rows.append([title, f"{row['value']:.4f}", interval, *reachable])
     yield from table(rows)
     yield f"Intervals: accuracy {result['accuracy']['interval']}; losses {result['loss']['interval']}."
+    if result["prompts"] < FEW and "bootstrap" in result["accuracy"]["interval"]:
+        yield f"Of {result['prompts']} prompts the bootstrap is too narrow: trust it from some {FEW} on."
     yield ""
     yield from by_length_text(result)
     yield ""

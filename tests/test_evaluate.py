@@ -146,6 +146,7 @@ def test_independent_pairs_have_wilsons_interval_and_repeated_prompts_the_bootst
     assert (of_pairs["low"], of_pairs["high"]) == pytest.approx(metrics.wilson(of_pairs["value"], 60))
     of_lists = measured("numpy_ref", model, rows_of_lists(30))
     assert {of_lists[name]["interval"] for name in evaluate.NAMES} == {"bootstrap over prompts"}
+    assert any("Of 3 prompts the bootstrap is too narrow" in line for line in evaluate.as_text(of_lists))
     without_prompt = [{"chosen": row["chosen"], "rejected": row["rejected"]} for row in rows_of_pairs(20)]
     assert measured("numpy_ref", model, without_prompt)["prompts"] == 20, "rows without a prompt are not one prompt"
     one = measured("numpy_ref", model, [row | {"prompt": "p"} for row in rows_of_pairs(20)])
