@@ -46,7 +46,7 @@ def draw_reliability(axes, result):
         title="Reliability", xlabel="confidence: P(predicted side wins) = σ(|margin|)", ylabel="share that was right"
     )
     axes.set(xlim=(0.49, 1.01), ylim=(min(0.45, axes.get_ylim()[0]), 1.02))
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
 
 
 def draw_by_length(axes, rows):
