@@ -12,10 +12,11 @@ from matplotlib.text import Text
 from running import PACKAGES, is_one_sentence, run, small_world, weights, write_rows
 from strategies import seeds
 
-from numpy_ref import calibration, evaluate, evaluate_pairs, metrics, world
+from numpy_ref import calibration, evaluate, evaluate_measures, evaluate_pairs, metrics, world
 from numpy_ref.batches import collate
 from numpy_ref.calibration_figure import evaluation
 from numpy_ref.checkpoint import save_model
+from numpy_ref.evaluate_text import NAMES, as_text
 from numpy_ref.losses import sigmoid
 from numpy_ref.reward_model import init_params
 from numpy_ref.score import numpy_scorer
@@ -137,7 +138,7 @@ def test_the_correlation_with_length_is_within_prompts(model):
         y += (np.array([len(t) for t in row["responses"]]) - np.mean([len(t) for t in row["responses"]])).tolist()
     found = measured("numpy_ref", model, rows)["length_correlation"]
     assert found == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
-    assert evaluate.correlation(np.zeros(3), np.arange(3.0)) is None
+    assert evaluate_measures.correlation(np.zeros(3), np.arange(3.0)) is None
 
 
 def test_independent_pairs_have_wilsons_interval_and_repeated_prompts_the_bootstrap(model):
@@ -145,8 +146,8 @@ def test_independent_pairs_have_wilsons_interval_and_repeated_prompts_the_bootst
     assert of_pairs["interval"] == "Wilson"
     assert (of_pairs["low"], of_pairs["high"]) == pytest.approx(metrics.wilson(of_pairs["value"], 60))
     of_lists = measured("numpy_ref", model, rows_of_lists(30))
-    assert {of_lists[name]["interval"] for name in evaluate.NAMES} == {"bootstrap over prompts"}
-    assert any("Of 3 prompts the bootstrap is too narrow" in line for line in evaluate.as_text(of_lists))
+    assert {of_lists[name]["interval"] for name in NAMES} == {"bootstrap over prompts"}
+    assert any("Of 3 prompts the bootstrap is too narrow" in line for line in as_text(of_lists))
     without_prompt = [{"chosen": row["chosen"], "rejected": row["rejected"]} for row in rows_of_pairs(20)]
     assert measured("numpy_ref", model, without_prompt)["prompts"] == 20, "rows without a prompt are not one prompt"
     one = measured("numpy_ref", model, [row | {"prompt": "p"} for row in rows_of_pairs(20)])
