@@ -50,7 +50,7 @@ def write(directory, learner, tokenizer, data, measured, options):
     measured    what train_data.report returned: {} where nothing was held out
     options     of the training, with the SHA-256 of each file, as train_command.recorded gives them
     """
-    parts = [HEADER + f"# {cell(Path(directory).resolve().name)}", *what(learner, tokenizer)]
+    parts = [HEADER + "# Reward model", *what(learner, tokenizer)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner, options)]
     parts += ["## Measured", *measured_table(measured), "## Limits"]
     parts.append(LIMITS.format(max_length=len(learner.weights()["body.pos.weight"])))
@@ -116,7 +116,7 @@ def measured_table(measured):
 def normalised(source, mean, scale, why, data, n):
     """The card of a model made by `normalize`: the old one, if there is one, and what was done"""
     path = Path(source, "README.md")
-    card = path.read_text(encoding="utf-8") if path.is_file() else HEADER + f"# {cell(Path(source).resolve().name)}\n"
+    card = path.read_text(encoding="utf-8") if path.is_file() else HEADER + "# Reward model\n"
     card = re.sub(r"\n## Normalised\n.*", "\n", card, flags=re.DOTALL).rstrip("\n")
     changed = (
         ""

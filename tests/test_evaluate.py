@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.text import Text
 from running import PACKAGES, is_one_sentence, run, small_world, weights, write_rows
 from strategies import seeds
@@ -160,41 +159,6 @@ def test_one_prompt_or_one_outcome_has_no_bootstrap(model):
     assert result["accuracy"]["value"] == 1
     low, high = metrics.wilson(1.0, result["prompts"])
     assert (result["accuracy"]["low"], result["accuracy"]["high"]) == pytest.approx((low, high))
-
-
-@pytest.mark.parametrize("n", [10, 100])
-@pytest.mark.parametrize("p", [0.5, 0.9])
-def test_wilsons_interval_holds_the_truth_in_95_of_100(n, p):
-    """Its mean coverage over the binomial distribution, exactly; at these sizes it is within 2.5 points of the name"""
-    weights_of = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
-    inside = [metrics.wilson(k / n, n)[0] <= p <= metrics.wilson(k / n, n)[1] for k in range(n + 1)]
-    assert 0.925 <= np.dot(weights_of, inside) <= 0.99
-
-
-@given(n=st.integers(1, 200), share=st.floats(0, 1), level=st.sampled_from([0.5, 0.95]))
-def test_wilsons_bounds_solve_his_equation(n, share, level):
-    from statistics import NormalDist
-
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    low, high = metrics.wilson(share, n, level)
-    assert -1e-12 <= low <= share + 1e-12
-    assert share - 1e-12 <= high <= 1 + 1e-12
-    for p in (low, high):
-        assert (share - p) ** 2 == pytest.approx(z * z * p * (1 - p) / n, abs=1e-12)
-
-
-def test_the_clustered_interval_sees_that_pairs_of_a_prompt_are_no_independent_witnesses():
-    """Each of 50 outcomes stands 20 times: as wide as for 50 values, some √20 times wider than for 1,000"""
-    rng = np.random.default_rng(0)
-    once = rng.random(50)
-    low, high = metrics.clustered_interval(np.repeat(once, 20), np.repeat(np.arange(50), 20), np.random.default_rng(1))
-    same = metrics.clustered_interval(once, np.arange(50), np.random.default_rng(1))
-    naive = metrics.clustered_interval(np.repeat(once, 20), np.arange(1000), np.random.default_rng(1))
-    assert (low, high) == pytest.approx(same)
-    assert 3 < (high - low) / (naive[1] - naive[0]) < 6
-    normal = 2 * 1.96 * once.std() / math.sqrt(50)
-    assert high - low == pytest.approx(normal, rel=0.15)
-    assert metrics.clustered_interval(once, np.arange(50), np.random.default_rng(1), 0.5, 300)[1] < high
 
 
 @given(seed=seeds)
