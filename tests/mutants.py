@@ -140,6 +140,7 @@ EQUIVALENT = {
     "calibration.fit_temperature: (low + high) / 2 -> low + high": BRACKET,
     "calibration.fit_temperature: moved > 1e-09 * beta -> moved >= 1e-09 * beta": BRACKET,
     "calibration.fit_temperature: steps < 100 -> steps <= 100": BRACKET,
+    "metrics.wilson: 1 + level -> 1 - level": "the quantiles of both tails have one square",
     "normalisation.moments: abs(reward).max() -> abs(reward).min()": (
         "only where the deviation is all but 0 is the bound near, and there the smallest is all but the largest"
     ),
