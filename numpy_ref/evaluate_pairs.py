@@ -8,8 +8,7 @@ from . import world
 from .batches import all_rewards, collate_ranks, encode
 from .errors import InputError
 from .preferences import read_preferences
-from .preferences_rows import preference_of
-from .score_rows import located, raw_rows
+from .score_rows import checked, located, raw_rows
 from .tokenizer import Words
 from .train_data import held_world, kept_share
 
@@ -65,9 +64,9 @@ def load_file(path, scorer, subset_column=None):
 def with_subsets(path, column):
     """(preferences, the column's value in each row)"""
     preferences, subsets = [], []
-    for number, text, columns in raw_rows(path):
+    for number, _, columns in raw_rows(path):
         with located(path, number):
-            preferences.append(preference_of(text))
+            preferences.append(checked(columns))
             name = columns.get(column)
             if not isinstance(name, str | float):
                 raise InputError(f'--subset-column {column}: the row has no such name: write "{column}": "..."')

@@ -14,17 +14,16 @@ from .errors import InputError
 from .evaluate import compare_with_bar, positive_or_fit
 from .normalisation import moments, shift_and_scale
 from .objectives import LEARNED_TIES
-from .preferences_rows import preference_of
 from .score import counted, numpy_scorer
-from .score_rows import located, raw_rows, responses_of
+from .score_rows import checked, located, raw_rows, responses_of
 
 
 def reference_responses(path):
     """(line number, prompt, responses) of each row: the best-ranked of a labelled one, all of one without labels"""
-    for number, text, columns in raw_rows(path):
+    for number, _, columns in raw_rows(path):
         with located(path, number):
             if {"rejected", "ranks", "scores", "answers"} & columns.keys():
-                preference = preference_of(text)
+                preference = checked(columns)
                 best = [r for r, rank in zip(preference.responses, preference.ranks, strict=True) if rank == 1]
                 yield number, preference.prompt, best
             else:

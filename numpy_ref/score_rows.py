@@ -56,6 +56,11 @@ def located(path, number):
         raise InputError(f"{path}, line {number}: {error}") from None
 
 
+def checked(columns):
+    """The Preference of a labelled row, as a training would read it"""
+    return preference_of(json.dumps(columns))
+
+
 def responses_of(columns):
     """The prompt and the responses in the order of the row, checked as a training's are, with labels of our own"""
     prompt = {name: columns[name] for name in ("prompt",) if name in columns}
@@ -66,7 +71,7 @@ def responses_of(columns):
     elif isinstance(columns.get("answers"), list):
         texts = [answer.get("answer") if isinstance(answer, dict) else answer for answer in columns["answers"]]
     elif "chosen" in columns and "rejected" in columns:
-        pair = preference_of(json.dumps(prompt | {name: columns[name] for name in ("chosen", "rejected")}))
+        pair = checked(prompt | {name: columns[name] for name in ("chosen", "rejected")})
         return pair.prompt, pair.responses
     else:
         found = ", ".join(map(repr, list(columns)[:6])) or "none"
@@ -74,8 +79,8 @@ def responses_of(columns):
     if not texts:
         raise InputError(f"there is no response: write {EXAMPLE}")
     row = prompt | {"responses": [*texts, texts[-1]], "ranks": list(range(1, len(texts) + 2))}  # a list has two or more
-    checked = preference_of(json.dumps(row))
-    return checked.prompt, checked.responses[:-1]
+    preference = checked(row)
+    return preference.prompt, preference.responses[:-1]
 
 
 def encoded(scorer, columns):
