@@ -78,8 +78,8 @@ def responses_of(columns):
         raise InputError(f"there is no column of responses (found: {found}): write {EXAMPLE}")
     if not texts:
         raise InputError(f"there is no response: write {EXAMPLE}")
-    row = prompt | {"responses": [*texts, texts[-1]], "ranks": list(range(1, len(texts) + 2))}  # a list has two or more
-    preference = checked(row)
+    ranks = [float(i) for i in range(1, len(texts) + 2)]  # of one more: a list has two or more
+    preference = checked(prompt | {"responses": [*texts, texts[-1]], "ranks": ranks})
     return preference.prompt, preference.responses[:-1]
 
 
