@@ -16,7 +16,7 @@ tags:
 - reward-model
 - bradley-terry
 - rlhf
----
+{datasets}---
 """
 LOAD = """```python
 import torch
@@ -50,12 +50,18 @@ def write(directory, learner, tokenizer, data, measured, options):
     measured    what train_data.report returned: {} where nothing was held out
     options     of the training, with the SHA-256 of each file, as train_command.recorded gives them
     """
-    parts = [HEADER + "# Reward model", *what(learner, tokenizer)]
+    parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, tokenizer)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner, options)]
     parts += ["## Measured", *measured_table(measured), "## Limits"]
     parts.append(LIMITS.format(max_length=len(learner.weights()["body.pos.weight"])))
-    parts += ["## Load it", LOAD.format(**example(tokenizer))]
+    parts += ["## Load it", load_it(tokenizer)]
     replace_whole(Path(directory, "README.md"), "\n\n".join(parts) + "\n")
+
+
+def header(dataset=None):
+    """The hub's YAML; a dataset is named where it is one of the hub's: owner/name or name"""
+    of_the_hub = dataset and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) and not Path(dataset).exists()
+    return HEADER.format(datasets=f"datasets:\n- {dataset}\n" if of_the_hub else "")
 
 
 def what(learner, tokenizer):
@@ -63,7 +69,7 @@ def what(learner, tokenizer):
     weights = learner.weights()
     n_layer = len({name.split(".")[2] for name in weights if name.startswith("body.blocks.")})
     size, head = sum(array.size for array in weights.values()), weights["head.weight"]
-    texts = f"the {len(tokenizer.words)} words of a small built-in world" if isinstance(tokenizer, Words) else "bytes"
+    texts = {"words": "the words of a small built-in world", "bytes": "bytes"}.get(tokenizer.name, "token ids")
     yield (
         f"A reward model: it gives a response to a prompt one number, its reward. A GPT-2 sequence classifier with "
         f"{size:,} parameters ({n_layer} blocks, {learner.n_head} heads, {head.size} channels, {head.dtype}), which "
@@ -75,7 +81,8 @@ def data_table(data, options):
     """The files by name and SHA-256, and how much of them was used"""
     unit = "comparisons" if options.get("loss") == "pairwise" else "ranked lists"
     left_out = f"{data.too_long:,} too long, {data.identical:,} identical, {data.all_tied:,} all tied"
-    if not options.get("data"):
+    dataset = options.get("dataset_name")
+    if not options.get("data") and not dataset:
         seed = options.get("seed")
         yield f"The built-in world of seed {seed}: {len(data.rows):,} {unit}, labels drawn from known rewards."
         return
@@ -84,6 +91,7 @@ def data_table(data, options):
         for name in ("data", "eval_data")
         for path in as_list(options.get(name))
     ]
+    rows += [("dataset", shown(dataset), options.get("dataset_sha256", ""))] if dataset else []
     yield markdown_table(("", "file", "SHA-256"), rows)
     yield f"Trained on {len(data.rows):,} {unit}; left out: {left_out}."
 
@@ -116,7 +124,7 @@ def measured_table(measured):
 def normalised(source, mean, scale, why, data, n):
     """The card of a model made by `normalize`: the old one, if there is one, and what was done"""
     path = Path(source, "README.md")
-    card = path.read_text(encoding="utf-8") if path.is_file() else HEADER + "# Reward model\n"
+    card = path.read_text(encoding="utf-8") if path.is_file() else header() + "# Reward model\n"
     card = re.sub(r"\n## Normalised\n.*", "\n", card, flags=re.DOTALL).rstrip("\n")
     changed = (
         ""
@@ -130,6 +138,13 @@ def normalised(source, mean, scale, why, data, n):
         f"{card}\n\n## Normalised\n\nreward = (reward of before - {mean:.6g}) / {scale:.6g}, folded into the weights "
         f"({why}); the mean is that of {n:,} reference responses in {cell(Path(data).name)}.{changed}\n"
     )
+
+
+def load_it(tokenizer):
+    """Code that runs where the card lies; a tokenizer of somebody else's ids has no text to show"""
+    if tokenizer.name in ("words", "bytes"):
+        return LOAD.format(**example(tokenizer))
+    return "With `AutoModelForSequenceClassification`; it reads the ids of the tokenizer that made the data."
 
 
 def example(tokenizer):

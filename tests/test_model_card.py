@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,6 +105,24 @@ def test_lists_are_called_lists():
     rows = [{"prompt": "p", "responses": ["a", "b", f"{i}"], "ranks": [1, 2, 3]} for i in range(5)]
     card = trained("numpy_ref", "--data", write_rows(Path("l.jsonl"), rows), "--max-length", "32", "--loss", "kwise")
     assert "Trained on 5 ranked lists" in card
+
+
+def test_a_dataset_of_the_hub_is_named_in_the_header_and_a_directory_is_not():
+    assert header(model_card.header("owner/some-data") + "#")["tags"][-1] == "owner/some-data"
+    assert "datasets:\n- owner/some-data\n---" in model_card.header("owner/some-data")
+    Path("here").mkdir()
+    for other in (None, "/somebody/s/data", "here", "a b", "x\ny: z", "a/b/c"):
+        assert "datasets" not in model_card.header(other)
+    assert "The built-in world" not in "".join(model_card.data_table(fake_data(), {"dataset_name": "owner/x"}))
+
+
+def fake_data():
+    return SimpleNamespace(rows=[0] * 3, too_long=0, identical=0, all_tied=0)
+
+
+def test_ids_of_another_tokenizer_have_no_text_to_show():
+    assert "```" not in model_card.load_it(SimpleNamespace(name="token ids"))
+    assert "```python" in model_card.load_it(SimpleNamespace(name="bytes"))
 
 
 def test_no_name_breaks_out_of_its_cell():
