@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .errors import InputError
 from .ranking import ABSENT
 from .tokenizer import PAD
 
@@ -38,8 +39,8 @@ def encode(tokenizer, preferences, max_length, keep_tied=False):
     themselves are learned from (keep_tied).
     """
     rows, kept, too_long, identical, all_tied, repeating = [], [], 0, 0, 0, 0
-    for preference in preferences:
-        row = [tokenizer.encode(preference.prompt, response) for response in preference.responses]
+    for number, preference in enumerate(preferences, 1):
+        row = _encoded(tokenizer, preference, number)
         if max(map(len, row)) > max_length:
             too_long += 1
         elif all(ids == row[0] for ids in row):
@@ -52,6 +53,13 @@ def encode(tokenizer, preferences, max_length, keep_tied=False):
             repeating += len(set(map(tuple, row))) < len(row)
     margin, ranks = np.array([preference.margin for preference in kept]), [preference.ranks for preference in kept]
     return Encoded(rows, margin, kept, too_long, identical, ranks, all_tied, repeating)
+
+
+def _encoded(tokenizer, preference, number):
+    try:
+        return [tokenizer.encode(preference.prompt, response) for response in preference.responses]
+    except InputError as error:
+        raise InputError(f"preference {number}: {error}") from None
 
 
 def comparisons(data, margin_per_rank=0.0):

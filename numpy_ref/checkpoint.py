@@ -1,12 +1,14 @@
 """Models on disk, in the ecosystem's own format: config.json and model.safetensors of a GPT-2 sequence classifier.
 
-`transformers.AutoModelForSequenceClassification.from_pretrained(directory)` gives the same rewards. GPT-2's linear
-layers are written (in, out), ours (out, in): the only arithmetic here is that transpose. No pickle is ever read.
+`transformers.AutoModelForSequenceClassification.from_pretrained(directory)` gives the same rewards; a language model is
+written as AutoModelForCausalLM reads it. GPT-2's linear layers are stored (in, out), ours (out, in): the only
+arithmetic here is that transpose. No pickle is ever read.
 """
 
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,11 @@ GPT2_NAMES = {
     "fc": "c_fc",
     "proj": "c_proj",
     "head": "score",
+    "unembedding": "lm_head",
 }
+# What is on top of the body, how the ecosystem calls that model, and the sentence for who wanted another one
+ARCHITECTURES = {"head": "GPT2ForSequenceClassification", "unembedding": "GPT2LMHeadModel"}
+IS_A = {"head": "a reward model", "unembedding": "a language model, which has no rewards"}
 
 
 def gpt2_name(name):
@@ -44,7 +50,7 @@ def _transposed(name, array):
     return np.ascontiguousarray(array.T) if _is_transposed(name) else array
 
 
-def shapes(vocab_size, n_positions, n_embd, n_layer):
+def shapes(vocab_size, n_positions, n_embd, n_layer, top="head"):
     """Name and shape of every parameter in the tree's order, one by one: a config.json may ask for a billion layers"""
     C = n_embd
     yield from {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}.items()
@@ -54,14 +60,19 @@ def shapes(vocab_size, n_positions, n_embd, n_layer):
         for name, shape in layer.items():
             yield f"body.blocks.{i}.{name}.weight", shape
             yield f"body.blocks.{i}.{name}.bias", shape[:1]
-    yield from {"body.ln.weight": (C,), "body.ln.bias": (C,), "head.weight": (1, C)}.items()
+    rows = 1 if top == "head" else vocab_size
+    yield from {"body.ln.weight": (C,), "body.ln.bias": (C,), f"{top}.weight": (rows, C)}.items()
 
 
 def config_of(params, n_head):
-    """config.json: everything that GPT2ForSequenceClassification asks for, and that our own loader reads"""
+    """config.json: everything that the ecosystem's GPT-2 asks for, and that our own loader reads"""
     tok, pos = params["body"]["tok"]["weight"], params["body"]["pos"]["weight"]
+    top = next(name for name in params if name != "body")
+    of_top = (
+        {"id2label": {"0": "reward"}, "label2id": {"reward": 0}} if top == "head" else {"tie_word_embeddings": False}
+    )
     return {
-        "architectures": ["GPT2ForSequenceClassification"],
+        "architectures": [ARCHITECTURES[top]],
         "model_type": "gpt2",
         "vocab_size": tok.shape[0],
         "n_positions": pos.shape[0],
@@ -73,8 +84,7 @@ def config_of(params, n_head):
         "embd_pdrop": 0.0,
         "attn_pdrop": 0.0,
         "resid_pdrop": 0.0,
-        "id2label": {"0": "reward"},
-        "label2id": {"reward": 0},
+        **of_top,
         "pad_token_id": tokenizers.PAD,
         "bos_token_id": tokenizers.BOS,
         "eos_token_id": tokenizers.EOS,
@@ -91,15 +101,27 @@ def save_model(directory, params, n_head, tokenizer, learned_ties=None):
         Path(directory, "model.safetensors"),
         {gpt2_name(name): _transposed(name, array) for name, array in flatten(params).items()},
     )
-    write_json(Path(directory, "config.json"), config_of(params, n_head) | (learned_ties or {}))
+    write_json(
+        Path(directory, "config.json"),
+        config_of(params, n_head) | tokenizers.config_without_specials(tokenizer) | (learned_ties or {}),
+    )
     tokenizers.save(tokenizer, directory)
 
 
-def load_model(directory):
-    """(params, n_head, tokenizer) of a directory that either package wrote, or of a run's newest checkpoint"""
+def load_model(directory, tops=("head",)):
+    """(params, n_head, tokenizer) of a directory that either package wrote, or of a run's newest checkpoint
+
+    tops  what may stand on the body: "head", a reward model's; "unembedding", a language model's
+    """
     directory = directory_of(directory)
     config = read_config(directory)
-    size = {key: config[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer")}
+    top = top_of(config)
+    if top not in tops:
+        advice = f": train a reward model from it with train --init-from {shlex.quote(str(directory))}" * (
+            top != "head"
+        )
+        raise InputError(f"{directory}: {IS_A[top]}, where {IS_A[tops[0]].split(',')[0]} is expected{advice}")
+    size = {key: config[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer")} | {"top": top}
     path = directory / "model.safetensors"
     arrays, flat = read_arrays(path), {}
     for name, shape in shapes(**size):
@@ -124,6 +146,11 @@ def load_model(directory):
     return unflatten(flat), config["n_head"], tokenizer
 
 
+def top_of(config):
+    """ "unembedding" for a language model, else "head": what config.json says stands on the body"""
+    return "unembedding" if config.get("architectures") == [ARCHITECTURES["unembedding"]] else "head"
+
+
 def read_config(directory):
     """config.json, checked for what our model needs"""
     path = Path(directory, "config.json")
@@ -131,7 +158,7 @@ def read_config(directory):
     sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
     fits = isinstance(config, dict) and all(type(config.get(key)) is int and config[key] > 0 for key in sizes)
     if not fits or config.get("model_type") != "gpt2" or config["n_embd"] % config["n_head"]:
-        raise InputError(f"{path}: not the configuration of a reward model saved by this project")
+        raise InputError(f"{path}: not the configuration of a model saved by this project")
     return config
 
 

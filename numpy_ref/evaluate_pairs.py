@@ -7,7 +7,7 @@ import numpy as np
 from . import world
 from .batches import all_rewards, collate_ranks, encode
 from .errors import InputError
-from .preferences import read_preferences
+from .preferences import length_of, read_preferences
 from .score_rows import checked, located, raw_rows
 from .tokenizer import Words
 from .train_data import held_world, kept_share
@@ -49,7 +49,7 @@ def load_file(path, scorer, subset_column=None):
     left_out = f"{data.too_long} longer than {scorer.max_length} tokens, {data.identical} identical"
     if not data.rows:
         raise InputError(f"{path}: nothing is left to evaluate on: {left_out}, {data.all_tied} all tied")
-    lengths = [tuple(map(characters, preference.responses)) for preference in data.kept]
+    lengths = [tuple(map(length_of, preference.responses)) for preference in data.kept]
     if subsets:
         pairs = iter(zip(preferences, subsets, strict=True))
         subsets = [next(name for preference, name in pairs if preference is kept) for kept in data.kept]
@@ -88,11 +88,6 @@ def load_world(seed, scorer):
     lengths = np.array([[len(text) for text in texts] for texts in responses.responses])
     about = f"the built-in world of seed {seed}: {len(held.rows):,} held-out prompts"
     return Data(held.rows, ranks, lengths, np.arange(len(held.rows)), None, held.true, about)
-
-
-def characters(part):
-    """How long a text is, or the contents of its messages"""
-    return len(part) if isinstance(part, str) else sum(len(getattr(message, "content", " ")) for message in part)
 
 
 def numbered(names):

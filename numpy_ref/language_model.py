@@ -32,21 +32,31 @@ def next_token_loss_backward(dout, cache):
     return dout * share[..., None] * dlogits
 
 
-def loss_and_grads(params, tokens, length, start, n_head):
-    """The next-token loss of the responses, its gradient in the shape of `params`, {"body", "unembedding"}
+def response_loss(tokens, length, start, body, unembedding, n_head):
+    """The next-token loss of the responses        (B, T) ints, (B,) ints, (B,) ints -> ()
 
-    tokens (B, T), length (B,) real tokens, start (B,) the first token that is to be predicted: after the separator.
+    length: real tokens; start: the first token that is to be predicted, the one after the separator.
     """
-    h, body_cache = transformer(tokens, **params["body"], n_head=n_head)
-    logits, unembedding_cache = linear(h[:, :-1], **params["unembedding"])  # (B, T - 1, V)
+    h, body_cache = transformer(tokens, **body, n_head=n_head)
+    logits, unembedding_cache = linear(h[:, :-1], **unembedding)  # (B, T - 1, V)
     position = np.arange(1, tokens.shape[1])
     counted = (position >= start[:, None]) & (position < length[:, None])
     loss, loss_cache = next_token_loss(logits, tokens[:, 1:], counted.astype(logits.real.dtype))
-    dlogits = next_token_loss_backward(1.0, loss_cache)
-    dseen, dunembedding = linear_backward(dlogits, unembedding_cache)
-    dh = np.zeros_like(h)
-    dh[:, :-1] = dseen
-    return loss, {"body": transformer_backward(dh, body_cache), "unembedding": dunembedding}
+    return loss, (body_cache, unembedding_cache, loss_cache)
+
+
+def response_loss_backward(dout, cache):
+    """The last position predicts nothing, so its row of dh is zero"""
+    body_cache, unembedding_cache, loss_cache = cache
+    dseen, dunembedding = linear_backward(next_token_loss_backward(dout, loss_cache), unembedding_cache)
+    dh = np.pad(dseen, [(0, 0), (0, 1), (0, 0)])  # (B, T, C)
+    return {"body": transformer_backward(dh, body_cache), "unembedding": dunembedding}
+
+
+def loss_and_grads(params, tokens, length, start, n_head):
+    """The next-token loss of the responses, its gradient in the shape of `params`, {"body", "unembedding"}"""
+    loss, cache = response_loss(tokens, length, start, **params, n_head=n_head)
+    return loss, response_loss_backward(1.0, cache)
 
 
 def init_unembedding(rng, vocab_size, n_embd, dtype=np.float64):

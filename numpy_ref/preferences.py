@@ -1,52 +1,101 @@
-"""Preference files, read and checked row by row: JSONL or JSONL.gz, one comparison or one ranked list a line.
+"""Preferences, read and checked row by row: JSONL, JSONL.gz, Parquet or a dataset; a comparison or a ranked list a row.
 
     {"prompt": "sort b a", "chosen": "a b", "rejected": "b a", "margin": 1.0}
+    {"chosen_ids": [5, 17, 3], "rejected_ids": [5, 17, 9]}                                  tokens of somebody's own
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "ranks": [2, 1, 2]}          1 is best, equal ranks tie
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "scores": [0.5, 3, 0.5]}     higher is better, equal tie
     {"prompt": "sort b a", "answers": [{"answer": "b a", "rank": 2}, {"answer": "a b", "rank": 1}]}
 
 `chosen` is the response that people preferred (the literature also says winner), `rejected` the other (loser); `prompt`
-and `margin` may be left out, and further columns are ignored. A row that could be misread stops the reading: a row
-repaired in silence is a label that nobody gave. Each row is checked in preferences_rows.py.
+and `margin` may be left out, and further columns are ignored. Each part may also be the messages of a conversation,
+and the prompt may be the beginning of both responses: preferences_shapes.py has all shapes. A row that could be misread
+stops the reading: a row repaired in silence is a label that nobody gave. Each row is checked in preferences_rows.py.
 """
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
 from .errors import InputError
-from .preferences_rows import EXAMPLE, Preference, preference_of
+from .preferences_parts import Ids, Message, Part, Preference, as_text, length_of
+from .preferences_rows import EXAMPLE, object_of, preference_of
+from .preferences_tables import Split, parquet_rows, split_rows
+
+__all__ = ["Ids", "Message", "Part", "Preference", "Split", "as_text", "longer_wins", "read_preferences", "read_rows"]
 
 MAX_LINE = 2**24  # bytes: no person compares thousands of pages, but a small gzip can unpack to a line without end
 GZIP = b"\x1f\x8b"  # how every gzip file starts
 
 
-def read_preferences(path) -> list[Preference]:
-    """The rows of a .jsonl or .jsonl.gz file; InputError names the file, the line, what was found and what to do"""
-    preferences = []
-    for number, row in read_rows(path):
+def read_preferences(source, columns=None) -> list[Preference]:
+    """The rows of a file or a Split; InputError names the file, the line, what was found and what to do"""
+    return read_with_formats(source, columns)[0]
+
+
+def read_with_formats(source, columns=None) -> tuple[list[Preference], Counter[str]]:
+    """(the rows, how many there are of each format)"""
+    preferences: list[Preference] = []
+    formats: Counter[str] = Counter()
+    for number, row in _checked(source, columns):
         if isinstance(row, InputError):
-            raise InputError(f"{path}, line {number}: {row}")
-        preferences.append(row)
+            raise InputError(f"{source}, {unit(source)} {number}: {row}")
+        formats[row[0]] += 1
+        preferences.append(row[1])
     if not preferences:
-        raise InputError(f"{path}: the file is empty: write {EXAMPLE}")
-    return preferences
+        empty = f"the file is empty: write {EXAMPLE}" if unit(source) == "line" else "holds no row: give one that does"
+        raise InputError(f"{source}: {empty}")
+    return preferences, formats
 
 
-def read_rows(path) -> Iterator[tuple[int, Preference | InputError]]:
-    """(line number from 1, the row or what is wrong with it): who wants every row to be right raises, the report counts
+def read_rows(source, columns=None) -> Iterator[tuple[int, Preference | InputError]]:
+    """(number from 1, the row or what is wrong with it): who wants every row to be right raises, the report counts
 
     InputError is raised only where nothing further can be read: no such file, damaged gzip data, an endless line.
     """
+    for number, row in _checked(source, columns):
+        yield number, row if isinstance(row, InputError) else row[1]
+
+
+def unit(source) -> str:
+    """What the numbers of its rows count"""
+    return "row" if isinstance(source, Split) or _is_parquet(source) else "line"
+
+
+def _is_parquet(path):
+    return Path(path).suffix == ".parquet"
+
+
+def _checked(source, columns) -> Iterator[tuple[int, tuple[str, Preference] | InputError]]:
+    """(number, (format, row) or what is wrong with it)"""
+    of_table = unit(source) == "row"
+    for number, row in _objects(source):
+        try:
+            yield number, row if isinstance(row, InputError) else preference_of(row, columns, of_table)
+        except InputError as error:
+            yield number, error
+
+
+def _objects(source) -> Iterator[tuple[int, dict | InputError]]:
+    """(number, the row as JSON has it or what is wrong with it)"""
+    if isinstance(source, Split):
+        yield from enumerate(split_rows(source), 1)
+    elif _is_parquet(source):
+        yield from enumerate(parquet_rows(source), 1)
+    else:
+        yield from _json_objects(source)
+
+
+def _json_objects(path):
     for number, line in _lines(path):
         try:
             text = line.decode("utf-8")
             text = text.removeprefix("\ufeff") if number == 1 else text
             if text.strip():
-                yield number, preference_of(text)
+                yield number, object_of(text)
         except UnicodeDecodeError as error:
             found = f"byte {error.start + 1} of the line ({line[error.start]:#04x}) is not UTF-8"
             remedy = "name the file .gz" if line.startswith(GZIP) else "save the file as UTF-8"
@@ -56,12 +105,12 @@ def read_rows(path) -> Iterator[tuple[int, Preference | InputError]]:
 
 
 def longer_wins(preferences) -> float:
-    """The share of pairs whose longer response (in characters) was chosen, equal lengths one half: the baseline to beat
+    """The share of pairs whose longer response was chosen, equal lengths one half: the baseline to beat
 
     Of a ranked list these are all pairs but those that the label ties.
     """
     lengths = (
-        (len(preference.responses[i]), len(preference.responses[j]))
+        (length_of(preference.responses[i]), length_of(preference.responses[j]))
         for preference in preferences
         for i, j in combinations(range(len(preference.responses)), 2)
         if preference.ranks[i] != preference.ranks[j]
@@ -83,9 +132,13 @@ def _lines(path) -> Iterator[tuple[int, bytes]]:
                     )
                 yield number, line
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file: give the path of a .jsonl or .jsonl.gz file") from None
+        raise InputError(
+            f"{path}: there is no such file: give the path of a .jsonl, .jsonl.gz or .parquet file"
+        ) from None
     except IsADirectoryError:
-        raise InputError(f"{path}: this is a directory: give the path of a .jsonl or .jsonl.gz file in it") from None
+        raise InputError(
+            f"{path}: this is a directory: give the path of a .jsonl, .jsonl.gz or .parquet file in it"
+        ) from None
     except EOFError:
         raise InputError(f"{path}: the gzip data end early, after line {number}: copy or download it again") from None
     except (gzip.BadGzipFile, zlib.error) as error:

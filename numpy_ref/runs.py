@@ -14,8 +14,19 @@ import platform
 import shlex
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
-from .checkpoint import load_model, newest, read_arrays, read_json, replace_whole, save_model, write_arrays, write_json
+from .checkpoint import (
+    ARCHITECTURES,
+    load_model,
+    newest,
+    read_arrays,
+    read_json,
+    replace_whole,
+    save_model,
+    write_arrays,
+    write_json,
+)
 from .errors import InputError
 from .objectives import LEARNED_TIES
 from .tree import flatten, unflatten
@@ -49,12 +60,15 @@ def log(run, line):
 
 def save(run, step, learner, tokenizer, options, unlogged):
     """A whole checkpoint of this step, then the pointer to it; the one before it is removed last"""
+    weights, arrays = learner.weights(), learner.state()  # by every process of a job: weights may be spread over them
+    if not learner.writes:
+        return
     name = f"checkpoint-{step}"
     building = run / f".{name}.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
-    write_arrays(building / "state.safetensors", learner.state())
+    save_model(building, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
+    write_arrays(building / "state.safetensors", arrays)
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
     write_json(building / "state.json", state)
     for path in [*building.iterdir(), building]:
@@ -69,22 +83,38 @@ def save(run, step, learner, tokenizer, options, unlogged):
 
 def publish(directory, learner, tokenizer):
     """The finished model as the directory's own files, each whole from the moment that it is there"""
+    weights = learner.weights()
+    if not learner.writes:
+        return
     building = directory / ".model.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
+    save_model(building, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
     for path in sorted(building.iterdir(), key=lambda path: path.name == "model.safetensors"):  # last: it is looked for
         _flush(path)
         os.replace(path, directory / path.name)
     building.rmdir()
 
 
+class Saved(NamedTuple):
+    """What a run goes on from: flattened weights, the optimiser's arrays, and what state.json says"""
+
+    weights: dict
+    n_head: int
+    tokenizer: object
+    arrays: dict
+    step: int
+    options: dict
+    machine: dict
+    unlogged: list
+
+
 def load_state(run):
-    """(weights, optimiser arrays, state.json's content, tokenizer) of the newest save, to go on from"""
+    """The newest save, to go on from"""
     if not (run / "latest").is_file():
         raise InputError(f"{run}: holds no save to go on from: train again without --resume, into another --output-dir")
     directory = newest(run)
-    params, _, tokenizer = load_model(directory)
+    params, n_head, tokenizer = load_model(directory, tuple(ARCHITECTURES))
     state, arrays = read_json(directory / "state.json"), read_arrays(directory / "state.safetensors")
     kinds = {"step": int, "options": dict, "machine": dict, "unlogged": list}
     if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
@@ -97,7 +127,7 @@ def load_state(run):
         raise InputError(
             f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
         )
-    return weights, arrays, state, tokenizer
+    return Saved(weights, n_head, tokenizer, arrays, **{name: state[name] for name in kinds})
 
 
 def cut_back(run, step):

@@ -21,7 +21,7 @@ from .batches import all_rewards
 from .errors import InputError
 from .layers import softmax
 from .preferences import _lines
-from .preferences_rows import _object, preference_of
+from .preferences_rows import object_of, preference_of
 
 EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
 MOST_RESPONSES, MOST_TOKENS = 1024, 2**18  # of one chunk: what is in memory at a time
@@ -39,12 +39,9 @@ def raw_rows(path):
 def _columns(line, number):
     try:
         text = line.decode("utf-8").removeprefix("\ufeff" if number == 1 else "").strip()
-        columns = json.loads(text, parse_int=float, object_pairs_hook=_object)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"not a line of JSON ({str(error).splitlines()[0]}): write {EXAMPLE}") from None
-    if not isinstance(columns, dict):
-        raise InputError(f"the line is no object: write {EXAMPLE}")
-    return text, columns
+    except UnicodeDecodeError as error:
+        raise InputError(f"byte {error.start + 1} of the line is not UTF-8: save the file as UTF-8") from None
+    return text, object_of(text + "\n")
 
 
 @contextmanager
@@ -58,7 +55,7 @@ def located(path, number):
 
 def checked(columns):
     """The Preference of a labelled row, as a training would read it"""
-    return preference_of(json.dumps(columns))
+    return preference_of(columns)[1]
 
 
 def responses_of(columns):

@@ -1,32 +1,38 @@
 """Text to token ids and back: words of a given vocabulary, or the bytes of any text in any language.
 
 The layout is bos, prompt, sep, response, eos, with four specials that nothing else uses: the reward is read at eos, and
-no text can spell a special. `<eos>` typed by a user is five bytes, or among words an unknown word.
+no text can spell a special. `<eos>` typed by a user is five bytes, or among words an unknown word. Messages are read as
+`preferences.as_text` writes them. Where people bring token ids, there is no text and no layout: TokenIds.
 
 On disk a tokenizer is a Hugging Face `tokenizers` file, so that the ecosystem reads it as it is.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from reprlib import repr as shortened
 
 from .errors import InputError
+from .preferences_parts import Ids, as_text
 
 SPECIALS = ("<pad>", "<bos>", "<sep>", "<eos>")
 PAD, BOS, SEP, EOS = range(4)
 
 
 class _Layout:
-    """What both tokenizers share"""
+    """What both tokenizers of text share"""
+
+    name: str
 
     def text_ids(self, text) -> list[int]:
         raise NotImplementedError
 
     def encode(self, prompt, response):
-        """bos, prompt, sep, response, eos        two texts -> list of ids in 0 .. vocab_size - 1"""
-        return [BOS, *self.text_ids(prompt), SEP, *self.text_ids(response), EOS]
+        """bos, prompt, sep, response, eos        two texts or messages -> list of ids in 0 .. vocab_size - 1"""
+        if isinstance(response, Ids):
+            raise InputError(f"token ids, but this model reads text ({self.name}): give it texts or messages")
+        return [BOS, *self.text_ids(as_text(prompt)), SEP, *self.text_ids(as_text(response)), EOS]
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,37 @@ class Bytes(_Layout):
         return b"".join(raw).decode("utf-8", "replace")
 
 
+@dataclass(frozen=True)
+class TokenIds:
+    """No tokenizer: the data are somebody's token ids, used as they are
+
+    None of the ids is ours, so none is a special: padding is written with id 0 as anywhere, and its content cannot
+    change a reward, since attention is causal and each response's length is known.
+    """
+
+    vocab_size: int
+    name = "token ids"
+
+    def encode(self, prompt, response):
+        """The ids themselves: nothing is put before, between or behind        "", Ids -> list of ids"""
+        if prompt or not isinstance(response, Ids):
+            raise InputError(
+                "a text, but this model was trained on token ids and has no tokenizer: give it token ids, in a file "
+                'with "chosen_ids" and "rejected_ids"'
+            )
+        return within(response, self.vocab_size)
+
+
+def within(ids, vocab_size):
+    """Ids -> list of them, each of which must stand in the vocabulary"""
+    if max(ids) >= vocab_size:
+        raise InputError(
+            f"the token id {max(ids)}, but the vocabulary has {vocab_size} (0 to {vocab_size - 1}): encode with the "
+            "model's own tokenizer, or train one from scratch with a larger --vocab-size"
+        )
+    return list(ids)
+
+
 def _utf8(text):
     try:
         return text.encode("utf-8")
@@ -113,22 +150,36 @@ def _utf8(text):
 def save(tokenizer, directory):
     """Writes tokenizer.json and tokenizer_config.json, which AutoTokenizer.from_pretrained(directory) reads
 
+    For TokenIds there is nothing that it could read: token_ids.json says so, and how many ids there are.
+
     There `tokenizer(prompt, response)` gives the ids of `encode(prompt, response)`, and `tokenizer(text)` those of
     `encode("", text)`. By default Hugging Face looks for specials in the user's text too: a typed "<eos>" would become
     the real one. The configuration therefore sets `split_special_tokens=True`; whoever reads tokenizer.json alone with
     `tokenizers` sets `encode_special_tokens = True` on the tokenizer. An empty response needs the form for lists,
     `tokenizer([prompt], [""])`: transformers takes an empty second text for none.
     """
-    for name, content in ("tokenizer.json", _document(tokenizer)), ("tokenizer_config.json", CONFIG):
-        text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    files = {"tokenizer.json": _document, "tokenizer_config.json": lambda _: CONFIG}
+    if isinstance(tokenizer, TokenIds):
+        files = {"token_ids.json": asdict}
+    for name, content_of in files.items():
+        text = json.dumps(content_of(tokenizer), ensure_ascii=False, indent=2) + "\n"
         (Path(directory) / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def config_without_specials(tokenizer):
+    """What config.json must not claim where no id is ours: told that 0 pads, the ecosystem would skip a last id of 0"""
+    names = ("pad_token_id", "bos_token_id", "eos_token_id")
+    return dict.fromkeys(names) if isinstance(tokenizer, TokenIds) else {}
 
 
 def load(directory):
     """The tokenizer that `save` wrote; InputError for any other file"""
-    path = Path(directory) / "tokenizer.json"
+    without = Path(directory) / "token_ids.json"
+    path = without if without.is_file() else Path(directory) / "tokenizer.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if path == without:
+            return _token_ids_of(found)
         tokenizer = _tokenizer_of(found)
         if {**found, "truncation": None, "padding": None} == _document(tokenizer):  # Hugging Face fills in these two
             return tokenizer
@@ -147,6 +198,13 @@ def _tokenizer_of(document):
         case {"model": {"type": "BPE"}}:
             return Bytes()
     raise InputError("it has neither words nor bytes")
+
+
+def _token_ids_of(document):
+    match document:
+        case {"vocab_size": int(size)} if type(size) is int and size > 0 and len(document) == 1:
+            return TokenIds(size)
+    raise InputError("it does not hold a vocab_size of 1 or more alone")
 
 
 CONFIG = {

@@ -26,6 +26,7 @@ class Learner:
     """
 
     side = "numpy_ref"
+    writes = True  # one process of a job writes its files; here there is no other
 
     def __init__(self, weights, n_head, total_steps, learning_rate, warmup_steps, *, loss="pairwise", **loss_options):
         self.params, self.n_head, self.loss, self.loss_options = unflatten(weights), n_head, loss, loss_options
@@ -36,7 +37,7 @@ class Learner:
 
     @property
     def dtype(self):
-        return self.params["head"]["weight"].dtype
+        return self.params["body"]["tok"]["weight"].dtype
 
     def step(self, tokens, length, margin, ranks=None):
         """One update; returns loss, rewards (B, K), gradient norm before clipping, learning rate
@@ -49,13 +50,18 @@ class Learner:
             labels = {"objective": OBJECTIVES[self.loss], "ranks": ranks, **self.tie}
         options = labels | self.loss_options
         loss, grads, reward, *own = loss_and_grads(self.params, tokens, length, self.n_head, **options)
-        grads, norm = clip_by_global_norm(grads, MAX_NORM)
-        lr = warmup_cosine(self.optimiser[2], **self.schedule)
-        self.params, self.optimiser = adamw(self.params, grads, self.optimiser, lr, beta2=BETA2)
+        norm, lr = self.update(grads)
         if self.tie:
             tie, rate = (self.tie, own[0], self.tie_optimiser), TIE_RATE * lr
             self.tie, self.tie_optimiser = adamw(*tie, rate, beta2=BETA2, weight_decay=0.0)
         return float(loss), reward, norm, lr
+
+    def update(self, grads):
+        """One step of AdamW along the clipped gradient; returns its norm before clipping and the learning rate"""
+        grads, norm = clip_by_global_norm(grads, MAX_NORM)
+        lr = warmup_cosine(self.optimiser[2], **self.schedule)
+        self.params, self.optimiser = adamw(self.params, grads, self.optimiser, lr, beta2=BETA2)
+        return norm, lr
 
     def rewards(self, tokens, length):
         return rewards(tokens, length, **self.params, n_head=self.n_head)[0]
@@ -76,6 +82,10 @@ class Learner:
         if self.tie:
             self.tie, self.tie_optimiser = state["tie"], (state["tie_first"], state["tie_second"], step)
 
+    def agree(self, flag):
+        """Whether the flag is true in any process of the job; here there is one"""
+        return flag
+
     def learned_ties(self):
         """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}, {} if none was learned"""
         if not self.tie:
@@ -88,20 +98,27 @@ class Learner:
         return {"numpy": np.__version__, "threads": str(threads)}
 
 
-def train(learner, data, *, start, total_steps, batch_size, seed):
-    """Runs steps start .. total_steps and yields after each: (steps done, what was learned from)
+def from_preferences(learner, data, chosen, step):
+    """One update from these preferences: a dict of loss, rewards (B, K), labels (B, K), grad_norm, learning_rate"""
+    tokens, length = collate([data.rows[i] for i in chosen])
+    ranks = collate_ranks([data.ranks[i] for i in chosen])
+    loss, reward, norm, lr = learner.step(tokens, length, data.margin[chosen], ranks)
+    check_alive(step, loss, np.where(ranks == ABSENT, reward[:, :1], reward), norm)
+    return {"loss": loss, "rewards": reward, "labels": ranks, "grad_norm": norm, "learning_rate": lr}
 
-    The second is a dict: loss, rewards (B, K), labels (B, K), grad_norm, learning_rate, epoch.
-    """
+
+def train(learner, data, *, start, total_steps, batch_size, seed, learn=from_preferences):
+    """Runs steps start .. total_steps and yields after each: (steps done, what `learn` returned, and the epoch)"""
     per_epoch = steps_per_epoch(len(data.rows), batch_size)
     for step in range(start, total_steps):
         chosen = batch_indices(step, len(data.rows), batch_size, seed)
-        tokens, length = collate([data.rows[i] for i in chosen])
-        ranks = collate_ranks([data.ranks[i] for i in chosen])
-        loss, reward, norm, lr = learner.step(tokens, length, data.margin[chosen], ranks)
-        check_alive(step + 1, loss, np.where(ranks == ABSENT, reward[:, :1], reward), norm)
-        record = {"loss": loss, "rewards": reward, "labels": ranks, "grad_norm": norm, "learning_rate": lr}
-        yield step + 1, record | {"epoch": (step + 1) / per_epoch}
+        yield step + 1, learn(learner, data, chosen, step + 1) | {"epoch": (step + 1) / per_epoch}
+
+
+def check_finite(step, loss, grad_norm):
+    """Stops a run whose loss or gradient is no number any more"""
+    if not math.isfinite(loss) or not math.isfinite(grad_norm):
+        raise InputError(f"step {step}: the loss is {loss} and the gradient norm {grad_norm}: lower --learning-rate")
 
 
 def check_alive(step, loss, reward, grad_norm):
@@ -110,8 +127,7 @@ def check_alive(step, loss, reward, grad_norm):
     ln 2 with no gradient is what a model shows that scores the same token on both sides, for example a shared prompt's
     last token because the end was looked for by the pad id, and pad is eos.
     """
-    if not math.isfinite(loss) or not math.isfinite(grad_norm):
-        raise InputError(f"step {step}: the loss is {loss} and the gradient norm {grad_norm}: lower --learning-rate")
+    check_finite(step, loss, grad_norm)
     vanished = 1000 * np.finfo(reward.dtype).eps  # equal rows of a batch differ by up to 4 eps, the norm by 30
     if abs(reward - reward[:, :1]).max() <= vanished and grad_norm <= vanished:
         raise InputError(
@@ -123,6 +139,8 @@ def check_alive(step, loss, reward, grad_norm):
 class Log:
     """Collects steps and sums them up over all their pairs, not as a mean of batch means"""
 
+    arrays: tuple = ("rewards", "labels")
+
     def __init__(self):
         self.records = []
 
@@ -131,18 +149,21 @@ class Log:
 
     def state(self):
         """What is not flushed yet, for JSON, which keeps every float bit for bit"""
-        return [record | {name: record[name].tolist() for name in ("rewards", "labels")} for record in self.records]
+        return [record | {name: record[name].tolist() for name in self.arrays} for record in self.records]
 
     def restore(self, state):
         """Takes up what `state` returned"""
-        arrays = ("rewards", "labels")
-        self.records = [record | {name: np.array(record[name]) for name in arrays} for record in state]
+        self.records = [record | {name: np.array(record[name]) for name in self.arrays} for record in state]
 
     def flush(self, step):
         """The logged names since the last flush; loss is the one trained on: with margins, smoothing, centring"""
         records, self.records = self.records, []
+        line = {"step": step, **self.summed_up(records)}
+        return line | {name: records[-1][name] for name in ("grad_norm", "learning_rate", "epoch")}
+
+    def summed_up(self, records):
+        """Of the preferences that these steps learned from"""
         sizes = [len(record["rewards"]) for record in records]
         rewards, labels = stacked([r["rewards"] for r in records], 0), stacked([r["labels"] for r in records], ABSENT)
-        line = {"step": step, **summary(rewards, labels=labels)}
-        line["loss"] = float(np.average([record["loss"] for record in records], weights=sizes))
-        return line | {name: records[-1][name] for name in ("grad_norm", "learning_rate", "epoch")}
+        loss = float(np.average([record["loss"] for record in records], weights=sizes))
+        return summary(rewards, labels=labels) | {"loss": loss}

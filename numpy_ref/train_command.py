@@ -1,48 +1,97 @@
-"""The command `train` of both packages: a reward model from a preference file, or from the built-in world."""
+"""The command `train` of both packages: a reward model from a preference file, or from the built-in world.
+
+What it shares with `sft`, which trains a language model in the same way, is parted from what differs: a Stage.
+"""
 
 import argparse
 import hashlib
 import shlex
 import signal
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from . import model_card, runs
 from .batches import steps_per_epoch
+from .checkpoint import load_model
 from .commands import at_least, natural, positive_int
 from .errors import InputError
+from .language_model import to_reward_model
 from .objectives import OBJECTIVES
 from .ranking import TIES
 from .reward_model import init_params
-from .train import Log, train
+from .train import Log, from_preferences, train
 from .train_data import WORLD_POSITIONS, evaluate, load, report
-from .tree import flatten
+from .train_source import add_column_arguments, is_world
+from .tree import flatten, tree_map
 
 LOSSES = ("pairwise", *OBJECTIVES)
 NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}
 
 
+class Stage(NamedTuple):
+    """What differs between a reward model's training and a language model's"""
+
+    command: str
+    top: str  # what stands on the body: "head" or "unembedding"
+    load: Callable  # (args, tokenizer or None) -> data, held-out data or None, tokenizer, a line about them
+    first_weights: Callable  # (args, tokenizer) -> random weights
+    converted: Callable  # (args, weights of --init-from) -> the same as first_weights
+    options: Callable  # args -> what the learner is told beside
+    learn: Callable  # (learner, data, chosen, step) -> record
+    log: Callable  # () -> what collects records
+    evaluate: Callable  # (learner, held) -> {name: value}
+    report: Callable  # (directory, learner, held): prints
+
+
 def add_arguments(parser):
     """The options of `train`"""
+    data_arguments(parser)
+    model_arguments(parser)
+    loss_arguments(parser)
+    optimisation_arguments(parser)
+    run_arguments(parser)
+
+
+def data_arguments(parser):
+    """What is read"""
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data", metavar="FILE", help="pairs or ranked lists as .jsonl or .jsonl.gz; the built-in world if left out"
+        "--data",
+        metavar="FILE",
+        help="pairs or ranked lists as .jsonl, .jsonl.gz or .parquet; the built-in world if left out",
     )
     data.add_argument("--eval-data", metavar="FILE", help="held-out preferences of the same form")
+    add_dataset_arguments(data)
     data.add_argument(
         "--max-length",
         type=positive_int,
         default=1024,
         help="in tokens; a prompt with a longer response is left out and counted",
     )
+
+
+def model_arguments(parser):
+    """What is trained"""
     model = parser.add_argument_group("model")
+    model.add_argument(
+        "--init-from",
+        metavar="DIR",
+        help="start from this model instead of random weights: one that sft made, or a reward model; sizes and "
+        "tokenizer are then that model's",
+    )
     model.add_argument("--n-layer", type=positive_int, default=2, help="blocks")
     model.add_argument("--n-head", type=positive_int, default=4, help="attention heads")
     model.add_argument("--n-embd", type=positive_int, default=32, help="channels")
     model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of weights and arithmetic")
+
+
+def loss_arguments(parser):
+    """What is minimised"""
     loss = parser.add_argument_group("loss")
     loss.add_argument(
         "--loss",
@@ -75,6 +124,10 @@ def add_arguments(parser):
         default=0.0,
         help="pulls each pair's mean reward to 0; try 0.01",
     )
+
+
+def optimisation_arguments(parser):
+    """How far and how fast"""
     optim = parser.add_argument_group("optimisation")
     optim.add_argument("--learning-rate", type=at_least(0), default=5e-3, help="its peak")
     optim.add_argument("--warmup-steps", type=natural, help="a tenth of all steps if left out")
@@ -87,6 +140,10 @@ def add_arguments(parser):
         "at once, padded to its longest list and text",
     )
     optim.add_argument("--seed", type=natural, default=0, help="of the world, the weights and the order")
+
+
+def run_arguments(parser):
+    """Where it is written, and how often"""
     run = parser.add_argument_group("run")
     run.add_argument("--output-dir", metavar="DIR", help="a new directory; runs/train, runs/train-2, ... if left out")
     run.add_argument(
@@ -97,68 +154,101 @@ def add_arguments(parser):
     run.add_argument("--resume", metavar="DIR", help="go on with this run from its last save, with its own options")
 
 
-def run(args, learner_class, **learner_options):
-    """Trains, saves and reports; returns the exit status"""
-    saved = None
+def add_dataset_arguments(data):
+    """Data that are no file of ours: a dataset, other names for the columns, token ids"""
+    data.add_argument(
+        "--dataset-name",
+        metavar="NAME",
+        help="in place of --data: an id of the Hugging Face hub, or a local directory; needs the extra hf",
+    )
+    data.add_argument("--dataset-config", metavar="NAME", help="which part of the dataset, where it has several")
+    data.add_argument("--dataset-train-split", metavar="NAME", default="train", help="to train on")
+    data.add_argument("--dataset-test-split", metavar="NAME", help="held out; none if left out")
+    add_column_arguments(data)
+    data.add_argument(
+        "--vocab-size",
+        type=positive_int,
+        help="for token ids (chosen_ids, rejected_ids): how many there are; one more than the largest if left out",
+    )
+    data.set_defaults(dataset_sha256=None)  # no option: what the rows of a dataset were, for --resume
+
+
+def run(args, stage, learner_class, pieces=1, **learner_options):
+    """Trains, saves and reports; returns the exit status
+
+    pieces  in how many batches a step is cut: per_device_train_batch_size prompts are one of them
+    """
+    saved, model = None, None
     if args.resume is not None:
         saved = runs.load_state(Path(args.resume))
-        args = resumed(args, saved[2], learner_class.side)
-    check_loss(args)
-    data, held, tokenizer, line = load(args)
+        args = resumed(args, saved, learner_class.side, stage)
+        model = saved.weights, saved.n_head, saved.tokenizer
+    elif args.init_from is not None:
+        model = init_from(args, stage)
+    options = stage.options(args)
+    data, held, tokenizer, line = stage.load(args, model and model[2])
     print(line)
-    args.per_device_train_batch_size = args.per_device_train_batch_size or (16 if args.data else 64)
-    per_epoch = steps_per_epoch(len(data.rows), args.per_device_train_batch_size)
+    if saved is None:
+        args.per_device_train_batch_size = args.per_device_train_batch_size or (64 if is_world(args) else 16)
+        args.batch_size = pieces * args.per_device_train_batch_size
+    per_epoch = steps_per_epoch(len(data.rows), args.batch_size)
     total_steps = args.max_steps or max(1, round(args.num_train_epochs * per_epoch))
     warmup_steps = total_steps // 10 if args.warmup_steps is None else min(args.warmup_steps, total_steps)
-    weights, n_head, options = initial(args, tokenizer)
+    weights, n_head, _ = model or initial(args, stage, tokenizer)
     learner = learner_class(
         weights, n_head, total_steps, args.learning_rate, warmup_steps, **options, **learner_options
     )
-    start, directory, log = 0, None, Log()
+    start, directory, log = 0, None, stage.log()
     if saved is None:
-        directory = runs.new_run(args.output_dir, "train")
+        directory = runs.new_run(args.output_dir, stage.command) if learner.writes else Path(args.output_dir or "runs")
     else:
-        directory, start = Path(args.resume), saved[2]["step"]
-        learner.restore(saved[0], saved[1], start)
-        log.restore(saved[2]["unlogged"])
-        runs.cut_back(directory, start)
+        directory, start = Path(args.resume), saved.step
+        learner.restore(saved.weights, saved.arrays, start)
+        log.restore(saved.unlogged)
+        if learner.writes:
+            runs.cut_back(directory, start)
         print(f"resumed   {directory} after step {start} of {total_steps}")
-        warn_other_machine(saved[2]["machine"], runs.machine(learner))
-    interrupted = loop(args, directory, learner, tokenizer, data, held, log, start, total_steps)
+        warn_other_machine(saved.machine, runs.machine(learner))
+    interrupted = loop(args, stage, directory, learner, tokenizer, data, held, log, start, total_steps)
     if interrupted:
-        resume = f"python -m {learner.side} train --resume {shlex.quote(str(directory))}"
+        resume = f"python -m {learner.side} {stage.command} --resume {shlex.quote(str(directory))}"
         print(f"\ninterrupted and saved; go on with:  {resume}")
         return 130
     runs.publish(directory, learner, tokenizer)
-    measured = report(directory, learner, held)
-    model_card.write(directory, learner, tokenizer, data, measured, recorded(args))
+    measured = stage.report(directory, learner, held)
+    if stage is REWARD_MODEL and learner.writes:
+        model_card.write(directory, learner, tokenizer, data, measured, recorded(args))
     return 0
 
 
-def loop(args, directory, learner, tokenizer, data, held, log, start, total_steps):
+def loop(args, stage, directory, learner, tokenizer, data, held, log, start, total_steps):
     """The steps with their progress bar, log lines, evaluations and saves; true if Ctrl-C ended it early"""
     from tqdm import tqdm
 
+    write = partial(runs.log, directory) if learner.writes else lambda _line: None
     save = partial(runs.save, directory, learner=learner, tokenizer=tokenizer, options=recorded(args))
     steps = train(
         learner,
         data,
         start=start,
         total_steps=total_steps,
-        batch_size=args.per_device_train_batch_size,
+        batch_size=args.batch_size,
         seed=args.seed,
+        learn=stage.learn,
     )
-    with interrupts() as stop, tqdm(total=total_steps, initial=start, desc="training", unit="step") as bar:
+    show = {"desc": "training", "unit": "step", "disable": not learner.writes}
+    with interrupts() as received, tqdm(total=total_steps, initial=start, **show) as bar:
         for step, record in steps:
+            stop = learner.agree(bool(received))
             log.add(record)
             bar.update()
             if step % args.logging_steps == 0 or step == total_steps:
                 line = log.flush(step)
                 shown = [f"{name} {line[name]:.3f}" for name in ("loss", "accuracy") if name in line]
                 bar.set_postfix_str(", ".join(shown), refresh=False)
-                runs.log(directory, line)
+                write(line)
             if held and (step == total_steps or (args.eval_steps and step % args.eval_steps == 0)):
-                runs.log(directory, {"step": step, **evaluate(learner.rewards, held)})
+                write({"step": step, **stage.evaluate(learner, held)})
             if step % args.save_steps == 0 or step == total_steps or stop:
                 save(step, unlogged=log.state())
             if stop and step < total_steps:
@@ -179,24 +269,66 @@ def check_loss(args):
             raise InputError(f"{option}: --loss {args.loss} does not use it: leave it out, or take --loss {needed}")
 
 
-def initial(args, tokenizer):
-    """Random weights, the number of heads, and the options of the loss"""
+def init_from(args, stage):
+    """(flattened weights, number of heads, tokenizer) of the model of --init-from, with this stage's top"""
+    given = sorted(args.given & {"n_layer", "n_head", "n_embd"})
+    if given:
+        option = "--" + given[0].replace("_", "-")
+        raise InputError(f"{option}: with --init-from the model has its size already: leave it out")
+    params, n_head, tokenizer = load_model(args.init_from, tuple({stage.top: 0, "unembedding": 0}))
+    n_positions = len(params["body"]["pos"]["weight"])
+    if "max_length" not in args.given:
+        args.max_length = n_positions
+    elif args.max_length > n_positions:
+        raise InputError(f"--max-length {args.max_length}: {args.init_from} reads {n_positions} tokens at most")
+    if "dtype" in args.given:
+        params = tree_map(lambda array: array.astype(args.dtype), params)
+    args.dtype = str(params["body"]["tok"]["weight"].dtype)
+    return flatten(params if stage.top in params else stage.converted(args, params)), n_head, tokenizer
+
+
+def initial(args, stage, tokenizer):
+    """(flattened random weights, number of heads, tokenizer)"""
     if args.n_embd % args.n_head:
         raise InputError(
             f"--n-embd {args.n_embd} is not a multiple of --n-head {args.n_head}: each head gets an equal share"
         )
-    n_positions = WORLD_POSITIONS if args.data is None else args.max_length
-    rng = np.random.default_rng([args.seed, 2])
-    params = init_params(rng, tokenizer.vocab_size, n_positions, args.n_embd, args.n_layer, np.dtype(args.dtype))
-    return flatten(params), args.n_head, loss_options(args)
+    return flatten(stage.first_weights(args, tokenizer)), args.n_head, tokenizer
+
+
+def first_weights(args, tokenizer):
+    """A reward model's random weights"""
+    n_positions = WORLD_POSITIONS if is_world(args) else args.max_length
+    size = tokenizer.vocab_size, n_positions, args.n_embd, args.n_layer
+    return init_params(weights_rng(args), *size, np.dtype(args.dtype))
+
+
+def weights_rng(args):
+    """The stream of random numbers that weights are drawn from; 0 is the world's, 1 the labels'"""
+    return np.random.default_rng([args.seed, 2])
 
 
 def loss_options(args):
     """What a Learner is told about its loss"""
+    check_loss(args)
     if args.loss == "pairwise":
         return {"label_smoothing": args.label_smoothing, "center_coefficient": args.center_rewards_coefficient}
     kwise = {"ties": args.ties, "margin_per_rank": args.margin_per_rank}
     return {"loss": args.loss, **(kwise if args.loss == "kwise" else {})}
+
+
+REWARD_MODEL = Stage(
+    command="train",
+    top="head",
+    load=load,
+    first_weights=first_weights,
+    converted=lambda args, params: to_reward_model(params, weights_rng(args)),
+    options=loss_options,
+    learn=from_preferences,
+    log=Log,
+    evaluate=lambda learner, held: evaluate(learner.rewards, held),
+    report=report,
+)
 
 
 def recorded(args):
@@ -206,7 +338,14 @@ def recorded(args):
         if options.get(name):
             options[name] = str(Path(options[name]).resolve())
             options[f"{name}_sha256"] = fingerprint(options[name])
+    if options.get("dataset_name"):
+        options["dataset_name"] = placed(options["dataset_name"])
     return options
+
+
+def placed(name):
+    """A local directory of a dataset from anywhere; an id of the hub as it is"""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
 def fingerprint(path):
@@ -215,20 +354,27 @@ def fingerprint(path):
 
 
 CHANGEABLE = {"logging_steps", "eval_steps", "save_steps", "threads", "device"}  # what does not change the model
+CHANGEABLE |= {"gradient_accumulation_steps", "gradient_checkpointing", "fsdp"}  # but for rounding
 
 
-def resumed(args, state, side):
+def resumed(args, saved, side, stage):
     """The options of the run that is resumed; one given again on the command line must not contradict them"""
-    if state["machine"].get("package") != side:
+    if saved.machine.get("package") != side:
         raise InputError(
-            f"--resume {args.resume}: was trained by {state['machine']['package']}: resume it with that package"
+            f"--resume {args.resume}: was trained by {saved.machine.get('package')}: resume it with that package"
         )
+    if f"{stage.top}.weight" not in saved.weights:
+        other = "sft" if stage.command == "train" else "train"
+        raise InputError(f"--resume {args.resume}: was made by {other}: resume it with that command")
     if "output_dir" in args.given and Path(args.output_dir).resolve() != Path(args.resume).resolve():
         raise InputError(f"--output-dir {args.output_dir}: the run goes on in {args.resume}: leave it out")
-    merged, options = vars(args).copy(), state["options"]
+    merged, options = vars(args).copy(), saved.options
+    merged["batch_size"] = options.get("batch_size", options.get("per_device_train_batch_size"))
     for name, given in vars(args).items():
         if name in ("data", "eval_data") and given:
             given = str(Path(given).resolve())
+        if name == "dataset_name" and given:
+            given = placed(given)
         if name not in args.given or name not in options:
             merged[name] = options.get(name, given)
         elif name not in CHANGEABLE and given != options[name]:

@@ -1,4 +1,4 @@
-"""What a model is trained on and held to: preference files or the built-in world as token ids; and the last report."""
+"""What a model is trained on and held to: preferences or the built-in world as token ids; and the last report."""
 
 from itertools import combinations
 from typing import NamedTuple
@@ -10,7 +10,8 @@ from .batches import all_rewards, collate_ranks, comparisons, encode
 from .errors import InputError
 from .metrics import summary
 from .preferences import longer_wins, read_preferences
-from .tokenizer import Bytes, Words
+from .tokenizer import TokenIds, Words
+from .train_source import check_source, is_world, read_sources, tokenizer_for
 
 WORLD_POSITIONS = 16  # the world's longest text: bos, 6 words, sep, 3 answers, 2 fillers, a courtesy, full stop, eos
 
@@ -25,43 +26,60 @@ class Held(NamedTuple):
     kept: str = ""  # how many of a file's pairs or prompts these are
 
 
-def load(args):
-    """(training data, held-out data or None, tokenizer, one line about them)"""
-    if args.data is None:
-        if args.max_length < WORLD_POSITIONS:
-            raise InputError(
-                f"--max-length {args.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"
-            )
-        tokenizer = Words(world.WORDS)
-        train_set, eval_set = world.make_world(args.seed)
-        data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
-        line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
-        data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
-        return data, held_world(tokenizer, eval_set), tokenizer, line
-    data, line = load_file(Bytes(), "--data", args.data, args.max_length, args.ties != "drop")
+def load(args, tokenizer=None):
+    """(training data, held-out data or None, tokenizer, lines about them)
+
+    tokenizer: of a model that stands already; else words for the world, the ids themselves for ids, bytes for texts
+    """
+    check_source(args)
+    if is_world(args):
+        return load_world(args, tokenizer or Words(world.WORDS))
+    (option, source, (preferences, formats)), held_out = read_sources(args)
+    tokenizer = tokenizer or tokenizer_for(args, preferences)
+    data, line = encoded(tokenizer, option, source, preferences, args.max_length, args.ties != "drop")
     if args.loss == "pairwise":
         data = comparisons(data, args.margin_per_rank)
     elif data.margin.any():
-        raise InputError(
-            f"--data {args.data}: has margins, which --loss {args.loss} cannot use: drop the column margin"
-        )
-    held = None
-    if args.eval_data:
-        lists, eval_line = load_file(Bytes(), "--eval-data", args.eval_data, args.max_length)
+        raise InputError(f"{option} {source}: has margins, which --loss {args.loss} cannot use: drop the column margin")
+    lines, held = [line], None
+    if held_out:
+        held_option, held_source, held_found = held_out
+        lists, held_line = encoded(tokenizer, held_option, held_source, held_found[0], args.max_length)
         held = Held(lists.rows, None, longer_wins(lists.kept), collate_ranks(lists.ranks), kept_share(lists))
-        line = f"{line}\n{eval_line}"
-    return data, held, Bytes(), line
+        lines.append(held_line)
+    lines += format_lines(formats, held_out and held_found[1])
+    return data, held, tokenizer, "\n".join(lines)
 
 
-def load_file(tokenizer, option, path, max_length, keep_tied=False):
-    """(the file as token ids, one line about it); a file of pairs is spoken of in pairs, any other in prompts"""
-    preferences = read_preferences(path)
-    data = encode(tokenizer, preferences, max_length, keep_tied)
+def load_world(args, tokenizer):
+    """`load` where no data were named"""
+    if args.max_length < WORLD_POSITIONS:
+        raise InputError(
+            f"--max-length {args.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"
+        )
+    train_set, eval_set = world.make_world(args.seed)
+    data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
+    line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
+    data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
+    return data, held_world(tokenizer, eval_set), tokenizer, line
+
+
+def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None):
+    """(a file or a Split as token ids, lines about it)"""
+    return encoded(tokenizer, option, path, read_preferences(path, columns), max_length, keep_tied)
+
+
+def encoded(tokenizer, option, source, preferences, max_length, keep_tied=False):
+    """(preferences as token ids, lines about it); pairs are spoken of as pairs, anything else in prompts"""
+    try:
+        data = encode(tokenizer, preferences, max_length, keep_tied)
+    except InputError as error:
+        raise InputError(f"{option} {source}, {error}") from None
     ranked = any(preference.ranks != (1, 2) for preference in preferences)
     if not data.rows:
         raise InputError(
-            f"{option} {path}: no {'prompt' if ranked else 'pair'} is left of {len(preferences)}: {data.too_long} are "
-            f"longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
+            f"{option} {source}: no {'prompt' if ranked else 'pair'} is left of {len(preferences)}: {data.too_long} "
+            f"are longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
             f"{f' and {data.all_tied} all tied' if ranked else ''}: "
             f"{'raise --max-length' if data.too_long else 'write responses that differ'}"
         )
@@ -72,7 +90,22 @@ def load_file(tokenizer, option, path, max_length, keep_tied=False):
         pairs = sum(a != b for ranks in data.ranks for a, b in combinations(ranks, 2))
         share += f", {min(sizes)} to {max(sizes)} responses each, {pairs:,} comparisons without the ties"
         left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
-    return data, f"{'data' if option == '--data' else 'held-out':<10}{path}: {share};{indent}{left_out}"
+    name = "data" if option in ("--data", "--dataset-name") else "held-out"
+    vocabulary = f"; a vocabulary of {tokenizer.vocab_size:,}" if isinstance(tokenizer, TokenIds) else ""
+    return data, f"{name:<10}{source}: {share};{indent}{left_out}{vocabulary}"
+
+
+def format_lines(formats, held_formats):
+    """format    text, explicit prompt        and the held-out data's where they have others"""
+    yield f"format    {named(formats)}"
+    if held_formats and held_formats.keys() != formats.keys():
+        yield f"format    {named(held_formats)}, held out"
+
+
+def named(formats):
+    """{"transcripts": 5} -> transcripts; of several formats each with its rows"""
+    names = [name if len(formats) == 1 else f"{name} ({count:,})" for name, count in formats.most_common()]
+    return "; ".join(names)
 
 
 def kept_share(data):

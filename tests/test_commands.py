@@ -65,7 +65,7 @@ def refused(capsys, package, command, *arguments):
     before = sorted(Path().rglob("*"))
     assert run(package, command, *arguments) == 2
     out, err = capsys.readouterr()
-    assert re.fullmatch(r"(data .*\n)?", out)
+    assert re.fullmatch(r"(data .*\n(format .*\n)?)?", out)
     assert is_one_sentence(err)
     assert sorted(Path().rglob("*")) == before
     start = f"python -m {package} {command}: error: "

@@ -24,10 +24,10 @@ FLOORS = {
     0: "errors tree losses layers agreement metrics calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
-    3: "tokenizer preferences world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs report "
-    "commands train_data train_command score evaluate normalisation check fit "
-    "compare backbone distributed shared_prompt lesson",
+    3: "preferences tokenizer world batches reward_model language_model objectives",
+    4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs commands "
+    "train_source train_data train_command sft score evaluate normalisation check fit report "
+    "compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -57,13 +57,14 @@ WITHOUT_TWIN |= {
     "normalisation",
     "runs",
     "commands",
+    "train_source",
     "train_data",
     "train_command",
     "score",
     "lesson",
 }
 # Rooms of torch_impl alone: both sides in lockstep, and what only PyTorch has.
-TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt"}
+TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt", "lean", "engine"}
 # One room read by both packages, or one in each.
 MAY_HAVE_TWIN = {"__main__", "checkpoint", "batches", "plackett_luce"}
 
@@ -76,8 +77,10 @@ ALLOWED = {
     "score": {"tqdm"},
     "evaluate": {"tqdm"},
     "normalisation": {"tqdm"},
+    "report": {"matplotlib"},
 }
 ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
+ALLOWED |= {"preferences": {"pyarrow", "datasets"}}
 
 
 def family(room):

@@ -124,14 +124,8 @@ BAD_ROWS = {
     "rejected null": (row(rejected="null"), '"rejected" is null', "in quotes"),
     "chosen an object": (row(chosen="{}"), '"chosen" is an object', "in quotes"),
     "prompt null": (row(prompt="null"), '"prompt" is null', "leave the column out"),
-    "prompt a list of messages": (
-        row(prompt='[{"role": "user", "content": "?"}]'),
-        '"prompt" is a list',
-        "join the messages",
-    ),
-    "messages": (row(chosen='[{"role": "user", "content": "?"}]'), '"chosen" is a list', "join the messages"),
-    "chosen empty": (row(chosen='""'), '"chosen" is empty', "both responses"),
-    "rejected blank": (row(rejected='" \\n\\u3000"'), '"rejected" is empty', "both responses"),
+    "chosen empty": (row(chosen='""'), '"chosen" is empty', "leave the row out"),
+    "rejected blank": (row(rejected='" \\n\\u3000"'), '"rejected" is empty', "leave the row out"),
     "half a surrogate pair": (
         row(chosen='"ab\\ud800"'),
         "half of a surrogate pair ('\\ud800') at character 3",

@@ -10,15 +10,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import LEARNERS, PACKAGES, TINY, is_one_sentence, numbers, run, same_files, small_world, start, write_rows
+from running import (
+    PACKAGES,
+    TINY,
+    NumpyLearner,
+    is_one_sentence,
+    numbers,
+    run,
+    same_files,
+    small_world,
+    start,
+    write_rows,
+)
 from safetensors.numpy import load_file
 
 from numpy_ref import runs, world
 from numpy_ref.checkpoint import load_model
 from numpy_ref.tree import flatten
+from torch_impl.engine import Engine
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)
-LEARNER = dict(zip(PACKAGES, LEARNERS, strict=True))
+LEARNER = {"numpy_ref": NumpyLearner, "torch_impl": Engine}  # what the command `train` of each takes its steps with
 
 
 @pytest.fixture

@@ -187,11 +187,11 @@ def test_the_standard_output_holds_the_rows_and_nothing_else(model, capsys):
 
 GOOD = json.dumps({"prompt": "p", "response": "r"}) + "\n"
 BAD = {
-    "not JSON": ("{oops\n", "line 2: not a line of JSON"),
-    "not UTF-8": ('{"response": "\xff"}\n', "line 2: not a line of JSON"),
+    "not JSON": ("{oops\n", "line 2: not JSON"),
+    "not UTF-8": ('{"response": "\xff"}\n', "line 2: byte 15 of the line is not UTF-8"),
     "a column twice": ('{"response": "x", "response": "y"}\n', "line 2: the column 'response' stands twice"),
-    "nested without end": ("[" * 100_000 + "\n", "line 2: not a line of JSON"),
-    "a list": ("[1]\n", "line 2: the line is no object"),
+    "nested without end": ("[" * 100_000 + "\n", "line 2: the JSON is nested too deeply"),
+    "a list": ("[1]\n", "line 2: a list instead of an object"),
     "no responses": (
         '{"prompt": "p", "text": "r"}\n',
         "line 2: there is no column of responses .found: 'prompt', 'text'",

@@ -12,6 +12,7 @@ from numpy_ref.tokenizer import BOS, EOS, PAD, SEP, SPECIALS, Bytes, Words, load
 
 VOCABULARY = ("sort", "b", "a", "é", "名", "a<eos>", "<eos>a", "<", "<b", "a-b")
 TYPED = ["<eos>", "a <eos>", "<pad>a", "<bos><sep>", "a<eos>b", "< eos >", "<eos", " <sep> ", "\n<eos>\n", "<unk>"]
+TYPED += ["<|endoftext|>", "</s>", "[PAD]", "<|im_start|>user\n<|im_end|>"]  # other tokenizers' specials
 ALL_LANGUAGES = [
     "",
     " ",
@@ -97,7 +98,7 @@ def test_half_a_character_before_a_special_hides_neither():
 
 
 @pytest.mark.parametrize(
-    "text", ["<eos>", "a <pad>", "sort  b", " a", "a ", "a\nb", "a\tb", "Sort", "<unk>", "x" * 1000]
+    "text", ["<eos>", "a <pad>", "sort  b", " a", "a ", "a\nb", "a\tb", "Sort", "<unk>", "<|endoftext|>", "x" * 1000]
 )
 def test_an_unknown_word_is_refused_by_name(text):
     unknown = next(word for word in text.split(" ") if word not in VOCABULARY)
@@ -311,7 +312,7 @@ def test_transformers_takes_an_empty_second_text_for_none(pretrained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", [*SPECIALS, "a <eos>", "<unk>", "zebra"])
+@pytest.mark.parametrize("text", [*SPECIALS, "a <eos>", "<unk>", "<|endoftext|>", "zebra"])
 def test_a_typed_special_is_an_unknown_word_there_too(pretrained, text):
     with pytest.raises(Exception, match="WordLevel error"):
         pretrained(Words(VOCABULARY))("sort", text)

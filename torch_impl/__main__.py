@@ -9,14 +9,16 @@ if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small mod
 
 import torch
 
-from numpy_ref import evaluate, score, train_command
+from numpy_ref import evaluate, score, sft, train_command
 from numpy_ref.checkpoint import directory_of, load_model, read_config
 from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
 from numpy_ref.tree import flatten
 
-from . import compare
-from .train import Learner, model_of
+from . import compare, distributed, engine
+from .engine import Engine
+from .sft import LanguageLearner
+from .train import model_of
 
 
 def add_device_arguments(parser):
@@ -38,11 +40,28 @@ def use_device(args):
 
 def train_arguments(parser):
     train_command.add_arguments(parser)
+    engine.add_arguments(parser)
     add_device_arguments(parser)
 
 
 def train(args):
-    return train_command.run(args, Learner, device=use_device(args))
+    processes, device = distributed.start(args.device), use_device(args)
+    pieces = args.gradient_accumulation_steps
+
+    def run():
+        how = {"device": device, "processes": processes, "pieces_each": pieces, **engine.options(args)}
+        return train_command.run(args, train_command.REWARD_MODEL, Engine, pieces * processes.size, **how)
+
+    return distributed.end_together(run, processes)
+
+
+def sft_arguments(parser):
+    sft.add_arguments(parser)
+    add_device_arguments(parser)
+
+
+def run_sft(args):
+    return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 
 def torch_scorer(directory, device):
@@ -73,6 +92,7 @@ def using(command):
 
 COMMANDS = {
     "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
+    "sft": ("train a language model on chosen responses, to start a reward model from", sft_arguments, run_sft),
     "train": ("train a reward model by autograd", train_arguments, train),
     "score": ("rank responses to a prompt by their rewards, or score a file", *using(score)),
     "evaluate": ("accuracy, calibration and length bias on held-out preferences", *using(evaluate)),

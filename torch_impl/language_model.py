@@ -26,12 +26,17 @@ def next_token_loss(logits, targets, weight):
     return (weight * each).sum() / weight.sum()
 
 
-def loss_and_grads(model, tokens, length, start):
-    """The next-token loss of the responses; autograd leaves the gradient in each `p.grad`"""
-    model.zero_grad(set_to_none=True)
+def response_loss(model, tokens, length, start):
+    """The next-token loss of the responses        (B, T), (B,), (B,) -> ()"""
     logits = model(tokens[:, :-1])
     position = torch.arange(1, tokens.shape[1], device=tokens.device)
     counted = (position >= start[:, None]) & (position < length[:, None])
-    loss = next_token_loss(logits, tokens[:, 1:], counted.to(logits.dtype))
+    return next_token_loss(logits, tokens[:, 1:], counted.to(logits.dtype))
+
+
+def loss_and_grads(model, tokens, length, start):
+    """The next-token loss of the responses; autograd leaves the gradient in each `p.grad`"""
+    model.zero_grad(set_to_none=True)
+    loss = response_loss(model, tokens, length, start)
     loss.backward()
     return loss.detach()

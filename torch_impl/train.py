@@ -6,15 +6,17 @@ from torch.nn.utils import clip_grad_norm_
 from numpy_ref.objectives import LEARNED_TIES
 from numpy_ref.train import BETA2, MAX_NORM, TIE_RATE
 
+from .language_model import LanguageModel
 from .objectives import OBJECTIVES, log_tie_parameter
 from .optim import adamw, warmup_cosine
-from .reward_model import RewardModel, loss_and_grads
+from .reward_model import RewardModel, loss_and_grads, pairs
 
 
 class Learner:
     """The reward model and its optimiser by autograd and torch.optim; the methods of numpy_ref.train.Learner"""
 
     side = "torch_impl"
+    writes = True
 
     def __init__(
         self,
@@ -29,7 +31,7 @@ class Learner:
         **loss_options,
     ):
         self.n_head, self.device, self.loss, self.loss_options = n_head, torch.device(device), loss, loss_options
-        self.model = model_of(weights, n_head).to(self.device)
+        self.model = self._placed(model_of(weights, n_head))
         self.optimiser = adamw(self.model.parameters(), learning_rate, beta2=BETA2)
         self.schedule = warmup_cosine(self.optimiser, total_steps, learning_rate, warmup_steps)
         self.tie, self.stepping = {}, [self.optimiser, self.schedule]
@@ -40,54 +42,70 @@ class Learner:
             self.tie_optimiser = adamw([raw_tie], rate, beta2=BETA2, weight_decay=0.0)
             self.stepping += [self.tie_optimiser, warmup_cosine(self.tie_optimiser, total_steps, rate, warmup_steps)]
 
+    def _placed(self, model):
+        """The model where it is to be trained"""
+        return model.to(self.device)
+
     @property
     def dtype(self):
-        return self.model.head.weight.dtype
+        return next(self.model.parameters()).dtype
 
     def step(self, tokens, length, margin, ranks=None):
         """One update; returns loss, rewards (B, K), gradient norm before clipping, learning rate"""
-        if self.loss == "pairwise":
-            labels = {"target_margin": self._tensor(margin).to(self.dtype)}
-        else:
-            labels = {"objective": OBJECTIVES[self.loss], "ranks": self._tensor(ranks), **self.tie}
         for raw_tie in self.tie.values():
             raw_tie.grad = None
-        options = labels | self.loss_options
+        options = self._objective(margin, ranks)
         loss, reward = loss_and_grads(self.model, self._tensor(tokens), self._tensor(length), **options)
+        norm, lr = self.update()
+        return loss.item(), reward.cpu().numpy(), norm, lr
+
+    def _objective(self, margin, ranks):
+        """The loss as a function of the rewards, and what it takes beside them"""
+        if self.loss == "pairwise":
+            labels = {"objective": pairs, "target_margin": self._tensor(margin).to(self.dtype)}
+        else:
+            labels = {"objective": OBJECTIVES[self.loss], "ranks": self._tensor(ranks), **self.tie}
+        return labels | self.loss_options
+
+    def update(self):
+        """One step of AdamW along the clipped gradient; returns its norm before clipping and the learning rate"""
         norm = clip_grad_norm_(self.model.parameters(), MAX_NORM)
         lr = self.optimiser.param_groups[0]["lr"]
         for part in self.stepping:
             part.step()
-        return loss.item(), reward.cpu().numpy(), norm.item(), lr
+        return float(self._array(norm)), lr
 
     @torch.no_grad()
     def rewards(self, tokens, length):
         return self.model(self._tensor(tokens), self._tensor(length)).cpu().numpy()
 
     def weights(self):
-        return {name: p.detach().cpu().numpy().copy() for name, p in self.model.named_parameters()}
+        return {name: self._array(p) for name, p in self.model.named_parameters()}
 
     def state(self):
         """The optimiser's arrays under the names of numpy_ref.train.Learner"""
         moments: dict = {}
         for name, p in self.model.named_parameters():
-            moments |= _moments(self.optimiser, p, f"first.{name}", f"second.{name}")
+            moments |= self._moments(self.optimiser, p, f"first.{name}", f"second.{name}")
         for name, p in self.tie.items():
-            moments[f"tie.{name}"] = p.detach().cpu().numpy().copy()
-            moments |= _moments(self.tie_optimiser, p, f"tie_first.{name}", f"tie_second.{name}")
+            moments[f"tie.{name}"] = self._array(p)
+            moments |= self._moments(self.tie_optimiser, p, f"tie_first.{name}", f"tie_second.{name}")
         return moments
 
     def restore(self, weights, state, step):
-        self.model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
         for _ in range(step):  # without gradients the optimisers do nothing, and the schedules walk to their place
             for part in self.stepping:
                 part.step()
         for name, p in self.model.named_parameters():
-            self.optimiser.state[p] = self._slot(step, state[f"first.{name}"], state[f"second.{name}"])
+            p.data.copy_(self._placed_as(p, weights[name]))
+            self.optimiser.state[p] = self._slot(p, step, state[f"first.{name}"], state[f"second.{name}"])
         for name, p in self.tie.items():
-            p.data = self._tensor(state[f"tie.{name}"].copy())
-            slot = self._slot(step, state[f"tie_first.{name}"], state[f"tie_second.{name}"])
+            p.data.copy_(self._placed_as(p, state[f"tie.{name}"]))
+            slot = self._slot(p, step, state[f"tie_first.{name}"], state[f"tie_second.{name}"])
             self.tie_optimiser.state[p] = slot
+
+    def agree(self, flag):
+        return flag
 
     def learned_ties(self):
         """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}, {} if none was learned"""
@@ -102,22 +120,30 @@ class Learner:
     def _tensor(self, array):
         return torch.from_numpy(array).to(self.device)
 
-    def _slot(self, step, first, second):
+    def _array(self, tensor):
+        """Its numbers, as they are saved"""
+        return tensor.detach().cpu().numpy().copy()
+
+    def _placed_as(self, _parameter, array):
+        """The array as a tensor of its own, where the parameter is"""
+        return self._tensor(array).clone()
+
+    def _slot(self, parameter, step, first, second):
         """What AdamW keeps of one parameter"""
-        first, second = self._tensor(first).clone(), self._tensor(second).clone()
+        first, second = (self._placed_as(parameter, moment) for moment in (first, second))
         return {"step": torch.tensor(float(step)), "exp_avg": first, "exp_avg_sq": second}
 
-
-def _moments(optimiser, parameter, first, second):
-    slot = optimiser.state[parameter]
-    return {first: slot["exp_avg"].cpu().numpy().copy(), second: slot["exp_avg_sq"].cpu().numpy().copy()}
+    def _moments(self, optimiser, parameter, first, second):
+        slot = optimiser.state[parameter]
+        return {first: self._array(slot["exp_avg"]), second: self._array(slot["exp_avg_sq"])}
 
 
 def model_of(weights, n_head):
-    """The RewardModel that has these flattened weights"""
+    """The RewardModel, or with an unembedding the LanguageModel, that has these flattened weights"""
     vocab_size, n_embd = weights["body.tok.weight"].shape
     n_layer = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("body.blocks."))
-    model = RewardModel(vocab_size, len(weights["body.pos.weight"]), n_embd, n_layer, n_head)
-    model = model.to(torch.from_numpy(weights["head.weight"]).dtype)
+    kind = RewardModel if "head.weight" in weights else LanguageModel
+    model = kind(vocab_size, len(weights["body.pos.weight"]), n_embd, n_layer, n_head)
+    model = model.to(torch.from_numpy(weights["body.tok.weight"]).dtype)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return model

@@ -1,0 +1,61 @@
+"""The same rewards for less work: no padding, and of the last block no more than the last token.
+
+Only each response's last token is read, so the last block needs every position's keys and values but one query. And
+responses of one batch differ in length: run in groups of similar length, they carry little padding. Both are exact
+rewrites of RewardModel.forward, whose rewards differ from these by rounding alone; tests/benchmarks/trainer.py says
+what each saves.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+GROUP = 2**10  # tokens: a smaller group saves less padding than another round of calls costs
+
+
+def rewards(model, tokens, length):
+    """RewardModel.forward        (B, K, T) ints, (B, K) ints -> (B, K), 0 where a list has no response: length 0"""
+    rows, lengths = tokens.flatten(0, 1), length.flatten()
+    groups = [torch.from_numpy(group).to(rows.device) for group in by_length(lengths.cpu().numpy())]
+    last = [last_hidden(model.body, rows[group, : lengths[group[-1]]], lengths[group]) for group in groups]
+    out = torch.zeros(len(rows), dtype=model.head.weight.dtype, device=rows.device)
+    with torch.autocast(rows.device.type, enabled=False):  # a reward in bfloat16 has three digits
+        reward = model.head(torch.cat(last).to(out.dtype))[:, 0]
+    return out.index_put((torch.cat(groups),), reward).view(length.shape)
+
+
+def by_length(lengths, group=GROUP):
+    """Which rows run together, shortest first; each group but the last has at least `group` padded tokens
+
+    (n,) ints -> list of arrays of indices; a row of length 0 is in none
+    """
+    order = np.argsort(lengths, kind="stable")
+    order, groups = order[np.count_nonzero(lengths == 0) :], []
+    while len(order):
+        padded = np.arange(1, len(order) + 1) * lengths[order]  # tokens of the first 1, 2, ... rows
+        size = 1 + int(np.searchsorted(padded, group))
+        groups.append(order[:size])
+        order = order[size:]
+    return groups
+
+
+def last_hidden(body, tokens, length):
+    """The body's output at each row's last real token        (n, T), (n,) -> (n, C)"""
+    x = body.tok(tokens) + body.pos(torch.arange(tokens.shape[1], device=tokens.device))
+    for block in body.blocks[:-1]:
+        x = block(x)
+    return body.ln(last_of_block(body.blocks[-1], x, length))
+
+
+def last_of_block(block, x, length):
+    """A block's output at the last real position of each row        (n, T, C), (n,) -> (n, C)"""
+    n, T, C = x.shape
+    at = torch.arange(n, device=x.device), length - 1
+    normed, attn = block.ln1(x), block.attn
+    query = F.linear(normed[at], attn.qkv.weight[:C], attn.qkv.bias[:C])  # (n, C)
+    k, v = F.linear(normed, attn.qkv.weight[C:], attn.qkv.bias[C:]).chunk(2, -1)  # (n, T, C)
+    q, k, v = (part.unflatten(-1, (attn.n_head, -1)).transpose(1, 2) for part in (query[:, None], k, v))
+    seen = torch.arange(T, device=x.device) < length[:, None]  # (n, T): the last token sees all real ones
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None, None])  # (n, H, 1, D)
+    h = x[at] + attn.proj(y.flatten(1))
+    return h + block.ffn(block.ln2(h))
