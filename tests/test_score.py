@@ -94,6 +94,22 @@ def test_every_row_comes_back_with_its_columns_and_its_rewards(package, model, c
     assert not list(Path().glob(".*"))
 
 
+def test_conversations_are_scored_as_they_are_trained_on(model):
+    """Messages of a pair, with the prompt apart or inside both, and of an unlabelled response: those of their texts"""
+    ask, tell = [{"role": "user", "content": "2 + 2?"}], [[{"role": "assistant", "content": text}] for text in "45"]
+    rows = [
+        {"prompt": ask, "chosen": tell[0], "rejected": tell[1]},
+        {"chosen": ask + tell[0], "rejected": ask + tell[1]},
+        {"prompt": ask, "response": tell[0]},
+    ]
+    expected = [alone(model, "2 + 2?", text) for text in "45"]
+    found = scored("numpy_ref", model, rows)
+    for out in found[:2]:
+        np.testing.assert_allclose(out["rewards"], expected, rtol=0, atol=1e-13)
+    assert found[2]["reward"] == pytest.approx(expected[0], abs=1e-13)
+    assert found[2]["response"] == tell[0]
+
+
 def test_both_packages_write_the_same_rewards(model):
     here, there = (scored(package, model, ROWS, f"{package}.jsonl") for package in PACKAGES)
     for a, b in zip(here, there, strict=True):
