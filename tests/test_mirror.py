@@ -21,12 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # stands before it in this list. A new room is entered here, at the lowest floor that its imports allow. A room that
 # became too large for one file has helpers named after it (check_cases beside check): they stand with it.
 FLOORS = {
-    0: "errors tree losses layers metrics agreement calibration pairs existence newton spanning_tree",
+    0: "errors tree losses layers agreement metrics calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "preferences tokenizer world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train runs commands train_source train_data train_command "
-    "sft score check fit report compare backbone distributed lean shared_prompt engine lesson",
+    4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs commands "
+    "train_source train_data train_command sft score evaluate normalisation check fit report "
+    "compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -50,6 +51,10 @@ WITHOUT_TWIN |= {
     "figures",
     "architecture_figure",
     "fit_figure",
+    "calibration_figure",
+    "model_card",
+    "evaluate",
+    "normalisation",
     "runs",
     "commands",
     "train_source",
@@ -69,6 +74,9 @@ ALLOWED = {
     "figures": {"matplotlib"},
     "architecture_figure": {"matplotlib"},
     "fit_figure": {"matplotlib"},
+    "score": {"tqdm"},
+    "evaluate": {"tqdm"},
+    "normalisation": {"tqdm"},
     "report": {"matplotlib"},
 }
 ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}

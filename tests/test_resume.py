@@ -105,7 +105,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(package, options, monkeypatch, ca
     assert_same_run("whole", "killed")
     lines = [json.loads(line) for line in Path("whole", "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 4, 6, 8, 8, 10, 11, 11]
-    names = ["config.json", "latest", "metrics.jsonl", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    names = ["README.md", "config.json", "latest", "metrics.jsonl", "model.safetensors"]
+    names += ["tokenizer.json", "tokenizer_config.json"]
     inside = {"config.json", "model.safetensors", "state.json", "state.safetensors", *names[-2:]}
     assert contents("whole").keys() == {*names, *(f"checkpoint-11/{name}" for name in inside)}
 

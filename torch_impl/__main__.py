@@ -2,15 +2,18 @@
 
 import os
 import sys
+from functools import partial
 
 if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small model two threads are slower than one
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import torch
 
-from numpy_ref import score, sft, train_command
+from numpy_ref import evaluate, score, sft, train_command
+from numpy_ref.checkpoint import directory_of, load_model, read_config
 from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
+from numpy_ref.tree import flatten
 
 from . import compare, distributed, engine
 from .engine import Engine
@@ -61,31 +64,38 @@ def run_sft(args):
     return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 
-def score_arguments(parser):
-    score.add_arguments(parser)
-    add_device_arguments(parser)
+def torch_scorer(directory, device):
+    """The Scorer of a run or model directory of either package, by PyTorch"""
+    params, n_head, tokenizer = load_model(directory)
+    model = model_of(flatten(params), n_head).to(device)
+
+    @torch.no_grad()
+    def rewards(tokens, length):
+        return model(torch.from_numpy(tokens).to(device), torch.from_numpy(length).to(device)).cpu().numpy()
+
+    config = read_config(directory_of(directory))
+    return score.Scorer(score.standardised(rewards, config), tokenizer, len(params["body"]["pos"]["weight"]))
 
 
-def run_score(args):
-    device = use_device(args)
+def using(command):
+    """(add_arguments, run) of a command that uses a model, on a device"""
 
-    def rewards_of(weights, n_head):
-        model = model_of(weights, n_head).to(device)
+    def add_arguments(parser):
+        command.add_arguments(parser)
+        add_device_arguments(parser)
 
-        def rewards(tokens, length):
-            with torch.no_grad():
-                return model(torch.from_numpy(tokens).to(device), torch.from_numpy(length).to(device)).cpu().numpy()
+    def run(args):
+        return command.run(args, partial(torch_scorer, device=use_device(args)))
 
-        return rewards
-
-    return score.run(args, rewards_of)
+    return add_arguments, run
 
 
 COMMANDS = {
     "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
     "sft": ("train a language model on chosen responses, to start a reward model from", sft_arguments, run_sft),
     "train": ("train a reward model by autograd", train_arguments, train),
-    "score": ("rank responses to a prompt by their rewards", score_arguments, run_score),
+    "score": ("rank responses to a prompt by their rewards, or score a file", *using(score)),
+    "evaluate": ("accuracy, calibration and length bias on held-out preferences", *using(evaluate)),
 }
 
 if __name__ == "__main__":
