@@ -1,6 +1,7 @@
 """The engine takes the Learner's step by whatever way: without padding, in pieces, recomputed, by several processes."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from numpy_ref.errors import InputError
 from numpy_ref.ranking import ABSENT
 from numpy_ref.train import train
 from numpy_ref.tree import flatten
-from torch_impl import lean
+from torch_impl import lean, shared_prompt
 from torch_impl.distributed import Processes, end_together
 from torch_impl.engine import Engine
 from torch_impl.train import model_of
 
+LAST_HIDDEN = shared_prompt.last_hidden
 SCHEDULE = {"total_steps": 50, "learning_rate": 1e-3, "warmup_steps": 5}
 
 
@@ -71,6 +73,54 @@ def test_groups_hold_every_row_once_and_no_group_but_the_last_is_small(lengths, 
         padded = len(members) * lengths[members[-1]]
         assert padded >= group or i == len(groups) - 1
         assert len(members) == 1 or (len(members) - 1) * lengths[members[-2]] < group
+
+
+def test_a_prompt_that_is_computed_once_gives_the_plain_rewards_and_gradients(monkeypatch):
+    """Shared beginnings of any length, none, all but one token, ragged lists; alone and in one batch"""
+    monkeypatch.setattr(shared_prompt, "PAYS", math.inf)  # packed even where nothing is shared
+
+    @given(cases(), seeds)
+    def judge(case, seed):
+        rng = np.random.default_rng(seed)
+        tokens, length = case.tokens.copy(), case.length.copy()
+        B, K, T = tokens.shape
+        for b, shared in enumerate(rng.integers(0, T + 1, B)):
+            tokens[b, :, :shared] = tokens[b, :1, :shared]
+        present = np.ones((B, K), bool)
+        if K > 2:
+            present[0, -1] = False
+        model = model_of(flatten(case.params), case.n_head)
+        dreward = rng.standard_normal((B, K)).astype(case.params["head"]["weight"].dtype) * present
+        batch = torch.from_numpy(tokens), torch.from_numpy(length * present)
+        plain, grads = reward_and_grads(model, lambda: lean.rewards(model, *batch), dreward)
+        reward, packed_grads = reward_and_grads(model, lambda: shared_prompt.rewards(model, *batch), dreward)
+        assert_agree(reward, plain, MODEL, max(1, largest(plain)))
+        assert_trees_agree(packed_grads, grads, MODEL, max(1, largest(grads)))
+
+    judge()
+
+
+def test_a_packed_list_is_the_tree_that_the_room_draws():
+    tokens = np.array([[[5, 6, 7, 8, 1, 2, 3], [5, 6, 7, 8, 4, 9, 0]]])
+    packed = shared_prompt.pack(tokens, np.array([[7, 6]]))
+    assert packed.tokens.tolist() == [[5, 6, 7, 8, 1, 2, 3, 4, 9]]
+    assert packed.position.tolist() == [[0, 1, 2, 3, 4, 5, 6, 4, 5]]
+    assert packed.branch.tolist() == [[0, 0, 0, 0, 1, 1, 1, 2, 2]]
+    assert packed.last.tolist() == [[6, 8]]
+    assert packed.size.tolist() == [9]
+
+
+def test_the_engine_packs_where_it_saves_tokens_and_only_there(monkeypatch):
+    taken = []
+    monkeypatch.setattr(shared_prompt, "last_hidden", lambda *a: taken.append(a) or LAST_HIDDEN(*a))
+    engine = Engine(weights(), 2, **SCHEDULE)
+    tokens = np.random.default_rng(0).integers(4, 20, (3, 2, 12))
+    length = np.full((3, 2), 12)
+    engine.rewards(tokens, length)
+    assert not taken
+    tokens[:, 1, :9] = tokens[:, 0, :9]
+    engine.rewards(tokens, length)
+    assert taken
 
 
 def test_what_stands_in_padding_changes_no_lean_reward():
