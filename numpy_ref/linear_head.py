@@ -29,7 +29,7 @@ def head_loss_backward(dout, cache):
 
 
 def curvature(cache):
-    """v -> (φᵀ B φ / N + λ) v and its diagonal,  B = Σ over the pairs of σ'(Δ) (e_c - e_r)(e_c - e_r)ᵀ"""
+    """v -> (φᵀ B φ / N + λ) v,  B = Σ over the pairs of σ'(Δ) (e_c - e_r)(e_c - e_r)ᵀ        -> (C,) -> (C,)"""
     delta, _, features, pairs, ridge = cache
     chosen, rejected = pairs.T
     slope = sigmoid_derivative(delta) / len(pairs)  # (N,)
@@ -38,30 +38,34 @@ def curvature(cache):
         reward = features @ v
         return features.T @ _over_pairs(slope * (reward[chosen] - reward[rejected]), pairs, len(features)) + ridge * v
 
-    return multiply, slope @ (features[chosen] - features[rejected]) ** 2 + ridge
+    return multiply
 
 
-def fit_head(features, pairs, ridge, start=None):
-    """The weights of least loss and their certificate (a dict)        (M, C), (N, 2) -> (C,)
+def fit_heads(features, pairs, ridges):
+    """The weights of least loss for each ridge, and their certificates (dicts)        (M, C), (N, 2), (R,) -> (R, C)
 
     The fit happens along the principal axes of the features, of which there are no more than responses. A rotation
     changes neither rewards nor |w|, and along these axes the curvature is nearly diagonal: conjugate gradients need
-    few steps. The certificate's gradient norm and bound speak of the weights returned.
+    few steps, and σ' ≤ 1/4 is near enough to it to precondition them. From the strongest ridge to the weakest each fit
+    starts from the one before. The certificate's gradient norm and bound speak of the weights returned.
     """
     features = features - features.mean(axis=0)  # a constant in the reward changes no margin
     along, sizes, axes = np.linalg.svd(features, full_matrices=False)
     coordinates = along * sizes  # (M, min(M, C))
+    steepest = np.square(coordinates[pairs[:, 0]] - coordinates[pairs[:, 1]]).mean(axis=0) / 4
+    weights, certificates, found = np.zeros((len(ridges), len(axes[0]))), [{}] * len(ridges), np.zeros(len(axes))
+    for i in np.argsort(ridges)[::-1]:
 
-    def minus_loss(v):
-        loss, cache = head_loss(v, coordinates, pairs, ridge)
-        return -loss, -head_loss_backward(1.0, cache), *curvature(cache)
+        def minus_loss(v, ridge=ridges[i]):
+            loss, cache = head_loss(v, coordinates, pairs, ridge)
+            return -loss, -head_loss_backward(1.0, cache), curvature(cache), steepest + ridge
 
-    first = np.zeros(len(axes)) if start is None else axes @ start
-    found, certificate, _ = newton(minus_loss, first, TOLERANCE)
-    weight = axes.T @ found
-    gradient = head_loss_backward(1.0, head_loss(weight, features, pairs, ridge)[1])
-    norm = float(np.linalg.norm(gradient))
-    return weight, certificate | {"gradient_norm": norm, "distance_bound": norm / ridge}
+        found, certificate, _ = newton(minus_loss, found, TOLERANCE)
+        weights[i] = found @ axes
+        gradient = head_loss_backward(1.0, head_loss(weights[i], features, pairs, ridges[i])[1])
+        norm = float(np.linalg.norm(gradient))
+        certificates[i] = certificate | {"gradient_norm": norm, "distance_bound": norm / ridges[i]}
+    return weights, certificates
 
 
 def scale_of(features):
@@ -75,28 +79,25 @@ def scale_of(features):
 
 
 def fit_standardised(features, pairs, ridge):
-    """fit_head on the features of one size each; the weights returned are for the features as they are"""
+    """fit_heads on features of one size each; the weights returned are for the features as they are"""
     scale = scale_of(features[np.unique(pairs)])
-    weight, certificate = fit_head(features / scale, pairs, ridge)
-    return weight / scale, certificate
+    weights, certificates = fit_heads(features / scale, pairs, [ridge])
+    return weights[0] / scale, certificates[0]
 
 
 def left_out_margins(features, pairs, groups, ridges):
     """Margins of every pair by heads that never saw its group        (M, C), (N, 2), (N,), (R,) -> (R, N)
 
-    Of each group in turn a head is fitted on all the other groups' pairs, with the scale of their responses alone; from
-    the strongest ridge to the weakest, each fit starting from the one before.
+    Of each group in turn heads are fitted on all the other groups' pairs, with the scale of their responses alone.
     """
     margins = np.zeros((len(ridges), len(pairs)))
     for group in np.unique(groups):
         out = groups == group
         seen, rows = np.unique(pairs[~out], return_inverse=True)
         scaled = features / scale_of(features[seen])
-        weight = None
-        for i in np.argsort(ridges)[::-1]:
-            weight, _ = fit_head(scaled[seen], rows.reshape(-1, 2), ridges[i], weight)
-            reward = scaled[pairs[out]] @ weight  # (n, 2)
-            margins[i, out] = reward[:, 0] - reward[:, 1]
+        weights, _ = fit_heads(scaled[seen], rows.reshape(-1, 2), ridges)
+        reward = scaled @ weights.T  # (M, R)
+        margins[:, out] = (reward[pairs[out, 0]] - reward[pairs[out, 1]]).T
     return margins
 
 

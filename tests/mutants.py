@@ -47,6 +47,7 @@ JUDGES = {
     "agreement": ["test_agreement"],
     "plackett_luce": ["test_plackett_luce"],
     "bradley_terry": ["test_bradley_terry"],
+    "linear_head": ["test_linear_head"],
 }
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # became too large for one file has helpers named after it (check_cases beside check): they stand with it.
 FLOORS = {
     0: "errors tree losses layers metrics agreement calibration pairs existence newton spanning_tree",
-    1: "attention ties gradient_check",
+    1: "attention ties gradient_check linear_head",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "tokenizer preferences world batches reward_model language_model objectives",
     4: "checkpoint figures architecture_figure fit_figure train runs report commands train_data train_command score "
