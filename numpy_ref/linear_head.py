@@ -53,7 +53,8 @@ def fit_heads(features, pairs, ridges):
     along, sizes, axes = np.linalg.svd(features, full_matrices=False)
     coordinates = along * sizes  # (M, min(M, C))
     steepest = np.square(coordinates[pairs[:, 0]] - coordinates[pairs[:, 1]]).mean(axis=0) / 4
-    weights, certificates, found = np.zeros((len(ridges), len(axes[0]))), [{}] * len(ridges), np.zeros(len(axes))
+    weights, found = np.zeros((len(ridges), features.shape[1])), np.zeros(len(axes))
+    certificates: list = [None] * len(ridges)
     for i in np.argsort(ridges)[::-1]:
 
         def minus_loss(v, ridge=ridges[i]):

@@ -53,7 +53,7 @@ def save(run, step, learner, tokenizer, options, unlogged):
     building = run / f".{name}.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
+    write_model(building, learner, tokenizer)
     write_arrays(building / "state.safetensors", learner.state())
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
     write_json(building / "state.json", state)
@@ -72,11 +72,19 @@ def publish(directory, learner, tokenizer):
     building = directory / ".model.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    save_model(building, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
+    write_model(building, learner, tokenizer)
     for path in sorted(building.iterdir(), key=lambda path: path.name == "model.safetensors"):  # last: it is looked for
         _flush(path)
         os.replace(path, directory / path.name)
     building.rmdir()
+
+
+def write_model(directory, learner, tokenizer):
+    """A learner of pretrained models writes its own files; the others share one format"""
+    if hasattr(learner, "save_model"):
+        learner.save_model(directory, tokenizer)
+    else:
+        save_model(directory, unflatten(learner.weights()), learner.n_head, tokenizer, learner.learned_ties())
 
 
 def load_state(run):

@@ -38,7 +38,13 @@ def load(args):
         line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
         data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
         return data, held_world(tokenizer, eval_set), tokenizer, line
-    data, line = load_file(Bytes(), "--data", args.data, args.max_length, args.ties != "drop")
+    data, held, line = load_files(args, Bytes(), args.max_length)
+    return data, held, Bytes(), line
+
+
+def load_files(args, tokenizer, max_length):
+    """(training data, held-out data or None, one line about them) of --data and --eval-data"""
+    data, line = load_file(tokenizer, "--data", args.data, max_length, args.ties != "drop")
     if args.loss == "pairwise":
         data = comparisons(data, args.margin_per_rank)
     elif data.margin.any():
@@ -47,10 +53,10 @@ def load(args):
         )
     held = None
     if args.eval_data:
-        lists, eval_line = load_file(Bytes(), "--eval-data", args.eval_data, args.max_length)
+        lists, eval_line = load_file(tokenizer, "--eval-data", args.eval_data, max_length)
         held = Held(lists.rows, None, longer_wins(lists.kept), collate_ranks(lists.ranks), kept_share(lists))
         line = f"{line}\n{eval_line}"
-    return data, held, Bytes(), line
+    return data, held, line
 
 
 def load_file(tokenizer, option, path, max_length, keep_tied=False):

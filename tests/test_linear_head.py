@@ -99,7 +99,9 @@ def test_the_scale_of_the_features_is_folded_into_the_weights_exactly():
     weight, _ = fit_standardised(features, pairs, 0.01)
     scaled = features / scale_of(features)
     np.testing.assert_allclose((scaled.std(axis=0) ** 2).sum(), 1, rtol=1e-12)
-    np.testing.assert_allclose(features @ weight, scaled @ fit_heads(scaled, pairs, [0.01])[0][0], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        features @ weight, scaled @ fit_heads(scaled, pairs, [0.01])[0][0], rtol=1e-12, atol=1e-12
+    )
     np.testing.assert_allclose(  # whatever unit a feature comes in
         (1000 * features) @ fit_standardised(1000 * features, pairs, 0.01)[0], features @ weight, rtol=1e-7, atol=1e-9
     )

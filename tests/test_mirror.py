@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     0: "errors tree losses layers metrics agreement calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check linear_head",
-    2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
+    2: "bootstrap transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "tokenizer preferences world batches reward_model language_model objectives",
     4: "checkpoint figures architecture_figure fit_figure train runs report commands train_data train_command score "
     "check fit compare backbone distributed shared_prompt lesson",
@@ -56,6 +56,7 @@ WITHOUT_TWIN |= {
     "train_command",
     "score",
     "lesson",
+    "bootstrap",
 }
 # Rooms of torch_impl alone: both sides in lockstep, and what only PyTorch has.
 TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt"}

@@ -12,7 +12,7 @@ from numpy_ref import score, train_command
 from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
 
-from . import compare
+from . import backbone_command, compare
 from .train import Learner, model_of
 
 
@@ -35,11 +35,15 @@ def use_device(args):
 
 def train_arguments(parser):
     train_command.add_arguments(parser)
+    backbone_command.add_arguments(parser)
     add_device_arguments(parser)
 
 
 def train(args):
-    return train_command.run(args, Learner, device=use_device(args))
+    device = use_device(args)
+    if backbone_command.is_wanted(args):
+        return backbone_command.run(args, device)
+    return train_command.run(args, Learner, device=device)
 
 
 def score_arguments(parser):

@@ -101,7 +101,8 @@ def blocks_of(body):
     for name in LAYERS:
         if isinstance(getattr(body, name, None), nn.ModuleList):
             return body, name
-    raise InputError(f"models of type {body.config.model_type} keep their blocks elsewhere: use --layer {body.config.num_hidden_layers}")
+    kind, n = body.config.model_type, body.config.num_hidden_layers
+    raise InputError(f"models of type {kind} keep their blocks where they are not looked for: use --layer {n}")
 
 
 def final_norm(body):
@@ -109,18 +110,26 @@ def final_norm(body):
     return next(norm for name in NORMS if (norm := getattr(body, name, None)) is not None)
 
 
-def save_model(directory, model, tokenizer):
+def save_model(directory, model, tokenizer, learned_ties=None):
     """Writes config.json, model.safetensors and the tokenizer's files into a directory"""
-    config = model.body.config
-    classifier = classifier_of(config, config.model_type)
-    prefix = classifier.base_model_prefix
-    state = {f"{prefix}.{name}": tensor for name, tensor in model.body.state_dict().items()}
+    classifier = classifier_of(model.body.config, model.body.config.model_type)
+    state = {f"{classifier.base_model_prefix}.{name}": tensor for name, tensor in plain_state(model.body).items()}
     state["score.weight"] = model.head.weight.detach()
     classifier.load_state_dict({name: t.cpu().contiguous() for name, t in state.items()}, assign=True)
-    classifier.config.update({"id2label": {0: "reward"}, "label2id": {"reward": 0}, "reward_pooling": model.pooling})
+    ours = {"id2label": {0: "reward"}, "label2id": {"reward": 0}, "reward_pooling": model.pooling}
+    classifier.config.update(ours | (learned_ties or {}))
     classifier.config.pad_token_id = tokenizer.tokenizer.pad_token_id
     classifier.save_pretrained(directory)
     tokenizer.tokenizer.save_pretrained(directory)
+
+
+def plain_state(body):
+    """The body's weights by their own names, low-rank additions merged into them"""
+    state = {name.replace(".base_layer", ""): t for name, t in body.state_dict().items() if ".lora_" not in name}
+    for name, module in body.named_modules():
+        if hasattr(module, "get_delta_weight"):
+            state[f"{name}.weight"] = state[f"{name}.weight"] + module.get_delta_weight("default").detach()
+    return state
 
 
 def load_saved(directory):

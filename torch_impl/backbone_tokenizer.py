@@ -71,7 +71,7 @@ class BackboneTokenizer:
     def _template(self, turns):
         try:
             return self.tokenizer.apply_chat_template(turns, tokenize=False)
-        except Exception as error:  # noqa: BLE001  a template raises what its author chose, through jinja's own classes
+        except Exception as error:  # a template raises what its author chose, through jinja's own classes
             if not type(error).__module__.startswith("jinja2"):
                 raise
             roles = ", ".join(turn["role"] for turn in turns)

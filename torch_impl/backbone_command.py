@@ -1,0 +1,117 @@
+"""The options of `train` for a pretrained body, and training all of it or low-rank additions; frozen: see _frozen."""
+
+import shlex
+from pathlib import Path
+
+import torch
+
+from numpy_ref import runs, train_command
+from numpy_ref.batches import steps_per_epoch
+from numpy_ref.checkpoint import newest, read_arrays, read_json
+from numpy_ref.commands import positive_int
+from numpy_ref.errors import InputError
+from numpy_ref.train import Log
+from numpy_ref.train_data import load_files, report
+
+from . import backbone_frozen
+from .backbone import load_backbone
+from .backbone_train import BackboneLearner, add_lora, learning_rate, trained_share
+
+OURS = {"n_layer": "layers", "n_head": "heads", "n_embd": "channels"}  # options of the small models built here
+
+
+def add_arguments(parser):
+    """The options that name a pretrained model and say what of it is trained"""
+    group = parser.add_argument_group("pretrained model (needs the extra hf)")
+    group.add_argument("--model-name-or-path", metavar="NAME", help="a model's directory, a hub id, or smollm2")
+    group.add_argument("--gguf-file", metavar="FILE", help="a GGUF file, or an installed package that holds one")
+    group.add_argument(
+        "--pooling",
+        choices=["auto", "last", "mean"],
+        default="auto",
+        help="read the state of the last token, or the mean over all; auto: last, but with --freeze-backbone whichever "
+        "does better on prompts left out of --data. Plain transformers loads models that read the last token",
+    )
+    group.add_argument("--use-peft", action="store_true", help="train low-rank additions (LoRA) and the head alone")
+    group.add_argument("--lora-r", type=positive_int, default=16, help="their rank")
+    group.add_argument("--lora-alpha", type=positive_int, default=32, help="they are scaled by alpha / r")
+    group.add_argument("--lora-target-modules", metavar="NAME", nargs="+", help="peft's choice if left out; all-linear")
+    backbone_frozen.add_arguments(parser)
+
+
+def is_wanted(args):
+    """Does the command line, or the run that it resumes, name a pretrained model?"""
+    if args.resume and Path(args.resume, "latest").is_file():
+        state = read_json(newest(Path(args.resume)) / "state.json")
+        args = state.get("options", {}) if isinstance(state, dict) else {}
+        return bool(args.get("model_name_or_path") or args.get("gguf_file"))
+    wanted = args.model_name_or_path or args.gguf_file
+    needless = {"pooling", "use_peft", "lora_r", "lora_alpha", "lora_target_modules", "freeze_backbone"} & args.given
+    if needless and not wanted and not args.resume:
+        option = "--" + min(needless).replace("_", "-")
+        raise InputError(f"{option}: speaks of a pretrained model: name one with --model-name-or-path or --gguf-file")
+    return bool(wanted)
+
+
+def run(args, device):
+    """Trains, saves and reports; returns the exit status"""
+    if args.data is None and not args.resume:
+        raise InputError("a pretrained model reads preference files: give one with --data")
+    for name, what in OURS.items():
+        if name in args.given:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option}: the pretrained model has its own number of {what}: leave it out")
+    if args.freeze_backbone:
+        return backbone_frozen.run(args, device)
+    return train(args, device)
+
+
+def train(args, device):
+    """The steps of train_command.run, on a pretrained body"""
+    arrays = None
+    if args.resume:
+        checkpoint = newest(Path(args.resume))
+        state, arrays = read_json(checkpoint / "state.json"), read_arrays(checkpoint / "state.safetensors")
+        args = train_command.resumed(args, state, BackboneLearner.side)
+    else:
+        args.learning_rate = learning_rate(args)
+    train_command.check_loss(args)
+    model, tokenizer = prepare(args)
+    data, held, line = load_files(args, tokenizer, min(args.max_length, tokenizer.max_length))
+    print(line)
+    args.per_device_train_batch_size = args.per_device_train_batch_size or 16
+    per_epoch = steps_per_epoch(len(data.rows), args.per_device_train_batch_size)
+    total_steps = args.max_steps or max(1, round(args.num_train_epochs * per_epoch))
+    warmup = total_steps // 10 if args.warmup_steps is None else min(args.warmup_steps, total_steps)
+    options = train_command.loss_options(args)
+    learner = BackboneLearner(model, total_steps, args.learning_rate, warmup, device=device, **options)
+    start, log = 0, Log()
+    if arrays is None:
+        directory = runs.new_run(args.output_dir, "train")
+    else:
+        directory, start = Path(args.resume), state["step"]
+        learner.restore(None, arrays, start)
+        log.restore(state["unlogged"])
+        runs.cut_back(directory, start)
+        print(f"resumed   {directory} after step {start} of {total_steps}")
+        train_command.warn_other_machine(state["machine"], runs.machine(learner))
+    if train_command.loop(args, directory, learner, tokenizer, data, held, log, start, total_steps):
+        resume = f"python -m torch_impl train --resume {shlex.quote(str(directory))}"
+        print(f"\ninterrupted and saved; go on with:  {resume}")
+        return 130
+    runs.publish(directory, learner, tokenizer)
+    report(directory, learner, held)
+    return 0
+
+
+def prepare(args):
+    """The model and its tokenizer, with LoRA if it is asked for"""
+    pooling = "last" if args.pooling == "auto" else args.pooling
+    dtype = getattr(torch, args.dtype)
+    model, tokenizer = load_backbone(args.model_name_or_path, args.gguf_file, pooling, dtype)
+    model.head.to(dtype)
+    if args.use_peft:
+        add_lora(model, args.lora_r, args.lora_alpha, args.lora_target_modules)
+    trained, total = trained_share(model)
+    print(f"model     {type(model.body).__name__}, {total:,} weights, of which {trained:,} are trained")
+    return model, tokenizer
