@@ -258,6 +258,28 @@ def test_bos_stands_once_where_the_tokenizer_adds_it_and_the_template_too():
     assert ids[-1] == tokenizer.tokenizer.eos_token_id
 
 
+@given(TEXTS, TEXTS)
+@settings(max_examples=50)
+def test_in_a_template_only_the_templates_own_specials_are_specials(prompt, response):
+    template = "<|im_start|>user\nIs {response} good for {prompt}?<|im_end|>\nIt is"
+    tokenizer = BackboneTokenizer(tiny.tokenizer(), 128, template)
+    ids = tokenizer.encode(prompt, response)
+    assert [i for i in ids if i in tokenizer.tokenizer.all_special_ids] == [1, 2]
+    expected = template.replace("{response}", "\0").replace("{prompt}", prompt).replace("\0", response)
+    assert tokenizer.tokenizer.decode(ids) == expected
+    if not any(special in prompt + "?" + response for special in tiny.SPECIALS):
+        assert ids == tokenizer.tokenizer(expected, add_special_tokens=False)["input_ids"]
+
+
+def test_a_template_is_saved_with_the_model_and_needs_both_parts(llama, tmp_path):
+    model, tokenizer = load_backbone(llama, template="{prompt} -> {response}.")
+    save_model(tmp_path, model, tokenizer)
+    ids = tokenizer.encode(PROMPT, SHORT)
+    assert load_saved(tmp_path)[1].encode(PROMPT, SHORT) == ids
+    assert tokenizer.tokenizer.decode(ids) == f"{PROMPT} -> {SHORT}."
+    assert "once each" in refused(llama, template="{prompt}")
+
+
 # ---- what is refused
 
 

@@ -57,12 +57,12 @@ class BackboneReward(nn.Module):
         return self.head(features).view(length.shape)
 
 
-def load_backbone(name_or_path=None, gguf_file=None, pooling="last", dtype=torch.float32):
+def load_backbone(name_or_path=None, gguf_file=None, pooling="last", dtype=torch.float32, template=None):
     """(BackboneReward, BackboneTokenizer) with a new head on pretrained weights"""
     body, tokenizer = load_pretrained(name_or_path, gguf_file, dtype)
     classifier_of(body.config, gguf_file or name_or_path)  # before any training: can the result be saved?
     with_pad_token(body, tokenizer)
-    return BackboneReward(body, pooling), BackboneTokenizer(tokenizer, positions(body.config))
+    return BackboneReward(body, pooling), BackboneTokenizer(tokenizer, positions(body.config), template)
 
 
 def positions(config):
@@ -117,6 +117,7 @@ def save_model(directory, model, tokenizer, learned_ties=None):
     state["score.weight"] = model.head.weight.detach()
     classifier.load_state_dict({name: t.cpu().contiguous() for name, t in state.items()}, assign=True)
     ours = {"id2label": {0: "reward"}, "label2id": {"reward": 0}, "reward_pooling": model.pooling}
+    ours |= {"reward_template": tokenizer.template} if tokenizer.template is not None else {}
     classifier.config.update(ours | (learned_ties or {}))
     classifier.config.pad_token_id = tokenizer.tokenizer.pad_token_id
     classifier.save_pretrained(directory)
@@ -162,4 +163,4 @@ def load_model(directory):
         raise InputError(f"{directory}: cannot be loaded: {reason}; use a whole checkpoint") from None
     model = BackboneReward(loaded.base_model, pooling)
     model.head.weight = loaded.score.weight
-    return model, BackboneTokenizer(tokenizer, positions(loaded.config))
+    return model, BackboneTokenizer(tokenizer, positions(loaded.config), config.get("reward_template"))

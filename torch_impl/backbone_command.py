@@ -20,7 +20,7 @@ from .backbone_train import BackboneLearner, add_lora, learning_rate, trained_sh
 OURS = {"n_layer": "layers", "n_head": "heads", "n_embd": "channels"}  # options of the small models built here
 
 ALONE_MEANINGLESS = {"pooling", "use_peft", "lora_r", "lora_alpha", "lora_target_modules", "freeze_backbone"}
-ALONE_MEANINGLESS |= {"layer", "ridge", "folds", "cache_dir"}
+ALONE_MEANINGLESS |= {"template", "layer", "ridge", "folds", "cache_dir"}
 
 
 def add_arguments(parser):
@@ -34,6 +34,13 @@ def add_arguments(parser):
         default="auto",
         help="read the state of the last token, or the mean over all; auto: last, but with --freeze-backbone whichever "
         "does better on prompts left out of --data. Plain transformers loads models that read the last token",
+    )
+    group.add_argument(
+        "--template",
+        metavar="TEXT",
+        type=lambda text: text.replace("\\n", "\n"),
+        help="what prompt and response are put into, with {prompt} and {response}, \\n for a new line, and any of the "
+        "model's special tokens; prompt, new line, response and eos if left out",
     )
     group.add_argument("--use-peft", action="store_true", help="train low-rank additions (LoRA) and the head alone")
     group.add_argument("--lora-r", type=positive_int, default=16, help="their rank")
@@ -114,7 +121,7 @@ def prepare(args):
     """The model and its tokenizer, with LoRA if it is asked for"""
     pooling = "last" if args.pooling == "auto" else args.pooling
     dtype = getattr(torch, args.dtype)
-    model, tokenizer = load_backbone(args.model_name_or_path, args.gguf_file, pooling, dtype)
+    model, tokenizer = load_backbone(args.model_name_or_path, args.gguf_file, pooling, dtype, args.template)
     model.head.to(dtype)
     if args.use_peft:
         add_lora(model, args.lora_r, args.lora_alpha, args.lora_target_modules)

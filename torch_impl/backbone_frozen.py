@@ -54,17 +54,17 @@ def run(args, device):
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option}: a head on a frozen model is fitted exactly and does not use it: leave it out")
     began = time.monotonic()
-    model, tokenizer = load_backbone(args.model_name_or_path, args.gguf_file)
+    model, tokenizer = load_backbone(args.model_name_or_path, args.gguf_file, template=args.template)
     model.to(device)
     layers, poolings = candidates(args, model.body.config.num_hidden_layers)
     data = pairs_of(args, tokenizer, "--data", args.data)
     held = pairs_of(args, tokenizer, "--eval-data", args.eval_data) if args.eval_data else None
     directory = runs.new_run(args.output_dir, "train")
     rows, pairs = distinct(data.rows)
-    features = cached_features(model, rows, layers, poolings, args.cache_dir or directory.parent / "features")
+    features = cached_features(model, rows, layers, POOLINGS, args.cache_dir or directory.parent / "features")
     print(f"features  of {len(rows):,} distinct responses, {sum(map(len, rows)):,} tokens")
     layer, pooling, ridge, found = choose(args, features, pairs, folds(data.kept, args.folds), layers, poolings)
-    at = features[:, layers.index(layer), poolings.index(pooling)].astype(float)
+    at = features[:, layers.index(layer), POOLINGS.index(pooling)].astype(float)
     weight, certificate = fit_standardised(at, pairs, ridge)
     print(
         f"head      least loss by Newton's method, |gradient| {certificate['gradient_norm']:.0e}, "
@@ -139,7 +139,7 @@ def folds(preferences, n):
 def choose(args, features, pairs, fold, layers, poolings):
     """(layer, pooling, ridge, their scores) of least log loss on pairs whose prompts the head had not seen"""
     ridges = list(RIDGES) if args.ridge == "auto" else [args.ridge]
-    options = list(product(range(len(layers)), range(len(poolings))))
+    options = list(product(range(len(layers)), poolings))
     if len(options) * len(ridges) == 1:
         return layers[0], poolings[0], ridges[0], {}
     if fold.max() == 0:
@@ -148,10 +148,10 @@ def choose(args, features, pairs, fold, layers, poolings):
             "give --layer, --pooling and --ridge"
         )
     scores = {}
-    for i, j in tqdm(options, desc="choosing", unit="fit"):
-        margins = left_out_margins(features[:, i, j].astype(float), pairs, fold, ridges)
+    for i, pooling in tqdm(options, desc="choosing", unit="fit"):
+        margins = left_out_margins(features[:, i, POOLINGS.index(pooling)].astype(float), pairs, fold, ridges)
         for ridge, margin in zip(ridges, margins, strict=True):
-            scores[layers[i], poolings[j], ridge] = log_loss(margin), accuracy(margin)
+            scores[layers[i], pooling, ridge] = log_loss(margin), accuracy(margin)
     best = min(scores, key=scores.__getitem__)
     print(
         f"choice    by log loss on {fold.max() + 1} parts of the prompts left out in turn; the best of each pooling:\n"

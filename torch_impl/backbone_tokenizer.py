@@ -11,22 +11,32 @@ from reprlib import repr as shortened
 
 from numpy_ref.errors import InputError
 
+TEMPLATE_PARTS = re.compile(r"(\{prompt\}|\{response\})")
 PLACEHOLDER = "contentofmessage{}here"  # letters and digits only: no template trims, quotes or escapes them
 
 
 class BackboneTokenizer:
-    """Wraps a Hugging Face tokenizer; max_length is what the model reads at most"""
+    """Wraps a Hugging Face tokenizer; max_length is what the model reads at most
 
-    def __init__(self, tokenizer, max_length):
+    template  what two strings are put into, "Question: {prompt} Answer: {response}", with any special tokens; then
+              nothing else is added: neither bos nor eos
+    """
+
+    def __init__(self, tokenizer, max_length, template=None):
         if tokenizer.eos_token_id is None:
             raise InputError("this model's tokenizer has no eos token, at which the reward is read: give another model")
         self.tokenizer, self.max_length, self.vocab_size = tokenizer, max_length, len(tokenizer)
+        self.template = template
+        if template is not None and sorted(TEMPLATE_PARTS.findall(template)) != ["{prompt}", "{response}"]:
+            raise InputError(f"--template {shortened(template)}: write {{prompt}} and {{response}} once each")
         names = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
         self.specials = re.compile("|".join(map(re.escape, names)))
 
     def encode(self, prompt, response):
         """Each a string or a sequence of messages with .role and .content -> list of ids"""
         if isinstance(prompt, str) and isinstance(response, str):
+            if self.template is not None:
+                return self._in_template({"{prompt}": prompt, "{response}": response})
             return self._of_text(joined(prompt, response))
         turns = [*_turns(prompt, "user"), *_turns(response, "assistant")]
         if not self.tokenizer.chat_template:
@@ -38,13 +48,14 @@ class BackboneTokenizer:
         ids = self.tokenizer(text, split_special_tokens=True)["input_ids"]
         return ids if ids[-1:] == [self.tokenizer.eos_token_id] else [*ids, self.tokenizer.eos_token_id]
 
+    def _in_template(self, contents):
+        first, name, between, other, last = TEMPLATE_PARTS.split(self.template)
+        pieces, inside = [first, between, last], [contents[name], contents[other]]
+        return self._of_marked(_interleaved(pieces, inside), _spans(pieces, inside))
+
     def _of_conversation(self, turns):
         text, own = self._rendered(turns)
-        spans = [match.span() for match in self.specials.finditer(text)]
-        if all(any(low <= start and end <= high for low, high in own) for start, end in spans):
-            ids = self._ids(text, split_special_tokens=False)
-        else:
-            ids = self._around_typed_specials(text, own)
+        ids = self._of_marked(text, own)
         if self.tokenizer.eos_token in text[own[-1][0] :]:
             return ids
         return [*ids, self.tokenizer.eos_token_id]
@@ -76,6 +87,13 @@ class BackboneTokenizer:
                 raise
             roles = ", ".join(turn["role"] for turn in turns)
             raise InputError(f"the chat template refuses messages of {roles}: {error}; mend their order") from None
+
+    def _of_marked(self, text, own):
+        """The ids that Hugging Face gives, unless a special stands in the text that is not `own`"""
+        spans = [match.span() for match in self.specials.finditer(text)]
+        if all(any(low <= start and end <= high for low, high in own) for start, end in spans):
+            return self._ids(text, split_special_tokens=False)
+        return self._around_typed_specials(text, own)
 
     def _around_typed_specials(self, text, own):
         """The ids of `text`, in which the template's specials are tokens and the others are text"""

@@ -18,12 +18,12 @@ class BackboneLearner(train.Learner):
     def __init__(self, model, *schedule, **options):
         super().__init__(model, None, *schedule, **options)
 
-    def make_model(self, weights, n_head):  # noqa: ARG002  the model comes with its weights
+    def _make_model(self, weights, n_head):  # noqa: ARG002  the model comes with its weights
         return weights
 
     def weights(self):
         """What is trained, and only that: additions without the weights they are added to"""
-        return {name: p.detach().cpu().numpy().copy() for name, p in self.trained()}
+        return {name: p.detach().cpu().numpy().copy() for name, p in self._trained()}
 
     def state(self):
         return super().state() | {f"weight.{name}": array for name, array in self.weights().items()}
@@ -31,7 +31,7 @@ class BackboneLearner(train.Learner):
     def restore(self, weights, state, step):
         """Goes on from `state` alone, on a model as it was at the start"""
         weights = {name: array.detach().cpu().numpy() for name, array in self.model.state_dict().items()}
-        weights |= {name: state[f"weight.{name}"] for name, _ in self.trained()}
+        weights |= {name: state[f"weight.{name}"] for name, _ in self._trained()}
         super().restore(weights, state, step)
 
     def save_model(self, directory, tokenizer):

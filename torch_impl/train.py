@@ -29,8 +29,8 @@ class Learner:
         **loss_options,
     ):
         self.n_head, self.device, self.loss, self.loss_options = n_head, torch.device(device), loss, loss_options
-        self.model = self.make_model(weights, n_head).to(self.device)
-        self.optimiser = adamw([p for _, p in self.trained()], learning_rate, beta2=BETA2)
+        self.model = self._make_model(weights, n_head).to(self.device)
+        self.optimiser = adamw([p for _, p in self._trained()], learning_rate, beta2=BETA2)
         self.schedule = warmup_cosine(self.optimiser, total_steps, learning_rate, warmup_steps)
         self.tie, self.stepping = {}, [self.optimiser, self.schedule]
         if loss_options.get("ties") in LEARNED_TIES:
@@ -40,11 +40,11 @@ class Learner:
             self.tie_optimiser = adamw([raw_tie], rate, beta2=BETA2, weight_decay=0.0)
             self.stepping += [self.tie_optimiser, warmup_cosine(self.tie_optimiser, total_steps, rate, warmup_steps)]
 
-    def make_model(self, weights, n_head):
+    def _make_model(self, weights, n_head):
         """Another kind of model is trained by a subclass that makes it here"""
         return model_of(weights, n_head)
 
-    def trained(self):
+    def _trained(self):
         """(name, parameter) of what the optimiser moves"""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
@@ -78,7 +78,7 @@ class Learner:
     def state(self):
         """The optimiser's arrays under the names of numpy_ref.train.Learner"""
         moments: dict = {}
-        for name, p in self.trained():
+        for name, p in self._trained():
             moments |= _moments(self.optimiser, p, f"first.{name}", f"second.{name}")
         for name, p in self.tie.items():
             moments[f"tie.{name}"] = p.detach().cpu().numpy().copy()
@@ -90,7 +90,7 @@ class Learner:
         for _ in range(step):  # without gradients the optimisers do nothing, and the schedules walk to their place
             for part in self.stepping:
                 part.step()
-        for name, p in self.trained():
+        for name, p in self._trained():
             self.optimiser.state[p] = self._slot(step, state[f"first.{name}"], state[f"second.{name}"])
         for name, p in self.tie.items():
             p.data = self._tensor(state[f"tie.{name}"].copy())
