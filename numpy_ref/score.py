@@ -1,11 +1,11 @@
 """The command `score` of both packages: responses to one prompt, ranked by their rewards."""
 
+from . import reward_model
 from .batches import collate
 from .checkpoint import load_model
 from .commands import table
 from .errors import InputError
 from .losses import sigmoid
-from .reward_model import rewards
 from .tree import flatten, unflatten
 
 
@@ -19,14 +19,19 @@ def add_arguments(parser):
 def numpy_rewards(weights, n_head):
     """The function tokens, length -> rewards of these weights, by numpy_ref"""
     params = unflatten(weights)
-    return lambda tokens, length: rewards(tokens, length, **params, n_head=n_head)[0]
+    return lambda tokens, length: reward_model.rewards(tokens, length, **params, n_head=n_head)[0]
 
 
-def run(args, rewards_of=numpy_rewards):
+def loaded(directory, rewards_of=numpy_rewards):
+    """(the function tokens, length -> rewards, tokenizer, how many tokens it reads at most) of a model directory"""
+    params, n_head, tokenizer = load_model(directory)
+    return rewards_of(flatten(params), n_head), tokenizer, len(params["body"]["pos"]["weight"])
+
+
+def run(args, load=loaded):
     """Prints the responses best first, with the probability that each is preferred to each other"""
-    params, n_head, tokenizer = load_model(args.model)
+    rewards, tokenizer, limit = load(args.model)
     rows = [tokenizer.encode(args.prompt, response) for response in args.responses]
-    limit = len(params["body"]["pos"]["weight"])
     for response, ids in zip(args.responses, rows, strict=True):
         if not response.strip():
             raise InputError("a response is empty: give each a text")
@@ -34,7 +39,7 @@ def run(args, rewards_of=numpy_rewards):
             raise InputError(
                 f"response {shortened(response)}: {len(ids)} tokens, but the model reads {limit} at most: shorten it"
             )
-    reward = rewards_of(flatten(params), n_head)(*collate([rows]))[0]
+    reward = rewards(*collate([rows]))[0]
     order = sorted(range(len(rows)), key=lambda i: -reward[i])
     print("P(row beats column) = σ(reward of row - reward of column)\n")
     names = [str(i + 1) for i in range(len(order))]

@@ -75,6 +75,21 @@ def test_a_frozen_model_is_chosen_fitted_evaluated_and_saved(llama, files, tmp_p
     assert line_of(tmp_path / "again") == [line]
 
 
+def test_score_reads_what_was_trained(llama, files, tmp_path, capsys):
+    options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--pooling", "mean"]
+    out = str(tmp_path / "run")
+    assert run("torch_impl", "train", *options, "--output-dir", out) == 0
+    assert "load_saved" in (tmp_path / "run/README.md").read_text()
+    capsys.readouterr()
+    assert run("torch_impl", "score", "--model", out, "--prompt", "More z? a", "y y", "z z z z z z") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1] for line in lines[-2:]] == ["z z z z z z", "y y"]
+    rewards, tokenizer, _ = load_saved(out)
+    best = rewards(*collate([[tokenizer.encode("More z? a", "z z z z z z")]]))[0, 0]
+    assert f"{best:.3f}" in lines[-2]
+    assert run("numpy_ref", "score", "--model", out, "a") == 2
+
+
 def test_the_held_out_file_changes_nothing_of_the_model(llama, files, tmp_path):
     options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--pooling", "last"]
     assert run("torch_impl", "train", *options, "--eval-data", files[1], "--output-dir", str(tmp_path / "a")) == 0

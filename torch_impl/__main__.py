@@ -13,6 +13,7 @@ from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
 
 from . import backbone_command, compare
+from .backbone import is_saved, load_saved
 from .train import Learner, model_of
 
 
@@ -63,7 +64,12 @@ def run_score(args):
 
         return rewards
 
-    return score.run(args, rewards_of)
+    def load(directory):
+        if is_saved(directory):
+            return load_saved(directory, device)
+        return score.loaded(directory, rewards_of)
+
+    return score.run(args, load)
 
 
 COMMANDS = {

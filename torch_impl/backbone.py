@@ -4,6 +4,7 @@ The end of a response is its explicit length, never looked for by the pad token;
 is off. What is saved is an ordinary sequence classifier, unless it pools by the mean: then `load_saved` reads it.
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -122,6 +123,21 @@ def save_model(directory, model, tokenizer, learned_ties=None):
     classifier.config.pad_token_id = tokenizer.tokenizer.pad_token_id
     classifier.save_pretrained(directory)
     tokenizer.tokenizer.save_pretrained(directory)
+    Path(directory, "README.md").write_text(card(model.pooling, tokenizer.template), encoding="utf-8")
+
+
+def card(pooling, template):
+    """What whoever finds the directory must know to get the same rewards"""
+    text = "the prompt, a new line, the response, and eos" if template is None else f"`{template!r}`"
+    mean = "the mean of the last hidden states: load it with `torch_impl.backbone.load_saved(directory)`, for a plain "
+    mean += "sequence classifier reads the last token and gives other numbers"
+    last = "the last hidden state of the last token, as `AutoModelForSequenceClassification` does"
+    return (
+        "# Reward model\n\nOnly differences of rewards of responses to one prompt mean anything: the first of two is "
+        f"preferred with probability σ(difference).\n\n- The reward is linear in {last if pooling == 'last' else mean}."
+        f"\n- The text is {text}; messages go through the chat template, if any.\n- Text of users is tokenised "
+        'with `split_special_tokens=True`; a `pipeline` needs `function_to_apply="none"` to show the reward itself.\n'
+    )
 
 
 def plain_state(body):
@@ -133,14 +149,23 @@ def plain_state(body):
     return state
 
 
-def load_saved(directory):
+def is_saved(directory):
+    """Did save_model write this directory, or this run's newest checkpoint?"""
+    try:
+        config = json.loads((directory_of(directory) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # whoever loads it says what is wrong
+        return False
+    return isinstance(config, dict) and "reward_pooling" in config
+
+
+def load_saved(directory, device="cpu"):
     """(rewards(tokens, length) on NumPy arrays, tokenizer, max_length) of a directory that save_model wrote"""
-    directory = directory_of(directory)
-    model, tokenizer = load_model(directory)
+    model, tokenizer = load_model(directory_of(directory))
+    model.to(device)
 
     @torch.no_grad()
     def rewards(tokens, length):
-        return model(torch.from_numpy(tokens), torch.from_numpy(length)).cpu().numpy()
+        return model(torch.from_numpy(tokens).to(device), torch.from_numpy(length).to(device)).cpu().numpy()
 
     return rewards, tokenizer, tokenizer.max_length
 
