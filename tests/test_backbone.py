@@ -278,6 +278,7 @@ def test_a_template_is_saved_with_the_model_and_needs_both_parts(llama, tmp_path
     assert load_saved(tmp_path)[1].encode(PROMPT, SHORT) == ids
     assert tokenizer.tokenizer.decode(ids) == f"{PROMPT} -> {SHORT}."
     assert "once each" in refused(llama, template="{prompt}")
+    assert "padding" in refused(llama, template="{prompt} {response}<|pad|>")
 
 
 # ---- what is refused

@@ -63,7 +63,10 @@ def load_backbone(name_or_path=None, gguf_file=None, pooling="last", dtype=torch
     body, tokenizer = load_pretrained(name_or_path, gguf_file, dtype)
     classifier_of(body.config, gguf_file or name_or_path)  # before any training: can the result be saved?
     with_pad_token(body, tokenizer)
-    return BackboneReward(body, pooling), BackboneTokenizer(tokenizer, positions(body.config), template)
+    words = BackboneTokenizer(tokenizer, positions(body.config), template)
+    if words.encode("a", "b")[-1] == tokenizer.pad_token_id:
+        raise InputError(f"--template: ends in {tokenizer.pad_token}, which marks padding: end it in another token")
+    return BackboneReward(body, pooling), words
 
 
 def positions(config):
