@@ -89,6 +89,16 @@ def test_the_state_read_is_that_of_the_eos_that_was_appended_even_where_pad_is_e
     assert abs(whole[-1] - whole[-2]).max() > 0.01
 
 
+def test_the_body_is_told_which_tokens_are_real(llama):
+    """A causal body would not need it"""
+    model, _ = with_head(llama)
+    masks = []
+    hook = lambda _module, _inputs, options: masks.append(options["attention_mask"].tolist())  # noqa: E731
+    model.body.register_forward_pre_hook(hook, with_kwargs=True)
+    rewards(model, [[5, 6, 7], [8]])
+    assert masks == [[[1, 1, 1], [1, 0, 0]]]
+
+
 def test_mean_pooling_is_the_mean_over_the_real_tokens(llama):
     model, tokenizer = with_head(llama, "mean")
     ids = tokenizer.encode(PROMPT, SHORT)
