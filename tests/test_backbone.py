@@ -399,7 +399,8 @@ def test_features_are_cached_by_what_they_depend_on_and_torn_files_are_mended(ll
     monkeypatch.setattr(model.body, "forward", lambda *a, f=model.body.forward, **o: calls.append(1) or f(*a, **o))
     np.testing.assert_array_equal(cached_features(model, rows, **options), first)
     assert not calls
-    for torn in (whole[:-50], b"", b"not an array"):
+    np.save(tmp_path / "nan.npy", np.full_like(first, np.nan))
+    for torn in (whole[:-50], b"", b"not an array", (tmp_path / "nan.npy").read_bytes()):
         path.write_bytes(torn)
         np.testing.assert_array_equal(cached_features(model, rows, **options), first)
         assert path.read_bytes() == whole
@@ -407,7 +408,7 @@ def test_features_are_cached_by_what_they_depend_on_and_torn_files_are_mended(ll
     with torch.no_grad():
         model.body.layers[0].mlp.up_proj.weight[0, 0] += 1
     assert abs(cached_features(model, rows, **options) - first).max() > 1e-4  # other weights, other name
-    assert len(list(tmp_path.glob("*.npy"))) == 2
+    assert len(list(tmp_path.glob("features-*.npy"))) == 2
     assert not list(tmp_path.glob(".*"))
 
 
