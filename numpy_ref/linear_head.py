@@ -13,7 +13,7 @@ from .newton import newton
 TOLERANCE = 1e-10  # of the Newton decrement δ: the loss is δ²/2 above its minimum
 
 
-def head_loss(weight, features, pairs, ridge=0.0):
+def head_loss(weight, features, pairs, ridge):
     """L = mean[ -log σ(Δ) ] + λ/2 |w|²,  Δ = (φ_chosen - φ_rejected) w        (C,), (M, C), (N, 2) -> ()"""
     reward = features @ weight  # (M,)
     delta = reward[pairs[:, 0]] - reward[pairs[:, 1]]  # (N,)
@@ -91,12 +91,12 @@ def left_out_margins(features, pairs, groups, ridges):
 
     Of each group in turn heads are fitted on all the other groups' pairs, with the scale of their responses alone.
     """
-    margins = np.zeros((len(ridges), len(pairs)))
+    margins = np.empty((len(ridges), len(pairs)))
     for group in np.unique(groups):
         out = groups == group
         seen, rows = np.unique(pairs[~out], return_inverse=True)
         scaled = features / scale_of(features[seen])
-        weights, _ = fit_heads(scaled[seen], rows.reshape(-1, 2), ridges)
+        weights, _ = fit_heads(scaled[seen], rows, ridges)
         reward = scaled @ weights.T  # (M, R)
         margins[:, out] = (reward[pairs[out, 0]] - reward[pairs[out, 1]]).T
     return margins

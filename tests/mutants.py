@@ -59,6 +59,7 @@ LEFT_OUT = {
     "language_model.init_unembedding": RANDOM,
     "language_model.to_reward_model": RANDOM,
     "plackett_luce.fit_rankings": STEERING,
+    "linear_head.fit_heads": STEERING,
     "bradley_terry.first_guess": STEERING,
     "bradley_terry.fit": STEERING,
     "bradley_terry.choose_preconditioner": STEERING,

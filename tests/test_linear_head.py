@@ -107,6 +107,11 @@ def test_the_scale_of_the_features_is_folded_into_the_weights_exactly():
     )
 
 
+def test_the_scale_has_a_floor_in_units_of_the_widest_feature():
+    features = np.array([[0.0, 5], [8, 5]])
+    np.testing.assert_allclose(scale_of(features), np.array([4, 4e-6]) * np.sqrt(2), rtol=1e-12)
+
+
 def test_a_constant_feature_gets_no_weight_worth_mentioning():
     features, _, pairs = problem(7, 30, 8, 60)
     features[:, 2] = 1e3 + 1e-13 * features[:, 2]

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 
-def head_loss(weight, features, pairs, ridge=0.0):
+def head_loss(weight, features, pairs, ridge):
     """mean[ -log σ(Δ) ] + λ/2 |w|²,  Δ the margin of a linear layer's outputs        (C,), (M, C), (N, 2) -> ()"""
     reward = F.linear(features, weight)
     chosen, rejected = reward[pairs].unbind(-1)
