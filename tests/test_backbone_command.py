@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from running import is_one_sentence, numbers, run, write_rows
+from running import is_one_sentence, numbers, run, torchrun, write_rows
+from safetensors.numpy import load_file
 
 from numpy_ref.batches import collate
 
@@ -177,3 +178,20 @@ def test_a_prompt_is_in_one_fold_and_neighbours_are_together():
     assert folds(preferences, 3).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 2, 2, 2, 2]
     assert folds(preferences, 99).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 0, 4, 4, 5, 5]
     assert not folds(preferences[:2], 6).any()
+
+
+@pytest.mark.slow
+def test_two_processes_with_sharded_weights_train_a_pretrained_body_as_one_does(llama, files, tmp_path):
+    """Losses and held-out scores of either; the model that two wrote between them is the one that one wrote"""
+    options = ["--model-name-or-path", llama, "--data", files[0], "--eval-data", files[1], "--dtype", "float64"]
+    base = ["torch_impl", "train", *options, "--max-steps", "6", "--learning-rate", "1e-3"]
+    jobs = {1: ["8"], 2: ["4", "--fsdp", "--gradient-checkpointing"]}
+    for n, size in jobs.items():
+        done = torchrun(n, *base, "--per-device-train-batch-size", *size, "--output-dir", str(n), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+    for one, two in zip(*(line_of(tmp_path / str(n)) for n in jobs), strict=True):
+        assert two == pytest.approx(one, rel=1e-8, abs=1e-10)
+    one, two = (load_file(tmp_path / str(n) / "model.safetensors") for n in jobs)
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, rtol=0, atol=1e-9, err_msg=name)

@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ import torch
 from compare import MODEL, assert_agree, assert_bitwise, assert_trees_agree, largest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import LEARNERS, ROOT, TorchLearner, batch, weights, world_data, write_rows
+from running import LEARNERS, TorchLearner, batch, run, torchrun, weights, world_data, write_rows
 from strategies import cases, seeds
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -266,14 +263,6 @@ dist.destroy_process_group()
 """
 
 
-def torchrun(n, *argv, cwd, script=None):
-    """stdout of a job of n processes"""
-    program = ["--no-python", sys.executable, script] if script else ["-m"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n)]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *program, *argv], env=environment, capture_output=True, text=True, cwd=cwd)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "pieces", "spread"), [(2, "1", "whole"), (4, "2", "whole"), (2, "3", "fsdp")])
 def test_losses_of_1_2_and_4_processes_agree(n, pieces, spread, tmp_path):
@@ -321,3 +310,12 @@ def test_bad_input_under_torchrun_is_said_once(tmp_path):
     assert done.returncode != 0
     assert done.stderr.count("nowhere.jsonl: there is no such file") == 1
     assert not Path(tmp_path, "runs").exists()
+
+
+@pytest.mark.parametrize("what", [["sft"], ["train", "--model-name-or-path", "x", "--data", "y", "--freeze-backbone"]])
+def test_what_one_process_should_do_is_refused_to_several(what, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setattr("torch_impl.distributed.start", lambda _: Processes())
+    assert run("torch_impl", *what) == 2
+    assert "runs in one process: start it with python -m torch_impl, without torchrun" in capsys.readouterr().err

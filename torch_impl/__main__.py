@@ -64,6 +64,7 @@ def sft_arguments(parser):
 
 
 def run_sft(args):
+    distributed.alone("sft")
     return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 

@@ -13,6 +13,7 @@ from numpy_ref.train_source import is_world
 from . import backbone_frozen
 from .backbone import load_backbone
 from .backbone_train import BackboneLearner, add_lora, learning_rate, trained_share
+from .distributed import alone
 
 OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
 OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
@@ -70,6 +71,7 @@ def run(args, pieces, **how):
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option}: the pretrained model has its own {what}: leave it out")
     if args.freeze_backbone:
+        alone("--freeze-backbone")
         return backbone_frozen.run(args, how["device"])
     for name in sorted({"layer", "ridge", "folds", "cache_dir"} & args.given):
         option = "--" + name.replace("_", "-")
