@@ -4,8 +4,8 @@
 
 Writes the file, trains a small model on it twice and on a tiny file once, and prints the time of both starts, the size
 of the cache, and the peak memory beside the tiny run's. The peak is that of the kernel (ru_maxrss): it counts the pages
-of the mapped files that were read, which the system may take back at any time. So --epoch reads all of them in the order
-of an epoch, and prints beside the peak what of it is the process's own. The goal: at most 1 GB above the tiny run.
+of the mapped files that were read, which the system may take back at any time. So --epoch reads all of them in the
+order of an epoch, and prints beside the peak what of it is the process's own. The goal: at most 1 GB above the tiny run.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = "the of and tree river stone winter because however larger smaller answer question model reward é".split()
+WORDS = ["the", "of", "and", "tree", "river", "stone", "winter", "because", "however", "larger", "question", "é"]
 TINY = ["--n-layer", "1", "--n-head", "2", "--n-embd", "8", "--per-device-train-batch-size", "8"]
 
 
@@ -89,9 +89,8 @@ def epoch(directory):
         collate([data.rows[i] for i in batch_indices(step, len(data.rows), 16, 0)])
     status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     seconds = time.perf_counter() - began
-    print(
-        f"epoch       {seconds:.0f} s for all batches of 16; peak {peak_bytes() / 1e6:,.0f} MB, before {ready / 1e6:,.0f}"
-    )
+    peaks = f"peak {peak_bytes() / 1e6:,.0f} MB, before {ready / 1e6:,.0f}"
+    print(f"epoch       {seconds:.0f} s for all batches of 16; {peaks}")
     print(
         f"            of it the process's own {status['RssAnon'].strip()}, pages of files {status['RssFile'].strip()}"
     )
@@ -106,8 +105,8 @@ def measure(args, directory):
     size = data.stat().st_size
     print(f"file        {args.pairs:,} pairs, {size / 1e9:.3f} GB")
     number = len(list(directory.glob("run-*")))
-    _, floor, _ = train(args, tiny, cache, directory / f"run-{number}-tiny")
-    print(f"tiny file   peak {floor / 1e6:,.0f} MB")
+    least, floor, _ = train(args, tiny, cache, directory / f"run-{number}-tiny")
+    print(f"tiny file    {least:,.1f} s, peak {floor / 1e6:,.0f} MB")
     for i, name in enumerate(("first start", "second start")):
         seconds, peak, said = train(args, data, cache, directory / f"run-{number}-{i}")
         print(
