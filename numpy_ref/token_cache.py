@@ -51,23 +51,26 @@ def fingerprint(path, cache_dir=None):
     directory, before = directory_for(path, cache_dir), identity(path)
     memo = directory and directory / f"sha256-{_digest(str(Path(path).resolve()))}.json"
     known = _read_json(memo) if memo else None
-    if isinstance(known, dict) and known.get("identity") == before:
+    if isinstance(known, dict) and before and known.get("identity") == before:
         return known["sha256"]
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if memo and before == identity(path) and time.time_ns() - max(before[1:3]) > RECENT:
+    if memo and before and before == identity(path) and time.time_ns() - max(before[1:3]) > RECENT:
         with _writing(directory):
             _write_whole(memo, {"identity": before, "sha256": sha256})
     return sha256
 
 
 def identity(path):
-    """[size, mtime, ctime, inode]: what cannot stay the same when the content changes, but by intent
+    """[size, mtime, ctime, inode]: what cannot stay the same when the content changes; None where there is no file
 
     The time of the last change of the inode (ctime) cannot be set back, as the time of the last change of the content
     (mtime) is by whatever restores a file with its old date.
     """
-    found = os.stat(path)
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 

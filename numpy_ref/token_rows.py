@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import InputError
-from .preferences_parts import LARGEST_ID, length_of
+from .preferences_parts import length_of
 from .tokenizer import Bytes, TokenIds, within
 
 COLUMNS = {"start": "<i8", "length": "<i4", "letters": "<i4", "rank": "<i4", "size": "<i4", "margin": "<f8"}
@@ -96,11 +96,6 @@ def tokens_in_memory(tokenizer, rows, name=""):
     found = write_tokens(tokenizer, rows, files, name)
     dtypes = {"ids": id_type(tokenizer), **COLUMNS}
     return Tokens._make([*(np.frombuffer(files[column].getbuffer(), dtypes[column]) for column in dtypes), *found])
-
-
-def as_they_are(vocab_size=None):
-    """The TokenIds that a file of ids is read with: the same whatever the vocabulary, which is checked afterwards"""
-    return TokenIds(vocab_size or LARGEST_ID + 1)
 
 
 def check_vocabulary(tokens, vocab_size, name):

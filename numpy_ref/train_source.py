@@ -1,17 +1,12 @@
-"""Where the data of `train` come from, as its options say, and which tokenizer they need."""
+"""Where the data of `train` come from, as its options say."""
 
 import hashlib
-import os
-from collections import Counter
 from itertools import chain
-from typing import NamedTuple
 
 from .errors import InputError
-from .preferences import Ids, Split, each_with_format, unit
+from .preferences import Split
 from .preferences_rows import RENAMED
-from .token_cache import cached, directory_for, identity, key_of
-from .token_rows import Tokens, as_they_are, check_vocabulary, tokens_in_memory, write_tokens
-from .tokenizer import Bytes, TokenIds
+from .train_read import Reader
 
 
 def is_world(args):
@@ -48,15 +43,6 @@ def columns(args):
     return {name: other for name, other in named.items() if other}
 
 
-class Read(NamedTuple):
-    """What one option names, read"""
-
-    option: str
-    source: object  # a path or a Split
-    tokens: Tokens
-    note: str  # where the tokens are kept, if on the disk
-
-
 def read_sources(args, tokenizer=None):
     """(training data as Read, held-out data as Read or None, tokenizer)
 
@@ -68,68 +54,13 @@ def read_sources(args, tokenizer=None):
         train = "--dataset-name", Split(args.dataset_name, args.dataset_config, args.dataset_train_split)
     if args.dataset_test_split:
         held = "--dataset-test-split", Split(args.dataset_name, args.dataset_config, args.dataset_test_split)
-    rows = _Rows(*train, args)
-    held_rows = _Rows(*held, args) if held[1] else None  # a first row of both, before the rest of one is read
-    data, tokenizer = rows.read(tokenizer)
-    held_out = held_rows and held_rows.read(tokenizer)[0]
+    reader = Reader(*train, columns(args), args.cache_dir)
+    held_reader = held[1] and Reader(*held, columns(args), args.cache_dir)  # a first row of both, before all of one
+    data, tokenizer = reader.read(tokenizer, args.vocab_size)
+    held_out = held_reader and held_reader.read(tokenizer)[0]
     if args.dataset_name:
         args.dataset_sha256 = fingerprint_of_rows(args, [read and read.tokens for read in (data, held_out)])
     return data, held_out, tokenizer
-
-
-class _Rows:
-    """The rows of a source, of which the first is looked at beforehand: it tells texts from token ids"""
-
-    def __init__(self, option, source, args):
-        self.option, self.source, self.args = option, source, args
-        self.at = lambda _position: None
-        rows = each_with_format(source, columns(args), lambda position: self.at(position))
-        self.first = next(rows)
-        self.rows = chain([self.first], rows)
-
-    def read(self, tokenizer):
-        """(Read, the tokenizer, which the rows choose if there is none yet)"""
-        chosen = tokenizer or tokenizer_for(self.args, self.first[1])
-        with_ids = isinstance(chosen, TokenIds)
-        tokens, note = self._tokens(as_they_are() if with_ids else chosen, mixed=tokenizer is not None)
-        if with_ids:
-            chosen = tokenizer or TokenIds(self.args.vocab_size or tokens.largest + 1)
-            check_vocabulary(tokens, chosen.vocab_size, f"{self.option} {self.source}")
-        return Read(self.option, self.source, tokens, note), chosen
-
-    def _tokens(self, tokenizer, mixed):
-        """(Tokens from memory or the cache, a line about the cache)"""
-        name = f"{self.option} {self.source}"
-        rows = self.rows if mixed else of_one_kind(self.source, self.rows)
-        if isinstance(self.source, Split):
-            with _progress(self):
-                return tokens_in_memory(tokenizer, rows, name), ""
-        directory, before = directory_for(self.source, self.args.cache_dir), identity(self.source)
-        key = directory and key_of(self.source, tokenizer, columns(self.args), self.args.cache_dir)
-
-        def write(files):
-            with _progress(self):
-                found = write_tokens(tokenizer, rows, files, name)
-            if identity(self.source)[:2] != before[:2]:
-                raise InputError(f"{name}: was changed while it was read: start again when it is whole")
-            return found
-
-        if not key:
-            with _progress(self):
-                return tokens_in_memory(tokenizer, rows, name), ""
-        tokens, new = cached(directory, key, tokenizer, write)
-        return tokens, f"cache     {directory / key}: {'written' if new else 'read'}"
-
-
-def _progress(rows):
-    """A bar over the bytes of a file or the rows of a table, once that takes more than two seconds"""
-    from tqdm import tqdm
-
-    of_table = unit(rows.source) == "row"
-    how = {"unit": " rows"} if of_table else {"unit": "B", "total": os.stat(rows.source).st_size}
-    bar = tqdm(desc=f"reading {rows.source}", delay=2, unit_scale=True, **how)
-    rows.at = lambda position: bar.update(position - bar.n)
-    return bar
 
 
 def fingerprint_of_rows(args, found):
@@ -142,26 +73,3 @@ def fingerprint_of_rows(args, found):
             f"--dataset-name {args.dataset_name}: has changed since the run began: put the old rows back, or train anew"
         )
     return digest.hexdigest()
-
-
-def of_one_kind(source, rows):
-    """The same rows, all of which must hold texts or all token ids; after one that does not they are counted only"""
-    kinds: Counter = Counter()
-    for row in rows:
-        kinds.update(isinstance(response, Ids) for response in row[1].responses)
-        if len(kinds) == 1:
-            yield row
-    if len(kinds) > 1:
-        raise InputError(
-            f"{source}: {kinds[True]} of {kinds.total()} responses are token ids and the others "
-            "texts: a model reads one or the other: keep one kind"
-        )
-
-
-def tokenizer_for(args, first):
-    """Bytes for texts and messages; for token ids, as many as --vocab-size says"""
-    if isinstance(first.responses[0], Ids):
-        return as_they_are(args.vocab_size)
-    if args.vocab_size:
-        raise InputError(f"--vocab-size {args.vocab_size}: only for token ids, and the data are texts: leave it out")
-    return Bytes()

@@ -26,7 +26,7 @@ FLOORS = {
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "preferences tokenizer token_rows world batches reward_model language_model objectives",
     4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs commands "
-    "token_cache train_source train_data train_command sft score evaluate normalisation check fit report "
+    "token_cache train_read train_source train_data train_command sft score evaluate normalisation check fit report "
     "compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
@@ -68,6 +68,7 @@ WITHOUT_TWIN |= {
     "normalisation",
     "runs",
     "commands",
+    "train_read",
     "train_source",
     "train_data",
     "train_command",
@@ -94,7 +95,7 @@ ALLOWED |= {
     "fit": {"tqdm"},
     "checkpoint": {"safetensors"},
     "train_command": {"tqdm"},
-    "train_source": {"tqdm"},
+    "train_read": {"tqdm"},
     "check": {"hypothesis", "torch"},
 }
 ALLOWED |= {"preferences": {"pyarrow", "datasets"}}

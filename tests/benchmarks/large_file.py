@@ -5,7 +5,8 @@
 Writes the file, trains a small model on it twice and on a tiny file once, and prints the time of both starts, the size
 of the cache, and the peak memory beside the tiny run's. The peak is that of the kernel (ru_maxrss): it counts the pages
 of the mapped files that were read, which the system may take back at any time. So --epoch reads all of them in the
-order of an epoch, and prints beside the peak what of it is the process's own. The goal: at most 1 GB above the tiny run.
+order of an epoch, and prints beside the peak what of it is the process's own. The goal: at most 1 GB above the tiny
+run.
 """
 
 import argparse
