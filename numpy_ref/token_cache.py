@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,8 @@ def fingerprint(path, cache_dir=None):
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if memo and before and before == identity(path) and time.time_ns() - max(before[1:3]) > RECENT:
-        with _writing(directory):
+        with suppress(OSError):  # it saves a second, no more
+            directory.mkdir(parents=True, exist_ok=True)
             _write_whole(memo, {"identity": before, "sha256": sha256})
     return sha256
 

@@ -51,14 +51,15 @@ def write_file(path, pairs, size):
 
 
 def train(args, data, cache, output):
-    """(seconds, peak of the memory in bytes, what the command said) of a training"""
+    """(seconds, of them the processor's, peak of the memory in bytes, what the command said) of a training"""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, __file__, "--as-a-process", args.package, "train", *TINY, "--data", str(data)]
     command += ["--max-steps", str(args.steps), "--output-dir", str(output)]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    *said, peak = result.stdout.splitlines()
-    return time.perf_counter() - began, int(peak), "\n".join(said)
+    after, (*said, peak) = resource.getrusage(resource.RUSAGE_CHILDREN), result.stdout.splitlines()
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - began, processor, int(peak), "\n".join(said)
 
 
 def as_a_process(package, argv):
@@ -106,10 +107,10 @@ def measure(args, directory):
     size = data.stat().st_size
     print(f"file        {args.pairs:,} pairs, {size / 1e9:.3f} GB")
     number = len(list(directory.glob("run-*")))
-    least, floor, _ = train(args, tiny, cache, directory / f"run-{number}-tiny")
-    print(f"tiny file    {least:,.1f} s, peak {floor / 1e6:,.0f} MB")
+    least, processor, floor, _ = train(args, tiny, cache, directory / f"run-{number}-tiny")
+    print(f"tiny file    {least:,.1f} s ({processor:,.1f} of the processor), peak {floor / 1e6:,.0f} MB")
     for i, name in enumerate(("first start", "second start")):
-        seconds, peak, said = train(args, data, cache, directory / f"run-{number}-{i}")
+        seconds, processor, peak, said = train(args, data, cache, directory / f"run-{number}-{i}")
         print(
             f"{name:<13}{seconds:,.1f} s, peak {peak / 1e6:,.0f} MB, {(peak - floor) / 1e6:,.0f} above the tiny file's"
         )
