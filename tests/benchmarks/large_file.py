@@ -112,9 +112,9 @@ def measure(args, directory):
     for i, name in enumerate(("first start", "second start")):
         seconds, processor, peak, said = train(args, data, cache, directory / f"run-{number}-{i}")
         print(
-            f"{name:<13}{seconds:,.1f} s, peak {peak / 1e6:,.0f} MB, {(peak - floor) / 1e6:,.0f} above the tiny file's"
+            f"{name:<13}{seconds:,.1f} s ({processor:,.1f} of the processor), {args.pairs / seconds:,.0f} pairs a second"
         )
-        print(f"            {args.pairs / seconds:,.0f} pairs a second\n{said}")
+        print(f"            peak {peak / 1e6:,.0f} MB, {(peak - floor) / 1e6:,.0f} above the tiny file's\n{said}")
     places = [path.parent for path in cache.glob("reward-by-hand/*/tokens.json")]
     for place in places:
         print(f"cache       {sum(path.stat().st_size for path in place.iterdir()) / 1e9:.3f} GB")
