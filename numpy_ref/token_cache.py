@@ -12,6 +12,7 @@ place, flushed and renamed: it is whole or not there, and one that was damaged a
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ from .token_rows import COLUMNS, Tokens, id_type
 from .tokenizer import Bytes, TokenIds, Words
 
 LARGE, LARGE_PACKED = 2**25, 2**22  # bytes: from there on a file is cached; .gz and .parquet unpack to some eight times
+READS = 4096  # a read maps up to 64 KB around it: at most 256 MB before they are given back
 RECENT = 2 * 10**9  # ns: a file changed again within the clock's tick would look the same
 
 
@@ -123,11 +125,29 @@ def opened(place):
         for name in ("ids", *COLUMNS):
             if (place / name).stat().st_size != about["bytes"][name]:
                 return None
-        dtypes = {"ids": about["ids"], **COLUMNS}
-        arrays = (np.asarray(np.memmap(place / name, dtype, "r")) for name, dtype in dtypes.items())
-        return Tokens._make([*arrays, Counter(about["formats"]), about["largest"]])
+        ids = Mapped(place / "ids", about["ids"])
+        arrays = [np.asarray(np.memmap(place / name, dtype, "r")) for name, dtype in COLUMNS.items()]
+        return Tokens._make([ids, *arrays, Counter(about["formats"]), about["largest"]])
     except (OSError, KeyError, TypeError, ValueError):
         return None
+
+
+class Mapped:
+    """An array in a file, of which slices are read; what was read counts as this process's memory, so it is given back
+
+    The pages stay in the system's own memory for as long as there is room, and are there again when they are asked for.
+    """
+
+    def __init__(self, path, dtype):
+        with open(path, "rb") as file:
+            self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.array, self.reads = np.frombuffer(self.map, dtype), 0
+
+    def __getitem__(self, part):
+        self.reads += 1
+        if self.reads % READS == 0 and hasattr(mmap, "MADV_DONTNEED"):
+            self.map.madvise(mmap.MADV_DONTNEED)
+        return self.array[part]
 
 
 def _write(place, ids, write):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
     A response that stands twice in a row is stored once: within a row, equal starts are equal responses.
     """
 
-    ids: np.ndarray  # all responses end to end
+    ids: Any  # all responses end to end: an array, or token_cache.Mapped, of which slices are read
     start: np.ndarray  # (R,) where a response begins in ids
     length: np.ndarray  # (R,) in tokens
     letters: np.ndarray  # (R,) in characters, of its text alone

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from running import PACKAGES, ROOT, TINY, is_one_sentence, numbers, run, same_files, write_rows
+from test_engine import torchrun
 
 from numpy_ref import batches, preferences, sft, token_cache, token_rows, train_read
 from numpy_ref.batches import encode
@@ -82,6 +83,10 @@ def assert_same(found, wanted):
 @given(st.one_of(of_texts, of_ids), st.integers(1, 14), st.booleans(), st.integers(1, 9))
 @example((Bytes(), [AGAIN, Preference("", ("a", "a", "b"), 0.0, (1, 1, 2))]), 9, False, 1)
 @example((Bytes(), [Preference("", ("a", "a")), AGAIN, Preference("", ("a", "b"), 2.0)]), 9, True, 2)
+@example((Bytes(), [Preference("", ("a", "b")), AGAIN]), 9, False, 3)
+@example((Bytes(), [Preference("", ("a", "b")), Preference("", ("a", "b"))]), 9, False, 3)
+@example((Bytes(), [Preference("", ("a", "b")), Preference("", ("a", "c"), 0.0, (1, 1))]), 9, True, 3)
+@example((Bytes(), [Preference("", ("a", "b", "c", "d"), 0.0, (1, 2, 1, 2))]), 9, True, 3)
 def test_flat_arrays_say_what_lists_say(case, max_length, keep_tied, at_once):
     (tokenizer, rows), margin_per_rank = case, 0.37
     with patch.multiple(token_rows, AT_ONCE=at_once, BLOCK=at_once):
@@ -92,6 +97,7 @@ def test_flat_arrays_say_what_lists_say(case, max_length, keep_tied, at_once):
         if not wanted.rows:
             return
         assert_same(comparisons(chosen, margin_per_rank), batches.comparisons(wanted, margin_per_rank))
+        assert_same(comparisons(chosen), batches.comparisons(wanted))
         np.testing.assert_array_equal(chosen.ranks.padded(ABSENT), batches.collate_ranks(wanted.ranks))
         assert (
             untied(chosen.ranks)
@@ -116,9 +122,10 @@ def test_bytes_as_an_array_are_those_of_the_list(prompt, response):
 
 
 def test_a_response_that_stands_twice_is_stored_once():
-    tokens = in_memory(Bytes(), [AGAIN])
-    assert tokens.start.tolist() == [0, 5, 0]
-    assert len(tokens.ids) == 10
+    tokens = tokens_in_memory(Bytes(), [("lists", AGAIN), ("pairs", AGAIN), ("pairs", AGAIN)])
+    assert tokens.start.tolist() == [0, 5, 0, 10, 15, 10, 20, 25, 20]
+    assert len(tokens.ids) == 30
+    assert (tokens.formats, tokens.largest) == ({"lists": 1, "pairs": 2}, 0)
 
 
 def test_a_sequence_of_pieces_is_a_sequence():
@@ -151,7 +158,7 @@ def writer(rows=ROWS, tokenizer=None):
 
 def assert_same_tokens(found, wanted):
     for name in ("ids", *COLUMNS):
-        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), strict=True)
+        np.testing.assert_array_equal(getattr(found, name)[:], getattr(wanted, name)[:], strict=True)
     assert (found.formats, found.largest) == (wanted.formats, wanted.largest)
 
 
@@ -168,8 +175,8 @@ def test_tokens_from_the_disk_are_those_of_the_memory(tmp_path_factory, case):
     assert (new, new_again) == (True, False)
     for found in (tokens, again):
         assert_same_tokens(found, tokens_in_memory(tokenizer, each(rows)))
-        assert not found.ids.flags.writeable
-        assert isinstance(found.ids.base, np.memmap)
+        for name in ("ids", *COLUMNS):
+            assert not getattr(found, name)[:].flags.writeable
 
 
 def each(rows):
@@ -252,7 +259,7 @@ def rows():
         time.sleep({pause})
         yield "form", Preference("", (str(i), "b"))
 tokens, new = cached(Path({cache!r}), "key", Bytes(), lambda files: write_tokens(Bytes(), rows(), files))
-print(new, len(tokens.size), tokens.ids.sum())
+print(new, len(tokens.size), tokens.ids[:].sum())
 """
 
 
@@ -469,6 +476,19 @@ def test_a_run_goes_on_from_its_cache_and_notices_another_file(package, capsys):
     assert "has changed since the run began" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("_here")
+def test_the_processes_of_a_job_share_one_cache(tmp_path):
+    data = write_rows(Path("rows.jsonl"), numbers(40))
+    arguments = ["torch_impl", "train", *TINY, "--data", data, "--eval-data", data, "--max-steps", "4"]
+    for name, cache in {"without": [], "written": ["--cache-dir", "c"], "read": ["--cache-dir", "c"]}.items():
+        done = torchrun(2, *arguments, *cache, "--output-dir", name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("cache  ") == len(cache)
+        assert same_files("without", name, ["model.safetensors", "metrics.jsonl"])
+    assert len(list(Path("c").glob("*/tokens.json"))) == 1
+
+
 @pytest.mark.usefixtures("_here")
 def test_other_lengths_need_no_other_cache_other_columns_do(capsys):
     rows = [{"prompt": "p", "chosen": "a" * (i % 7 + 1), "rejected": "b", "winner": "w" * 9} for i in range(14)]
@@ -532,7 +552,32 @@ def test_the_bar_appears_after_two_seconds_and_only_while_the_source_is_read(tmp
 
 
 def test_texts_of_sft_are_the_best_responses_once():
-    rows = [Preference("p", ("a", "b")), Preference("p", ("a", "c")), Preference("pa", ("", "c")), ROWS[0]]
-    data = sft.texts(Bytes(), [*rows, Preference("", ("a" * 9, "b"))], 8)
-    assert [found.tolist() for found in data.rows] == [Bytes().encode("p", "a"), Bytes().encode("pa", "")]
-    assert (data.start.tolist(), data.repeated, data.too_long) == ([3, 4], 2, 1)
+    rows = [Preference("p", ("a", other)) for other in "bcd"] + [
+        Preference("pa", ("", "c")),
+        Preference("", ("aaa", "b")),
+    ]
+    data = sft.texts(Bytes(), [*rows, Preference("", ("a" * 4, "b"))], 6)
+    assert [found.tolist() for found in data.rows] == [
+        Bytes().encode(*pair) for pair in (("p", "a"), ("pa", ""), ("", "aaa"))
+    ]
+    assert (data.start.tolist(), data.repeated, data.too_long) == ([3, 4, 2], 2, 1)
+
+
+def test_what_was_read_of_a_mapped_file_is_given_back_and_read_again(tmp_path, monkeypatch):
+    content = np.random.default_rng(0).integers(0, 2**16, 2**24).astype("<u2")  # 32 MB
+    content.tofile(tmp_path / "ids")
+    monkeypatch.setattr(token_cache, "READS", 64)
+    found = token_cache.Mapped(tmp_path / "ids", "<u2")
+    before = resident()
+    for start in range(0, len(content), 2**14):
+        np.testing.assert_array_equal(found[start : start + 2**14], content[start : start + 2**14])
+    if sys.platform == "linux":
+        assert resident() - before < 2**24, "less than half of what was read"
+
+
+def resident():
+    """Bytes of files that this process has in memory"""
+    if sys.platform != "linux":
+        return 0
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status["RssFile"].split()[0])

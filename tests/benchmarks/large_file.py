@@ -111,9 +111,8 @@ def measure(args, directory):
     print(f"tiny file    {least:,.1f} s ({processor:,.1f} of the processor), peak {floor / 1e6:,.0f} MB")
     for i, name in enumerate(("first start", "second start")):
         seconds, processor, peak, said = train(args, data, cache, directory / f"run-{number}-{i}")
-        print(
-            f"{name:<13}{seconds:,.1f} s ({processor:,.1f} of the processor), {args.pairs / seconds:,.0f} pairs a second"
-        )
+        speed = f"{seconds:,.1f} s ({processor:,.1f} of the processor), {args.pairs / seconds:,.0f} pairs a second"
+        print(f"{name:<13}{speed}")
         print(f"            peak {peak / 1e6:,.0f} MB, {(peak - floor) / 1e6:,.0f} above the tiny file's\n{said}")
     places = [path.parent for path in cache.glob("reward-by-hand/*/tokens.json")]
     for place in places:
