@@ -81,12 +81,10 @@ def key_of(path, tokenizer, columns=None, cache_dir=None):
     """A digest of all that decides the tokens; None for a tokenizer that has none of its own"""
     if isinstance(tokenizer, (Bytes, Words, TokenIds)):
         own = repr(TokenIds(0) if isinstance(tokenizer, TokenIds) else tokenizer)  # ids are the same in any vocabulary
-    else:
-        own = getattr(tokenizer, "fingerprint", "")
-    return (
-        own
-        and _digest(fingerprint(path, cache_dir), Path(path).suffix, own, sorted((columns or {}).items()), _code())[:32]
-    )
+    elif not (own := getattr(tokenizer, "fingerprint", "")):
+        return None
+    names = sorted((columns or {}).items())
+    return _digest(fingerprint(path, cache_dir), Path(path).suffix, own, names, _code())[:32]
 
 
 def _code():
