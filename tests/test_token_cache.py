@@ -193,7 +193,7 @@ def cut(path):
 
 
 def longer(path):
-    path.write_bytes(path.read_bytes() + b"\0")
+    path.write_bytes(path.read_bytes() + 8 * b"\0")
 
 
 DAMAGE = {
