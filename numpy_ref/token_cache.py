@@ -160,8 +160,8 @@ def _write(place, ids, write):
                 os.fsync(file.fileno())
         sizes = {name: (building / name).stat().st_size for name in files}
         _write_whole(building / "tokens.json", {"ids": ids, "bytes": sizes, "formats": formats, "largest": largest})
-        shutil.rmtree(place, ignore_errors=True)  # a damaged one
         if not opened(place):  # without a lock another process may have been first
+            shutil.rmtree(place, ignore_errors=True)  # a damaged one
             os.rename(building, place)
     finally:
         shutil.rmtree(building, ignore_errors=True)

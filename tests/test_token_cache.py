@@ -304,11 +304,15 @@ def test_without_a_lock_the_first_to_finish_is_read_by_all(tmp_path, monkeypatch
 
     monkeypatch.setattr(token_cache, "_lock", none)
 
+    first = []
+
     def overtaken(files):
         assert cached(tmp_path, "key", Bytes(), writer())[1]
+        first.append((tmp_path / "key").stat().st_ino)
         return writer()(files)
 
     tokens, _ = cached(tmp_path, "key", Bytes(), overtaken)
+    assert [(tmp_path / "key").stat().st_ino] == first, "which others may have opened already"
     assert_same_tokens(tokens, opened(tmp_path / "key"))
     assert names(tmp_path) == ["key"]
 
