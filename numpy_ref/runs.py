@@ -67,7 +67,7 @@ def save(run, step, learner, tokenizer, options, unlogged):
     building = run / f".{name}.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    save_model(building, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
+    write_model(building, learner, weights, tokenizer)
     write_arrays(building / "state.safetensors", arrays)
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
     write_json(building / "state.json", state)
@@ -89,11 +89,19 @@ def publish(directory, learner, tokenizer):
     building = directory / ".model.new"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    save_model(building, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
+    write_model(building, learner, weights, tokenizer)
     for path in sorted(building.iterdir(), key=lambda path: path.name == "model.safetensors"):  # last: it is looked for
         _flush(path)
         os.replace(path, directory / path.name)
     building.rmdir()
+
+
+def write_model(directory, learner, weights, tokenizer):
+    """A learner of pretrained models writes its own files; the others share one format"""
+    if hasattr(learner, "save_model"):
+        learner.save_model(directory, tokenizer, weights)
+    else:
+        save_model(directory, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
 
 
 class Saved(NamedTuple):
@@ -109,16 +117,23 @@ class Saved(NamedTuple):
     unlogged: list
 
 
-def load_state(run):
-    """The newest save, to go on from"""
+def read_state(run):
+    """(the optimiser's arrays, what state.json says) of the newest save"""
     if not (run / "latest").is_file():
         raise InputError(f"{run}: holds no save to go on from: train again without --resume, into another --output-dir")
     directory = newest(run)
-    params, n_head, tokenizer = load_model(directory, tuple(ARCHITECTURES))
     state, arrays = read_json(directory / "state.json"), read_arrays(directory / "state.safetensors")
     kinds = {"step": int, "options": dict, "machine": dict, "unlogged": list}
     if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
         raise InputError(f"{directory / 'state.json'}: does not hold {', '.join(kinds)}: the checkpoint is damaged")
+    return arrays, {name: state[name] for name in kinds}
+
+
+def load_state(run):
+    """The newest save of a model of this project, to go on from"""
+    arrays, state = read_state(run)
+    directory = newest(run)
+    params, n_head, tokenizer = load_model(directory, tuple(ARCHITECTURES))
     weights = flatten(params)
     wanted = {f"{moment}.{name}": array.shape for moment in ("first", "second") for name, array in weights.items()}
     if state["options"].get("ties") in LEARNED_TIES:
@@ -127,7 +142,7 @@ def load_state(run):
         raise InputError(
             f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
         )
-    return Saved(weights, n_head, tokenizer, arrays, **{name: state[name] for name in kinds})
+    return Saved(weights, n_head, tokenizer, arrays, **state)
 
 
 def cut_back(run, step):

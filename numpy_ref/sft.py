@@ -6,6 +6,7 @@ is learned once an epoch, however often it was chosen: a response that won nine 
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +15,13 @@ from . import world
 from .batches import collate
 from .errors import InputError
 from .language_model import init_unembedding, loss_and_grads, response_loss
+from .runs import load_state
 from .token_rows import chosen_texts, tokens_in_memory
 from .tokenizer import SEP, TokenIds, Words
 from .train import Learner, Log, check_finite
 from .train_command import (
     Stage,
+    begin,
     data_arguments,
     first_weights,
     model_arguments,
@@ -166,10 +169,10 @@ def random_weights(args, tokenizer):
 
 LANGUAGE_MODEL = Stage(
     command="sft",
-    top="unembedding",
+    saved=load_state,
+    begin=partial(begin, top="unembedding", converted=None),
     load=load,
     first_weights=random_weights,
-    converted=lambda _args, params: params,
     options=lambda _args: {},
     learn=learn,
     log=TokenLog,

@@ -37,10 +37,10 @@ class Stage(NamedTuple):
     """What differs between a reward model's training and a language model's"""
 
     command: str
-    top: str  # what stands on the body: "head" or "unembedding"
+    saved: Callable  # a run's directory -> runs.Saved
+    begin: Callable  # (args, Saved or None) -> (weights, number of heads, tokenizer) of what stands already, or None
     load: Callable  # (args, tokenizer or None) -> data, held-out data or None, tokenizer, a line about them
-    first_weights: Callable  # (args, tokenizer) -> random weights
-    converted: Callable  # (args, weights of --init-from) -> the same as first_weights
+    first_weights: Callable  # (args, tokenizer) -> random weights, where nothing stands
     options: Callable  # args -> what the learner is told beside
     learn: Callable  # (learner, data, chosen, step) -> record
     log: Callable  # () -> what collects records
@@ -174,7 +174,8 @@ def add_dataset_arguments(data):
         "--cache-dir",
         metavar="DIR",
         help="keep the files' tokens here, for the next start; if left out, those of large files (from 32 MB, packed 4 "
-        "MB) in ~/.cache/reward-by-hand, the others in memory alone",
+        "MB) in ~/.cache/reward-by-hand, the others in memory alone. With --freeze-backbone, the features; if left "
+        "out, beside the run's directory",
     )
     data.set_defaults(dataset_sha256=None)  # no option: what the rows of a dataset were, for --resume
 
@@ -184,13 +185,11 @@ def run(args, stage, learner_class, pieces=1, **learner_options):
 
     pieces  in how many batches a step is cut: per_device_train_batch_size prompts are one of them
     """
-    saved, model = None, None
+    saved = None
     if args.resume is not None:
-        saved = runs.load_state(Path(args.resume))
-        args = resumed(args, saved, learner_class.side, stage)
-        model = saved.weights, saved.n_head, saved.tokenizer
-    elif args.init_from is not None:
-        model = init_from(args, stage)
+        saved = stage.saved(Path(args.resume))
+        args = resumed(args, saved, learner_class.side)
+    model = stage.begin(args, saved)
     options = stage.options(args)
     data, held, tokenizer, line = stage.load(args, model and model[2])
     print(line)
@@ -275,13 +274,26 @@ def check_loss(args):
             raise InputError(f"{option}: --loss {args.loss} does not use it: leave it out, or take --loss {needed}")
 
 
-def init_from(args, stage):
-    """(flattened weights, number of heads, tokenizer) of the model of --init-from, with this stage's top"""
+def begin(args, saved, top, converted):
+    """(flattened weights, number of heads, tokenizer) of the run that is resumed or of --init-from, or None
+
+    top  what stands on the body, "head" or "unembedding"; converted(args, params) puts it on another's body
+    """
+    if saved is not None:
+        if f"{top}.weight" not in saved.weights:
+            other = "sft" if top == "head" else "train"
+            raise InputError(f"--resume {args.resume}: was made by {other}: resume it with that command")
+        return saved.weights, saved.n_head, saved.tokenizer
+    return None if args.init_from is None else init_from(args, top, converted)
+
+
+def init_from(args, top, converted):
+    """(flattened weights, number of heads, tokenizer) of --init-from, under this top"""
     given = sorted(args.given & {"n_layer", "n_head", "n_embd"})
     if given:
         option = "--" + given[0].replace("_", "-")
         raise InputError(f"{option}: with --init-from the model has its size already: leave it out")
-    params, n_head, tokenizer = load_model(args.init_from, tuple({stage.top: 0, "unembedding": 0}))
+    params, n_head, tokenizer = load_model(args.init_from, tuple({top: 0, "unembedding": 0}))
     n_positions = len(params["body"]["pos"]["weight"])
     if "max_length" not in args.given:
         args.max_length = n_positions
@@ -290,7 +302,7 @@ def init_from(args, stage):
     if "dtype" in args.given:
         params = tree_map(lambda array: array.astype(args.dtype), params)
     args.dtype = str(params["body"]["tok"]["weight"].dtype)
-    return flatten(params if stage.top in params else stage.converted(args, params)), n_head, tokenizer
+    return flatten(params if top in params else converted(args, params)), n_head, tokenizer
 
 
 def initial(args, stage, tokenizer):
@@ -325,10 +337,10 @@ def loss_options(args):
 
 REWARD_MODEL = Stage(
     command="train",
-    top="head",
+    saved=runs.load_state,
+    begin=partial(begin, top="head", converted=lambda args, params: to_reward_model(params, weights_rng(args))),
     load=load,
     first_weights=first_weights,
-    converted=lambda args, params: to_reward_model(params, weights_rng(args)),
     options=loss_options,
     learn=from_preferences,
     log=Log,
@@ -367,15 +379,12 @@ CHANGEABLE = {
 CHANGEABLE |= {"gradient_accumulation_steps", "gradient_checkpointing", "fsdp"}  # but for rounding
 
 
-def resumed(args, saved, side, stage):
+def resumed(args, saved, side):
     """The options of the run that is resumed; one given again on the command line must not contradict them"""
     if saved.machine.get("package") != side:
         raise InputError(
             f"--resume {args.resume}: was trained by {saved.machine.get('package')}: resume it with that package"
         )
-    if f"{stage.top}.weight" not in saved.weights:
-        other = "sft" if stage.command == "train" else "train"
-        raise InputError(f"--resume {args.resume}: was made by {other}: resume it with that command")
     if "output_dir" in args.given and Path(args.output_dir).resolve() != Path(args.resume).resolve():
         raise InputError(f"--output-dir {args.output_dir}: the run goes on in {args.resume}: leave it out")
     merged, options = vars(args).copy(), saved.options

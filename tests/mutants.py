@@ -49,6 +49,7 @@ JUDGES = {
     "bradley_terry": ["test_bradley_terry"],
     "calibration": ["test_calibration"],
     "normalisation": ["test_normalisation"],
+    "linear_head": ["test_linear_head"],
 }
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 
@@ -60,6 +61,7 @@ LEFT_OUT = {
     "language_model.init_unembedding": RANDOM,
     "language_model.to_reward_model": RANDOM,
     "plackett_luce.fit_rankings": STEERING,
+    "linear_head.fit_heads": STEERING,
     "bradley_terry.first_guess": STEERING,
     "bradley_terry.fit": STEERING,
     "bradley_terry.choose_preconditioner": STEERING,

@@ -42,6 +42,14 @@ def start(package, *argv, **options):
     return subprocess.Popen(command, env=environment, **pipes)
 
 
+def torchrun(n, *argv, cwd, script=None):
+    """stdout of a job of n processes"""
+    program = ["--no-python", sys.executable, script] if script else ["-m"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n)]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*command, *program, *argv], env=environment, capture_output=True, text=True, cwd=cwd)
+
+
 def write_rows(path, rows):
     """A preference file"""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

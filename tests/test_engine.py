@@ -1,9 +1,7 @@
 """The engine takes the Learner's step by whatever way: without padding, in pieces, recomputed, by several processes."""
 
 import json
-import os
-import subprocess
-import sys
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import torch
 from compare import MODEL, assert_agree, assert_bitwise, assert_trees_agree, largest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import LEARNERS, ROOT, TorchLearner, batch, weights, world_data, write_rows
+from running import LEARNERS, TorchLearner, batch, run, torchrun, weights, world_data, write_rows
 from strategies import cases, seeds
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -20,11 +18,12 @@ from numpy_ref.errors import InputError
 from numpy_ref.ranking import ABSENT
 from numpy_ref.train import train
 from numpy_ref.tree import flatten
-from torch_impl import lean
+from torch_impl import lean, shared_prompt
 from torch_impl.distributed import Processes, end_together
 from torch_impl.engine import Engine
 from torch_impl.train import model_of
 
+LAST_HIDDEN = shared_prompt.last_hidden
 SCHEDULE = {"total_steps": 50, "learning_rate": 1e-3, "warmup_steps": 5}
 
 
@@ -71,6 +70,54 @@ def test_groups_hold_every_row_once_and_no_group_but_the_last_is_small(lengths, 
         padded = len(members) * lengths[members[-1]]
         assert padded >= group or i == len(groups) - 1
         assert len(members) == 1 or (len(members) - 1) * lengths[members[-2]] < group
+
+
+def test_a_prompt_that_is_computed_once_gives_the_plain_rewards_and_gradients(monkeypatch):
+    """Shared beginnings of any length, none, all but one token, ragged lists; alone and in one batch"""
+    monkeypatch.setattr(shared_prompt, "PAYS", math.inf)  # packed even where nothing is shared
+
+    @given(cases(), seeds)
+    def judge(case, seed):
+        rng = np.random.default_rng(seed)
+        tokens, length = case.tokens.copy(), case.length.copy()
+        B, K, T = tokens.shape
+        for b, shared in enumerate(rng.integers(0, T + 1, B)):
+            tokens[b, :, :shared] = tokens[b, :1, :shared]
+        present = np.ones((B, K), bool)
+        if K > 2:
+            present[0, -1] = False
+        model = model_of(flatten(case.params), case.n_head)
+        dreward = rng.standard_normal((B, K)).astype(case.params["head"]["weight"].dtype) * present
+        batch = torch.from_numpy(tokens), torch.from_numpy(length * present)
+        plain, grads = reward_and_grads(model, lambda: lean.rewards(model, *batch), dreward)
+        reward, packed_grads = reward_and_grads(model, lambda: shared_prompt.rewards(model, *batch), dreward)
+        assert_agree(reward, plain, MODEL, max(1, largest(plain)))
+        assert_trees_agree(packed_grads, grads, MODEL, max(1, largest(grads)))
+
+    judge()
+
+
+def test_a_packed_list_is_the_tree_that_the_room_draws():
+    tokens = np.array([[[5, 6, 7, 8, 1, 2, 3], [5, 6, 7, 8, 4, 9, 0]]])
+    packed = shared_prompt.pack(tokens, np.array([[7, 6]]))
+    assert packed.tokens.tolist() == [[5, 6, 7, 8, 1, 2, 3, 4, 9]]
+    assert packed.position.tolist() == [[0, 1, 2, 3, 4, 5, 6, 4, 5]]
+    assert packed.branch.tolist() == [[0, 0, 0, 0, 1, 1, 1, 2, 2]]
+    assert packed.last.tolist() == [[6, 8]]
+    assert packed.size.tolist() == [9]
+
+
+def test_the_engine_packs_where_it_saves_tokens_and_only_there(monkeypatch):
+    taken = []
+    monkeypatch.setattr(shared_prompt, "last_hidden", lambda *a: taken.append(a) or LAST_HIDDEN(*a))
+    engine = Engine(weights(), 2, **SCHEDULE)
+    tokens = np.random.default_rng(0).integers(4, 20, (3, 2, 12))
+    length = np.full((3, 2), 12)
+    engine.rewards(tokens, length)
+    assert not taken
+    tokens[:, 1, :9] = tokens[:, 0, :9]
+    engine.rewards(tokens, length)
+    assert taken
 
 
 def test_what_stands_in_padding_changes_no_lean_reward():
@@ -216,14 +263,6 @@ dist.destroy_process_group()
 """
 
 
-def torchrun(n, *argv, cwd, script=None):
-    """stdout of a job of n processes"""
-    program = ["--no-python", sys.executable, script] if script else ["-m"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n)]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *program, *argv], env=environment, capture_output=True, text=True, cwd=cwd)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "pieces", "spread"), [(2, "1", "whole"), (4, "2", "whole"), (2, "3", "fsdp")])
 def test_losses_of_1_2_and_4_processes_agree(n, pieces, spread, tmp_path):
@@ -271,3 +310,12 @@ def test_bad_input_under_torchrun_is_said_once(tmp_path):
     assert done.returncode != 0
     assert done.stderr.count("nowhere.jsonl: there is no such file") == 1
     assert not Path(tmp_path, "runs").exists()
+
+
+@pytest.mark.parametrize("what", [["sft"], ["train", "--model-name-or-path", "x", "--data", "y", "--freeze-backbone"]])
+def test_what_one_process_should_do_is_refused_to_several(what, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setattr("torch_impl.distributed.start", lambda _: Processes())
+    assert run("torch_impl", *what) == 2
+    assert "runs in one process: start it with python -m torch_impl, without torchrun" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from numpy_ref.language_model import next_token_loss
 from numpy_ref.preferences import Preference
 from numpy_ref.tokenizer import EOS, SEP, Bytes, Words
 from numpy_ref.train import train
-from numpy_ref.train_command import REWARD_MODEL, init_from
+from numpy_ref.train_command import init_from
 from numpy_ref.tree import flatten
 
 LEARNERS = (sft.LanguageLearner, torch_impl.sft.LanguageLearner)
@@ -230,10 +230,10 @@ def test_what_cannot_go_on_is_said_in_one_sentence(models, monkeypatch, capsys, 
 def test_init_from_casts_only_when_it_is_asked(models):
     for asked, dtype in (set(), "float32"), ({"dtype"}, "float64"):
         args = options(init_from=models / "rm", given=asked, dtype="float64")
-        weights, _, _ = init_from(args, REWARD_MODEL)
+        weights, _, _ = init_from(args, "head", None)
         assert {array.dtype for array in weights.values()} == {np.dtype(dtype)}
     with pytest.raises(InputError, match="--n-head: with --init-from"):
-        init_from(options(init_from=models / "rm", given={"n_head"}), None)
+        init_from(options(init_from=models / "rm", given={"n_head"}), "head", None)
 
 
 @pytest.mark.slow

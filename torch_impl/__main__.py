@@ -15,7 +15,7 @@ from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
 from numpy_ref.tree import flatten
 
-from . import compare, distributed, engine
+from . import backbone, backbone_command, compare, distributed, engine
 from .engine import Engine
 from .sft import LanguageLearner
 from .train import model_of
@@ -41,6 +41,7 @@ def use_device(args):
 def train_arguments(parser):
     train_command.add_arguments(parser)
     engine.add_arguments(parser)
+    backbone_command.add_arguments(parser)
     add_device_arguments(parser)
 
 
@@ -50,6 +51,8 @@ def train(args):
 
     def run():
         how = {"device": device, "processes": processes, "pieces_each": pieces, **engine.options(args)}
+        if backbone_command.is_wanted(args):
+            return backbone_command.run(args, pieces * processes.size, **how)
         return train_command.run(args, train_command.REWARD_MODEL, Engine, pieces * processes.size, **how)
 
     return distributed.end_together(run, processes)
@@ -61,11 +64,14 @@ def sft_arguments(parser):
 
 
 def run_sft(args):
+    distributed.alone("sft")
     return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 
 def torch_scorer(directory, device):
-    """The Scorer of a run or model directory of either package, by PyTorch"""
+    """The Scorer of a run or model directory of either package, or of a pretrained body, by PyTorch"""
+    if backbone.is_saved(directory):
+        return backbone.load_saved(directory, device)
     params, n_head, tokenizer = load_model(directory)
     model = model_of(flatten(params), n_head).to(device)
 

@@ -68,6 +68,12 @@ def start(device):
     return processes
 
 
+def alone(what):
+    """Refuses to do in each of several processes what one should do"""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise InputError(f"{what} runs in one process: start it with python -m torch_impl, without torchrun")
+
+
 def end_together(run, processes):
     """The exit status of run(), with one sentence for what went wrong in any process instead of one from each"""
     try:

@@ -56,14 +56,18 @@ class Engine(Learner):
     def _placed(self, model):
         """The model on its device or devices"""
         model = super()._placed(model)
+        blocks = self._blocks(model)
         if self.gradient_checkpointing:
-            for block in model.body.blocks:
+            for block in blocks:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         if self.fsdp:
-            for module in (*model.body.blocks, model.body, model.head):
+            for module in (*blocks, model.body, model.head):
                 sharded = fully_shard(module, reshard_after_forward=True)  # or an evaluation leaves them whole
                 sharded.set_gradient_divide_factor(1.0)  # a sum, as the losses' shares ask for
         return model
+
+    def _blocks(self, model):
+        return model.body.blocks
 
     def step(self, tokens, length, margin, ranks=None):
         """One update from the whole job's batch; the same on every process"""
@@ -106,7 +110,7 @@ class Engine(Learner):
 
     def sum_gradients(self):
         """Over all processes; of sharded weights FSDP has done so"""
-        trained = [*self.tie.values(), *self.model.parameters()]
+        trained = [*self.tie.values(), *(p for _, p in self._trained())]
         self.processes.sum([p.grad for p in trained if not isinstance(p, DTensor)])
 
     @torch.no_grad()

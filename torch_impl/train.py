@@ -31,8 +31,8 @@ class Learner:
         **loss_options,
     ):
         self.n_head, self.device, self.loss, self.loss_options = n_head, torch.device(device), loss, loss_options
-        self.model = self._placed(model_of(weights, n_head))
-        self.optimiser = adamw(self.model.parameters(), learning_rate, beta2=BETA2)
+        self.model = self._placed(self._made(weights, n_head))
+        self.optimiser = adamw([p for _, p in self._trained()], learning_rate, beta2=BETA2)
         self.schedule = warmup_cosine(self.optimiser, total_steps, learning_rate, warmup_steps)
         self.tie, self.stepping = {}, [self.optimiser, self.schedule]
         if loss_options.get("ties") in LEARNED_TIES:
@@ -42,9 +42,17 @@ class Learner:
             self.tie_optimiser = adamw([raw_tie], rate, beta2=BETA2, weight_decay=0.0)
             self.stepping += [self.tie_optimiser, warmup_cosine(self.tie_optimiser, total_steps, rate, warmup_steps)]
 
+    def _made(self, weights, n_head):
+        """The model that is trained"""
+        return model_of(weights, n_head)
+
     def _placed(self, model):
         """The model where it is to be trained"""
         return model.to(self.device)
+
+    def _trained(self):
+        """(name, parameter) of what the optimiser moves"""
+        return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
     @property
     def dtype(self):
@@ -85,7 +93,7 @@ class Learner:
     def state(self):
         """The optimiser's arrays under the names of numpy_ref.train.Learner"""
         moments: dict = {}
-        for name, p in self.model.named_parameters():
+        for name, p in self._trained():
             moments |= self._moments(self.optimiser, p, f"first.{name}", f"second.{name}")
         for name, p in self.tie.items():
             moments[f"tie.{name}"] = self._array(p)
@@ -96,7 +104,7 @@ class Learner:
         for _ in range(step):  # without gradients the optimisers do nothing, and the schedules walk to their place
             for part in self.stepping:
                 part.step()
-        for name, p in self.model.named_parameters():
+        for name, p in self._trained():
             p.data.copy_(self._placed_as(p, weights[name]))
             self.optimiser.state[p] = self._slot(p, step, state[f"first.{name}"], state[f"second.{name}"])
         for name, p in self.tie.items():
