@@ -551,7 +551,8 @@ def test_the_bar_appears_after_two_seconds_and_only_while_the_source_is_read(tmp
     with progress:
         assert (progress.bar.total, progress.bar.delay) == (os.stat(path).st_size, 2)
         progress.at(7)
-        assert progress.bar.n == 7
+        progress.at(9)
+        assert progress.bar.n == 9
     assert progress.bar is None
 
 
