@@ -509,11 +509,10 @@ def test_other_lengths_need_no_other_cache_other_columns_do(capsys):
 
 def test_the_first_id_beyond_the_vocabulary_is_named_by_its_preference(tmp_path):
     path = write_rows(tmp_path / "ids.jsonl", [*IDS, {"chosen_ids": [1, 30], "rejected_ids": [40]}, *IDS])
-    for _ in range(2):
-        with pytest.raises(
-            InputError, match=r"^--data .*, preference 10: the token id 30, but the vocabulary has 9 \("
-        ):
-            Reader("--data", path, cache_dir=tmp_path / "c").read(vocab_size=9)
+    for size, wrong in [(9, 30), (9, 30), (40, 40)]:
+        sentence = rf"^--data .*, preference 10: the token id {wrong}, but the vocabulary has {size} \("
+        with pytest.raises(InputError, match=sentence):
+            Reader("--data", path, cache_dir=tmp_path / "c").read(vocab_size=size)
     found, tokenizer = Reader("--data", path, cache_dir=tmp_path / "c").read()
     assert (tokenizer, found.note.split(": ")[1]) == (TokenIds(41), "read")
 
