@@ -132,11 +132,12 @@ def all_rewards(rewards, rows, max_tokens=2**14):
     bounded however long a list is. What stands where a list has no response is 0 and means nothing.
     """
     out = np.zeros((len(rows), max(map(len, rows))))
-    places = [(n, k) for n, row in enumerate(rows) for k in range(len(row))]
-    places.sort(key=lambda place: -len(rows[place[0]][place[1]]))
-    while places:
-        n, k = places[0]
-        size = max(1, max_tokens // len(rows[n][k]))
-        chunk, places = places[:size], places[size:]
-        out[tuple(np.transpose(chunk))] = rewards(*collate([[rows[n][k]] for n, k in chunk]))[:, 0]
+    length = np.fromiter((len(ids) for row in rows for ids in row), np.int32)
+    n = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    k = np.arange(len(n)) - np.searchsorted(n, n)  # the place in its list
+    order, start = np.argsort(-length, kind="stable"), 0
+    while start < len(order):
+        chunk = order[start : start + max(1, max_tokens // length[order[start]])]
+        out[n[chunk], k[chunk]] = rewards(*collate([[rows[n[i]][k[i]]] for i in chunk]))[:, 0]
+        start += len(chunk)
     return out

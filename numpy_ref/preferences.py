@@ -38,17 +38,20 @@ def read_preferences(source, columns=None) -> list[Preference]:
 
 def read_with_formats(source, columns=None) -> tuple[list[Preference], Counter[str]]:
     """(the rows, how many there are of each format)"""
-    preferences: list[Preference] = []
-    formats: Counter[str] = Counter()
-    for number, row in _checked(source, columns):
+    found = list(each_with_format(source, columns))
+    return [preference for _, preference in found], Counter(form for form, _ in found)
+
+
+def each_with_format(source, columns=None, at=None) -> Iterator[tuple[str, Preference]]:
+    """(format, preference) of one row after the other; at is told now and then how far: bytes, or rows of a table"""
+    number = 0
+    for number, row in _checked(source, columns, at):
         if isinstance(row, InputError):
             raise InputError(f"{source}, {unit(source)} {number}: {row}")
-        formats[row[0]] += 1
-        preferences.append(row[1])
-    if not preferences:
+        yield row
+    if not number:
         empty = f"the file is empty: write {EXAMPLE}" if unit(source) == "line" else "holds no row: give one that does"
         raise InputError(f"{source}: {empty}")
-    return preferences, formats
 
 
 def read_rows(source, columns=None) -> Iterator[tuple[int, Preference | InputError]]:
@@ -69,28 +72,35 @@ def _is_parquet(path):
     return Path(path).suffix == ".parquet"
 
 
-def _checked(source, columns) -> Iterator[tuple[int, tuple[str, Preference] | InputError]]:
+def _checked(source, columns, at=None) -> Iterator[tuple[int, tuple[str, Preference] | InputError]]:
     """(number, (format, row) or what is wrong with it)"""
     of_table = unit(source) == "row"
-    for number, row in _objects(source):
+    for number, row in _objects(source, at):
         try:
             yield number, row if isinstance(row, InputError) else preference_of(row, columns, of_table)
         except InputError as error:
             yield number, error
 
 
-def _objects(source) -> Iterator[tuple[int, dict | InputError]]:
+def _objects(source, at=None) -> Iterator[tuple[int, dict | InputError]]:
     """(number, the row as JSON has it or what is wrong with it)"""
     if isinstance(source, Split):
-        yield from enumerate(split_rows(source), 1)
+        yield from _numbered(split_rows(source), at)
     elif _is_parquet(source):
-        yield from enumerate(parquet_rows(source), 1)
+        yield from _numbered(parquet_rows(source), at)
     else:
-        yield from _json_objects(source)
+        yield from _json_objects(source, at)
 
 
-def _json_objects(path):
-    for number, line in _lines(path):
+def _numbered(rows, at):
+    for number, row in enumerate(rows, 1):
+        if at and number % 256 == 0:
+            at(number)
+        yield number, row
+
+
+def _json_objects(path, at):
+    for number, line in _lines(path, at):
         try:
             text = line.decode("utf-8")
             text = text.removeprefix("\ufeff") if number == 1 else text
@@ -118,13 +128,15 @@ def longer_wins(preferences) -> float:
     return fmean(1.0 if chosen > rejected else 0.5 if chosen == rejected else 0.0 for chosen, rejected in lengths)
 
 
-def _lines(path) -> Iterator[tuple[int, bytes]]:
+def _lines(path, at=None) -> Iterator[tuple[int, bytes]]:
     """(line number from 1, its bytes), unpacked as it is read: never the whole file at once"""
     number, opened = 0, gzip.open if Path(path).suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
             while line := file.readline(MAX_LINE + 1):
                 number += 1
+                if at and number % 256 == 0:
+                    at((getattr(file, "fileobj", None) or file).tell())  # of a gzip, in the packed file
                 if len(line) > MAX_LINE:
                     raise InputError(
                         f"{path}, line {number}: the line is longer than {MAX_LINE} bytes (a bound that keeps a bad "

@@ -5,6 +5,7 @@ is learned once an epoch, however often it was chosen: a response that won nine 
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from .batches import collate
 from .errors import InputError
 from .language_model import init_unembedding, loss_and_grads, response_loss
 from .runs import load_state
-from .tokenizer import TokenIds, Words
+from .token_rows import chosen_texts, tokens_in_memory
+from .tokenizer import SEP, TokenIds, Words
 from .train import Learner, Log, check_finite
 from .train_command import (
     Stage,
@@ -26,7 +28,7 @@ from .train_command import (
     optimisation_arguments,
     run_arguments,
 )
-from .train_source import check_source, is_world, read_sources, tokenizer_for
+from .train_source import check_source, is_world, read_sources
 
 
 def add_arguments(parser):
@@ -40,7 +42,7 @@ def add_arguments(parser):
 class Texts(NamedTuple):
     """Chosen responses after their prompts, as token ids; a row's tokens from its start on are to be predicted"""
 
-    rows: list  # N lists of ids
+    rows: Sequence  # N arrays of ids
     start: np.ndarray  # (N,)
     too_long: int = 0
     repeated: int = 0  # chosen more than once
@@ -65,16 +67,13 @@ class LanguageLearner(Learner):
 
 def texts(tokenizer, preferences, max_length):
     """The best response to each prompt, each text once        -> Texts"""
-    rows, too_long, repeated = {}, 0, 0
-    for preference in preferences:
-        ids = tuple(tokenizer.encode(preference.prompt, preference.responses[0]))
-        if len(ids) > max_length:
-            too_long += 1
-        elif ids in rows:
-            repeated += 1
-        else:
-            rows[ids] = len(tokenizer.encode(preference.prompt, "")) - 1  # but for the eos
-    return Texts([list(ids) for ids in rows], np.array(list(rows.values()), int), too_long, repeated)
+    return texts_of(tokens_in_memory(tokenizer, (("", preference) for preference in preferences)), max_length)
+
+
+def texts_of(tokens, max_length):
+    """`texts` of Tokens; a response begins behind the only sep, which no text can spell        -> Texts"""
+    rows, too_long, repeated = chosen_texts(tokens, max_length)
+    return Texts(rows, np.array([1 + np.argmax(ids == SEP) for ids in rows], int), too_long, repeated)
 
 
 def load(args, tokenizer=None):
@@ -86,27 +85,28 @@ def load(args, tokenizer=None):
         data = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
         held = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 3]), eval_set), args.max_length)
         return data, held, tokenizer, f"data      the built-in world: {len(data.rows):,} chosen responses"
-    found, held_out = read_sources(args)
-    tokenizer = tokenizer or tokenizer_for(args, found[2][0])
+    found, held_out, tokenizer = read_sources(args, tokenizer)
     if isinstance(tokenizer, TokenIds):
-        raise InputError(f"{found[0]} {found[1]}: token ids do not say where the response begins: sft needs texts")
-    data, line = chosen_responses(tokenizer, found, args.max_length)
+        raise InputError(
+            f"{found.option} {found.source}: token ids do not say where the response begins: sft needs texts"
+        )
+    data, line = chosen_responses(found, args.max_length)
     held = None
     if held_out:
-        held, held_line = chosen_responses(tokenizer, held_out, args.max_length)
+        held, held_line = chosen_responses(held_out, args.max_length)
         line = f"{line}\n{held_line}"
     return data, held, tokenizer, line
 
 
-def chosen_responses(tokenizer, found, max_length):
-    """(Texts of a source, one line about them)"""
-    option, source, (preferences, _) = found
-    data = texts(tokenizer, preferences, max_length)
+def chosen_responses(found, max_length):
+    """(Texts of a source, lines about them)"""
+    option, source, tokens, note = found
+    data = texts_of(tokens, max_length)
     if not data.rows:
         raise InputError(f"{option} {source}: no response has at most --max-length {max_length} tokens: raise it")
     left_out = f"{data.repeated:,} chosen again, {data.too_long:,} longer than {max_length} tokens"
     title = "data" if option in ("--data", "--dataset-name") else "held-out"
-    return data, f"{title:<10}{source}: {len(data.rows):,} chosen responses; {left_out}"
+    return data, f"{title:<10}{source}: {len(data.rows):,} chosen responses; {left_out}" + (note and f"\n{note}")
 
 
 def learn(learner, data, chosen, step):
@@ -137,12 +137,12 @@ class TokenLog(Log):
 
 def evaluate(learner, held, max_tokens=2**14):
     """Loss and perplexity over all held-out tokens, texts of similar length together"""
-    order, total = sorted(range(len(held.rows)), key=lambda i: -len(held.rows[i])), 0.0
-    while order:
-        size = max(1, max_tokens // len(held.rows[order[0]]))
-        chunk, order = order[:size], order[size:]
+    order, first, total = sorted(range(len(held.rows)), key=lambda i: -len(held.rows[i])), 0, 0.0
+    while first < len(order):
+        chunk = order[first : first + max(1, max_tokens // len(held.rows[order[first]]))]
         tokens, length, start = arrays(held, chunk)
         total += learner.nats(tokens, length, start) * (length - start).sum()
+        first += len(chunk)
     loss = float(total / held.predicted())
     return {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700))}
 

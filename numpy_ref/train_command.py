@@ -4,7 +4,6 @@ What it shares with `sft`, which trains a language model in the same way, is par
 """
 
 import argparse
-import hashlib
 import shlex
 import signal
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from .language_model import to_reward_model
 from .objectives import OBJECTIVES
 from .ranking import TIES
 from .reward_model import init_params
+from .token_cache import fingerprint
 from .train import Log, from_preferences, train
 from .train_data import WORLD_POSITIONS, evaluate, load, report
 from .train_source import add_column_arguments, is_world
@@ -169,6 +169,13 @@ def add_dataset_arguments(data):
         "--vocab-size",
         type=positive_int,
         help="for token ids (chosen_ids, rejected_ids): how many there are; one more than the largest if left out",
+    )
+    data.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        help="keep the files' tokens here, for the next start; if left out, those of large files (from 32 MB, packed 4 "
+        "MB) in ~/.cache/reward-by-hand, the others in memory alone. With --freeze-backbone, the features; if left "
+        "out, beside the run's directory",
     )
     data.set_defaults(dataset_sha256=None)  # no option: what the rows of a dataset were, for --resume
 
@@ -348,7 +355,9 @@ def recorded(args):
     for name in ("data", "eval_data"):
         if options.get(name):
             options[name] = str(Path(options[name]).resolve())
-            options[f"{name}_sha256"] = fingerprint(options[name])
+            options[f"{name}_sha256"] = fingerprint(options[name], args.cache_dir)
+    if options.get("cache_dir"):
+        options["cache_dir"] = str(Path(options["cache_dir"]).resolve())
     if options.get("dataset_name"):
         options["dataset_name"] = placed(options["dataset_name"])
     return options
@@ -359,12 +368,14 @@ def placed(name):
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
-def fingerprint(path):
-    """The SHA-256 of a file"""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-CHANGEABLE = {"logging_steps", "eval_steps", "save_steps", "threads", "device"}  # what does not change the model
+CHANGEABLE = {
+    "logging_steps",
+    "eval_steps",
+    "save_steps",
+    "threads",
+    "device",
+    "cache_dir",
+}  # what does not change the model
 CHANGEABLE |= {"gradient_accumulation_steps", "gradient_checkpointing", "fsdp"}  # but for rounding
 
 
@@ -395,7 +406,7 @@ def resumed(args, saved, side):
         path = options.get(name)
         if path and not Path(path).is_file():
             raise InputError(f"{path}: the file that the run was trained on is gone: put it back to go on")
-        if path and fingerprint(path) != options.get(f"{name}_sha256"):
+        if path and fingerprint(path, merged["cache_dir"]) != options.get(f"{name}_sha256"):
             raise InputError(f"{path}: has changed since the run began: put the old file back, or train anew")
     return argparse.Namespace(**merged)
 

@@ -1,17 +1,18 @@
 """What a model is trained on and held to: preferences or the built-in world as token ids; and the last report."""
 
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from . import world
-from .batches import all_rewards, collate_ranks, comparisons, encode
+from . import token_rows, world
+from .batches import all_rewards, comparisons, encode
 from .errors import InputError
 from .metrics import summary
-from .preferences import longer_wins, read_preferences
+from .preferences import read_preferences
+from .ranking import ABSENT
+from .token_rows import Ragged, are_pairs, choose, flat_ranks, longer_wins, untied
 from .tokenizer import TokenIds, Words
-from .train_source import check_source, is_world, read_sources, tokenizer_for
+from .train_source import check_source, is_world, read_sources
 
 WORLD_POSITIONS = 16  # the world's longest text: bos, 6 words, sep, 3 answers, 2 fillers, a courtesy, full stop, eos
 
@@ -34,21 +35,28 @@ def load(args, tokenizer=None):
     check_source(args)
     if is_world(args):
         return load_world(args, tokenizer or Words(world.WORDS))
-    (option, source, (preferences, formats)), held_out = read_sources(args)
-    tokenizer = tokenizer or tokenizer_for(args, preferences)
-    data, line = encoded(tokenizer, option, source, preferences, args.max_length, args.ties != "drop")
+    found, held_found, tokenizer = read_sources(args, tokenizer)
+    data, lines = chosen(tokenizer, found, args.max_length, args.ties != "drop")
     if args.loss == "pairwise":
-        data = comparisons(data, args.margin_per_rank)
+        data = token_rows.comparisons(data, args.margin_per_rank)
     elif data.margin.any():
-        raise InputError(f"{option} {source}: has margins, which --loss {args.loss} cannot use: drop the column margin")
-    lines, held = [line], None
-    if held_out:
-        held_option, held_source, held_found = held_out
-        lists, held_line = encoded(tokenizer, held_option, held_source, held_found[0], args.max_length)
-        held = Held(lists.rows, None, longer_wins(lists.kept), collate_ranks(lists.ranks), kept_share(lists))
-        lines.append(held_line)
-    lines += format_lines(formats, held_out and held_found[1])
+        raise InputError(
+            f"{found.option} {found.source}: has margins, which --loss {args.loss} cannot use: drop the column margin"
+        )
+    held = None
+    if held_found:
+        lists, held_lines = chosen(tokenizer, held_found, args.max_length)
+        held = Held(lists.rows, None, longer_wins(lists), lists.ranks.padded(ABSENT), kept_share(lists))
+        lines += held_lines
+    lines += format_lines(found.tokens.formats, held_found and held_found.tokens.formats)
     return data, held, tokenizer, "\n".join(lines)
+
+
+def chosen(tokenizer, found, max_length, keep_tied=False):
+    """(what is trained on or held out of a source, lines about it)"""
+    data, every = choose(found.tokens, max_length, keep_tied), Ragged.of_sizes(found.tokens.rank, found.tokens.size)
+    line = described(tokenizer, found.option, found.source, data, not are_pairs(every), max_length)
+    return data, [line, *([found.note] if found.note else [])]
 
 
 def load_world(args, tokenizer):
@@ -65,20 +73,22 @@ def load_world(args, tokenizer):
 
 
 def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None):
-    """(a file or a Split as token ids, lines about it)"""
-    return encoded(tokenizer, option, path, read_preferences(path, columns), max_length, keep_tied)
-
-
-def encoded(tokenizer, option, source, preferences, max_length, keep_tied=False):
-    """(preferences as token ids, lines about it); pairs are spoken of as pairs, anything else in prompts"""
+    """(a file or a Split as lists of token ids with their texts, lines about it)"""
+    preferences = read_preferences(path, columns)
     try:
         data = encode(tokenizer, preferences, max_length, keep_tied)
     except InputError as error:
-        raise InputError(f"{option} {source}, {error}") from None
-    ranked = any(preference.ranks != (1, 2) for preference in preferences)
+        raise InputError(f"{option} {path}, {error}") from None
+    ranked = not are_pairs([preference.ranks for preference in preferences])
+    return data, described(tokenizer, option, path, data, ranked, max_length)
+
+
+def described(tokenizer, option, source, data, ranked, max_length):
+    """What was kept and why not the rest; pairs are spoken of as pairs, anything else in prompts"""
     if not data.rows:
+        found = data.too_long + data.identical + data.all_tied
         raise InputError(
-            f"{option} {source}: no {'prompt' if ranked else 'pair'} is left of {len(preferences)}: {data.too_long} "
+            f"{option} {source}: no {'prompt' if ranked else 'pair'} is left of {found}: {data.too_long} "
             f"are longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
             f"{f' and {data.all_tied} all tied' if ranked else ''}: "
             f"{'raise --max-length' if data.too_long else 'write responses that differ'}"
@@ -86,13 +96,13 @@ def encoded(tokenizer, option, source, preferences, max_length, keep_tied=False)
     share, indent = kept_share(data), "\n" + 10 * " " if ranked else " "
     left_out = f"{data.too_long} longer than {max_length} tokens, {data.identical} identical"
     if ranked:
-        sizes = [len(row) for row in data.rows]
-        pairs = sum(a != b for ranks in data.ranks for a, b in combinations(ranks, 2))
-        share += f", {min(sizes)} to {max(sizes)} responses each, {pairs:,} comparisons without the ties"
+        ranks = flat_ranks(data.ranks)
+        share += f", {ranks.sizes.min()} to {ranks.sizes.max()} responses each, "
+        share += f"{untied(ranks):,} comparisons without the ties"
         left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
     name = "data" if option in ("--data", "--dataset-name") else "held-out"
     vocabulary = f"; a vocabulary of {tokenizer.vocab_size:,}" if isinstance(tokenizer, TokenIds) else ""
-    return data, f"{name:<10}{source}: {share};{indent}{left_out}{vocabulary}"
+    return f"{name:<10}{source}: {share};{indent}{left_out}{vocabulary}"
 
 
 def format_lines(formats, held_formats):
@@ -111,7 +121,7 @@ def named(formats):
 def kept_share(data):
     """4 of 6 pairs kept (66.7%)"""
     kept, left_out = len(data.rows), data.too_long + data.identical + data.all_tied
-    unit = "prompts" if any(ranks != (1, 2) for ranks in data.ranks) else "pairs"
+    unit = "pairs" if are_pairs(data.ranks) else "prompts"
     return f"{kept:,} of {kept + left_out:,} {unit} kept ({kept / (kept + left_out):.1%})"
 
 

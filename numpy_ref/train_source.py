@@ -1,11 +1,12 @@
-"""Where the data of `train` come from, as its options say, and which tokenizer they need."""
+"""Where the data of `train` come from, as its options say."""
 
 import hashlib
+from itertools import chain
 
 from .errors import InputError
-from .preferences import Ids, Split, read_with_formats
+from .preferences import Split
 from .preferences_rows import RENAMED
-from .tokenizer import Bytes, TokenIds
+from .train_read import Reader
 
 
 def is_world(args):
@@ -42,40 +43,33 @@ def columns(args):
     return {name: other for name, other in named.items() if other}
 
 
-def read_sources(args):
-    """(option, source, what was read) of the training data, and the same or None of what is held out"""
+def read_sources(args, tokenizer=None):
+    """(training data as Read, held-out data as Read or None, tokenizer)
+
+    tokenizer: of a model that stands already; else bytes for texts, and for token ids as many as --vocab-size or the
+    largest of them asks for
+    """
     train, held = ("--data", args.data), ("--eval-data", args.eval_data)
     if args.dataset_name:
         train = "--dataset-name", Split(args.dataset_name, args.dataset_config, args.dataset_train_split)
     if args.dataset_test_split:
         held = "--dataset-test-split", Split(args.dataset_name, args.dataset_config, args.dataset_test_split)
-    found = [(*named, read_with_formats(named[1], columns(args))) if named[1] else None for named in (train, held)]
+    reader = Reader(*train, columns(args), args.cache_dir)
+    held_reader = held[1] and Reader(*held, columns(args), args.cache_dir)  # a first row of both, before all of one
+    data, tokenizer = reader.read(tokenizer, args.vocab_size)
+    held_out = held_reader and held_reader.read(tokenizer)[0]
     if args.dataset_name:
-        args.dataset_sha256 = fingerprint_of_rows(args, [read and read[2][0] for read in found])
-    return found
+        args.dataset_sha256 = fingerprint_of_rows(args, [read and read.tokens for read in (data, held_out)])
+    return data, held_out, tokenizer
 
 
 def fingerprint_of_rows(args, found):
     """A fingerprint of a dataset's rows, which a resumed run must find again: the hub's may change in between"""
-    digest = hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
-    if args.dataset_sha256 not in (None, digest):
+    digest = hashlib.sha256()
+    for array in chain.from_iterable(tokens[:7] for tokens in found if tokens):
+        digest.update(f"{array.dtype} {len(array)} ".encode() + array.tobytes())
+    if args.dataset_sha256 not in (None, digest.hexdigest()):
         raise InputError(
             f"--dataset-name {args.dataset_name}: has changed since the run began: put the old rows back, or train anew"
         )
-    return digest
-
-
-def tokenizer_for(args, preferences):
-    """Bytes for texts and messages; for token ids, as many as --vocab-size or the largest of them asks for"""
-    responses = [response for preference in preferences for response in preference.responses]
-    ids = [response for response in responses if isinstance(response, Ids)]
-    if 0 < len(ids) < len(responses):
-        raise InputError(
-            f"{args.data or args.dataset_name}: {len(ids)} of {len(responses)} responses are token ids and the others "
-            "texts: a model reads one or the other: keep one kind"
-        )
-    if ids:
-        return TokenIds(args.vocab_size or 1 + max(map(max, ids)))
-    if args.vocab_size:
-        raise InputError(f"--vocab-size {args.vocab_size}: only for token ids, and the data are texts: leave it out")
-    return Bytes()
+    return digest.hexdigest()

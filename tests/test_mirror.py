@@ -24,9 +24,9 @@ FLOORS = {
     0: "errors tree losses layers agreement metrics calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check linear_head",
     2: "bootstrap transformer optim plackett_luce ranking listwise bradley_terry inference games",
-    3: "preferences tokenizer world batches reward_model language_model objectives",
+    3: "preferences tokenizer token_rows world batches reward_model language_model objectives",
     4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs commands "
-    "train_source train_data train_command sft score evaluate normalisation check fit report "
+    "token_cache train_read train_source train_data train_command sft score evaluate normalisation check fit report "
     "compare distributed lean shared_prompt engine backbone lesson",
     5: "__main__",
 }
@@ -46,7 +46,18 @@ WITHOUT_TWIN = {
     "inference",
     "plackett_luce",
 }
-WITHOUT_TWIN |= {"gradient_check", "games", "world", "tokenizer", "preferences", "report", "check", "fit"}
+WITHOUT_TWIN |= {
+    "gradient_check",
+    "games",
+    "world",
+    "tokenizer",
+    "token_rows",
+    "token_cache",
+    "preferences",
+    "report",
+    "check",
+    "fit",
+}
 WITHOUT_TWIN |= {
     "figures",
     "architecture_figure",
@@ -57,6 +68,7 @@ WITHOUT_TWIN |= {
     "normalisation",
     "runs",
     "commands",
+    "train_read",
     "train_source",
     "train_data",
     "train_command",
@@ -80,7 +92,13 @@ ALLOWED = {
     "normalisation": {"tqdm"},
     "report": {"matplotlib"},
 }
-ALLOWED |= {"fit": {"tqdm"}, "checkpoint": {"safetensors"}, "train_command": {"tqdm"}, "check": {"hypothesis", "torch"}}
+ALLOWED |= {
+    "fit": {"tqdm"},
+    "checkpoint": {"safetensors"},
+    "train_command": {"tqdm"},
+    "train_read": {"tqdm"},
+    "check": {"hypothesis", "torch"},
+}
 ALLOWED |= {"preferences": {"pyarrow", "datasets"}}
 
 

@@ -100,7 +100,8 @@ def test_each_chosen_text_is_learned_once_and_from_its_first_token_on(rows):
     preferences = [Preference(prompt, (best, "never this")) for prompt, best in rows]
     data = sft.texts(Bytes(), preferences, 40)
     kept = [pair for pair in dict.fromkeys(rows) if len(Bytes().encode(*pair)) <= 40]
-    assert [(ids[:at], ids[at:]) for ids, at in zip(data.rows, data.start, strict=True)] == [
+    rows_of_lists = [ids.tolist() for ids in data.rows]
+    assert [(ids[:at], ids[at:]) for ids, at in zip(rows_of_lists, data.start, strict=True)] == [
         (Bytes().encode(prompt, "")[:-1], [*Bytes().text_ids(best), EOS]) for prompt, best in kept
     ]
     assert all(ids[at - 1] == SEP for ids, at in zip(data.rows, data.start, strict=True))

@@ -19,7 +19,7 @@ OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "n
 OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
 
 ALONE_MEANINGLESS = {"pooling", "use_peft", "lora_r", "lora_alpha", "lora_target_modules", "freeze_backbone"}
-ALONE_MEANINGLESS |= {"template", "layer", "ridge", "folds", "cache_dir"}
+ALONE_MEANINGLESS |= {"template", "layer", "ridge", "folds"}
 
 
 def add_arguments(parser):
@@ -73,7 +73,7 @@ def run(args, pieces, **how):
     if args.freeze_backbone:
         alone("--freeze-backbone")
         return backbone_frozen.run(args, how["device"])
-    for name in sorted({"layer", "ridge", "folds", "cache_dir"} & args.given):
+    for name in sorted({"layer", "ridge", "folds"} & args.given):
         option = "--" + name.replace("_", "-")
         raise InputError(f"{option}: belongs to --freeze-backbone: give both, or leave it out")
     return train_command.run(args, PRETRAINED, BackboneLearner, pieces, **how)

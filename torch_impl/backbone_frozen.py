@@ -45,7 +45,6 @@ def add_arguments(parser):
     group.add_argument(
         "--folds", type=positive_int, default=6, help="into how many parts auto cuts the prompts at most"
     )
-    group.add_argument("--cache-dir", metavar="DIR", help="of the features; beside the run's directory if left out")
 
 
 def run(args, device):

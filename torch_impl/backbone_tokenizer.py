@@ -6,7 +6,9 @@ template. A special token's name typed by a user is text, in a string and in a m
 and this file, make specials.
 """
 
+import hashlib
 import re
+from pathlib import Path
 from reprlib import repr as shortened
 
 from numpy_ref.errors import InputError
@@ -31,6 +33,16 @@ class BackboneTokenizer:
             raise InputError(f"--template {shortened(template)}: write {{prompt}} and {{response}} once each")
         names = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
         self.specials = re.compile("|".join(map(re.escape, names)))
+
+    @property
+    def fingerprint(self):
+        """A digest of all that decides the ids, for the cache of a file's tokens; "" where that cannot be told"""
+        rules = getattr(self.tokenizer, "backend_tokenizer", None)
+        if rules is None:
+            return ""
+        own = type(self.tokenizer).__name__, self.tokenizer.chat_template, self.template, self.tokenizer.eos_token
+        code = Path(__file__).read_text(encoding="utf-8")
+        return hashlib.sha256(repr((own, rules.to_str(), code)).encode()).hexdigest()
 
     def encode(self, prompt, response):
         """Each a string or a sequence of messages with .role and .content -> list of ids"""

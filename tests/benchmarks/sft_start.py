@@ -59,7 +59,7 @@ def sft_start(args, data, tokenizer):
 def subset(data, n, seed):
     """n of the pairs"""
     chosen = np.random.default_rng([seed, 5]).permutation(len(data.rows))[:n]
-    kept = {name: [getattr(data, name)[i] for i in chosen] for name in ("rows", "kept", "ranks")}
+    kept = {name: [getattr(data, name)[i] for i in chosen] for name in ("rows", "ranks")}
     return data._replace(margin=data.margin[chosen], **kept)
 
 
