@@ -25,7 +25,7 @@ FLOORS = {
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "preferences tokenizer world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train runs commands train_source train_data train_command "
+    4: "checkpoint figures architecture_figure fit_figure train runs commands train_recorded train_source train_data train_command "
     "sft score check fit report compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
@@ -52,6 +52,7 @@ WITHOUT_TWIN |= {
     "fit_figure",
     "runs",
     "commands",
+    "train_recorded",
     "train_source",
     "train_data",
     "train_command",

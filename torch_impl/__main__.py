@@ -47,6 +47,7 @@ def train(args):
 
     def run():
         how = {"device": device, "processes": processes, "pieces_each": pieces, **engine.options(args)}
+        how["writes"] = processes.rank == 0
         return train_command.run(args, train_command.REWARD_MODEL, Engine, pieces * processes.size, **how)
 
     return distributed.end_together(run, processes)
