@@ -13,6 +13,7 @@ stops the reading: a row repaired in silence is a label that nobody gave. Each r
 """
 
 import gzip
+import io
 import os
 import zlib
 from collections import Counter
@@ -32,7 +33,7 @@ MAX_LINE = 2**24  # bytes: no person compares thousands of pages, but a small gz
 GZIP = b"\x1f\x8b"  # how every gzip file starts
 # What a gzip file may unpack to: rows are held in memory, and gzip makes a thousand bytes of one. Texts pack 3 to 10
 # times smaller, the same row over and over 100 times and more; small files may do as they like.
-MAX_UNPACKED, MAX_RATIO = 2**25, 100
+MAX_UNPACKED, MAX_RATIO = MAX_LINE, 100
 
 
 def read_preferences(source, columns=None) -> list[Preference]:
@@ -124,10 +125,10 @@ def longer_wins(preferences) -> float:
 
 def _lines(path) -> Iterator[tuple[int, bytes]]:
     """(line number from 1, its bytes), unpacked as it is read: never the whole file at once"""
-    number, size, opened = 0, 0, gzip.open if Path(path).suffix == ".gz" else open
+    number, size, is_packed = 0, 0, Path(path).suffix == ".gz"
     try:
-        limit = max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if opened is gzip.open else float("inf")
-        with opened(path, "rb") as file:
+        limit = max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if is_packed else float("inf")
+        with open(path, "rb") if not is_packed else io.BufferedReader(gzip.open(path, "rb")) as file:
             while line := file.readline(MAX_LINE + 1):
                 number, size = number + 1, size + len(line)
                 if len(line) > MAX_LINE:

@@ -12,8 +12,8 @@ LOCK = ".lock"  # stays behind, empty: to remove it is to let two processes hold
 def alone(run, writes=True):
     """Holds run/.lock, or InputError if another process does; a process that writes nothing (writes=False) needs none
 
-    flock is bound to the open file, so a killed process leaves nothing to clean up. Windows has no flock: there two runs
-    in one directory are not noticed. Nor are they where a file system has no locks, and that is said.
+    flock is bound to the open file, so a killed process leaves nothing to clean up. Windows has no flock: two runs in
+    one directory are not noticed there. Nor are they where a file system has no locks, and that is said.
     """
     descriptor = _locked(run) if writes else None
     try:

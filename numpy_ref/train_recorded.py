@@ -1,4 +1,4 @@
-"""The options that a save holds are as foreign as a command line: each must be what the parser would have made of it."""
+"""The options that a save holds, checked like a command line: each must be what the parser could have made."""
 
 import argparse
 from reprlib import repr as shortened

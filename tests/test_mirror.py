@@ -25,8 +25,8 @@ FLOORS = {
     1: "attention ties gradient_check",
     2: "transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "preferences tokenizer world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure train runs commands train_recorded train_source train_data train_command "
-    "sft score check fit report compare backbone distributed lean shared_prompt engine lesson",
+    4: "checkpoint figures architecture_figure fit_figure train runs commands train_recorded train_source train_data "
+    "train_command sft score check fit report compare backbone distributed lean shared_prompt engine lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
