@@ -22,6 +22,8 @@ def main(program, commands, argv=None):
     args = parser.parse_args(argv)
     args.given = {part.split("=")[0][2:].replace("-", "_") for part in argv if part.startswith("--")}
     keep_freed_memory()
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what no encoding can, and a terminal may lack σ
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = args.run(args) or 0
         sys.stdout.flush()  # here, where a reader that has gone is expected, and not at the interpreter's end

@@ -13,7 +13,6 @@ stops the reading: a row repaired in silence is a label that nobody gave. Each r
 """
 
 import gzip
-import io
 import os
 import zlib
 from collections import Counter
@@ -128,7 +127,7 @@ def _lines(path) -> Iterator[tuple[int, bytes]]:
     number, size, is_packed = 0, 0, Path(path).suffix == ".gz"
     try:
         limit = max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if is_packed else float("inf")
-        with open(path, "rb") if not is_packed else io.BufferedReader(gzip.open(path, "rb")) as file:
+        with gzip.open(path, "rb") if is_packed else open(path, "rb") as file:
             while line := file.readline(MAX_LINE + 1):
                 number, size = number + 1, size + len(line)
                 if len(line) > MAX_LINE:

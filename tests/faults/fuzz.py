@@ -3,8 +3,8 @@
     python tests/faults/fuzz.py                        100,000 cases; --cases N, --seed N, --seconds S
     python tests/faults/fuzz.py --seed 3 --only 17     one of them again
 
-Never a traceback, never more than 5 seconds of processor time for one file (30 for a small archive of millions of
-lines), never 1 GB more memory than a process starts with. Children run 500 cases each under those limits. What fails is written to --keep, from where the fast tests
+Never a traceback, never more than 5 seconds of processor time for one file (60 for an archive of half a
+million rows), never 1 GB more memory than a process starts with. Children run 500 cases each under those limits. What fails is written to --keep, from where the fast tests
 take it up for good; case i of a seed is always the same.
 """
 
@@ -45,13 +45,16 @@ from numpy_ref.preferences import Ids, read_preferences
 from numpy_ref.tokenizer import Bytes
 
 EXAMPLES = HERE / "examples"
-SECONDS, SECONDS_OF_A_BOMB, MEMORY, CHUNK = 5, 30, 10**9, 500
+FOLDER = b"@FOLDER@"  # in an example, where the path of the folder stood in which it was made
+SECONDS, SECONDS_OF_A_BOMB, MEMORY, CHUNK = 5, 60, 10**9, 500
 TEXTS = [
     {"prompt": "2 + 2?", "chosen": "4", "rejected": "5", "margin": 1.5},
     {"chosen": "The sky is blue.", "rejected": "The sky is green. 😀"},
     {"chosen": "\n\nHuman: why?\n\nAssistant: so", "rejected": "\n\nHuman: why?\n\nAssistant: no"},
 ]
-USER, SO, NO = ({"role": role, "content": text} for role, text in [("user", "why?"), ("assistant", "so"), ("assistant", "no")])
+USER, SO, NO = (
+    {"role": role, "content": text} for role, text in [("user", "why?"), ("assistant", "so"), ("assistant", "no")]
+)
 CONVERSATIONS = [
     {"prompt": [USER], "chosen": [SO], "rejected": [NO]},
     {"chosen": [USER, SO], "rejected": [USER, {"role": "assistant", "content": [{"type": "text", "text": "no"}]}]},
@@ -62,7 +65,9 @@ LISTS = [
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "scores": [0.5, 3, 0.5]},
     {"prompt": "sort b a", "answers": [{"answer": "b a", "rank": 2}, {"answer": "a b", "rank": 1}]},
 ]
-TINY = "--n-layer 1 --n-head 2 --n-embd 4 --per-device-train-batch-size 2 --max-length 16 --save-steps 3 --logging-steps 2"
+TINY = (
+    "--n-layer 1 --n-head 2 --n-embd 4 --per-device-train-batch-size 2 --max-length 16 --save-steps 3 --logging-steps 2"
+)
 KINDS = {"text": TEXTS[:1] * 3, "ids": IDS * 2}
 
 
@@ -80,10 +85,9 @@ class Overtime(BaseException):
 
 def quietly(*argv):
     """(exit status, the last line of stderr) of `python -m numpy_ref argv` in this process"""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()  # as a screen would have it
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = command("python -m numpy_ref", numpy_main.COMMANDS, list(argv))
-    out.getvalue().encode("utf-8")  # as a screen would have it
     return status, err.getvalue().removesuffix("\n").rpartition("\n")[2]
 
 
@@ -236,7 +240,7 @@ def work(seed, first, last, keep):
             print(json.dumps([i, kind, None]), flush=True)
             found = outcome(folder, kind, name, content)
             if found.startswith("FAILED") and keep:
-                keep_example(Path(keep), kind, name, content)
+                keep_example(Path(keep), kind, name, content.replace(str(folder).encode(), FOLDER))
             print(json.dumps([i, kind, found]), flush=True)
 
 
@@ -250,7 +254,7 @@ def keep_example(folder, kind, name, content):
 def replay(folder, path):
     """The outcome of a kept example"""
     kind, *name, _ = path.name.split("--")
-    return outcome(folder, kind, "/".join(name), path.read_bytes())
+    return outcome(folder, kind, "/".join(name), path.read_bytes().replace(FOLDER, str(folder).encode()))
 
 
 def chunk(seed, first, last, keep):

@@ -6,9 +6,46 @@ import json
 import numpy as np
 
 NUMBERS = [0, -1, 1, 2, 0.5, -0.0, 1e308, 2**31, 2**63, 10**30, 10**400, float("nan"), float("inf")]
-TEXTS = ["", " ", "\0", "\ud800", "\udc00\ud800", "\u2028", "\x1b[2J", "a\nb", "Größe 大 😀", "../..", "x" * 5000, "{}", "<eos>"]
-OTHERS = [None, True, False, [], {}, [[]], [None], {"": {}}, {"role": "user", "content": []}, [{"type": "text"}], [1.5, "a"]]
-LITERALS = [b"\xff", b"\xc3", b"\0", b"\xef\xbb\xbf", b"\\ud83d", b"\x1f\x8b\x08", b"1e999", b"9" * 5000, b"[" * 3000, b'{"a":' * 3000]
+TEXTS = [
+    "",
+    " ",
+    "\0",
+    "\ud800",
+    "\udc00\ud800",
+    "\u2028",
+    "\x1b[2J",
+    "a\nb",
+    "Größe 大 😀",
+    "../..",
+    "x" * 5000,
+    "{}",
+    "<eos>",
+]
+OTHERS = [
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    [None],
+    {"": {}},
+    {"role": "user", "content": []},
+    [{"type": "text"}],
+    [1.5, "a"],
+]
+LITERALS = [
+    b"\xff",
+    b"\xc3",
+    b"\0",
+    b"\xef\xbb\xbf",
+    b"\\ud83d",
+    b"\x1f\x8b\x08",
+    b"1e999",
+    b"9" * 5000,
+    b"[" * 3000,
+    b'{"a":' * 3000,
+]
 LITERALS += [b"NaN", b"-", b'"', b"\\", b"}", b"\r", b"\n", b"\x0c\x85", b"\xed\xa0\x80", b"//"]
 
 
@@ -136,7 +173,11 @@ def tensors(rng, content):
 
 
 ANY = [flipped, cut, inserted, encoded]
-BY_KIND = {".jsonl": [lines, lines, lines], ".json": [json_line, json_line, json_line], ".safetensors": [tensors, tensors]}
+BY_KIND = {
+    ".jsonl": [lines, lines, lines],
+    ".json": [json_line, json_line, json_line],
+    ".safetensors": [tensors, tensors],
+}
 
 
 def mutated(rng, name, content):
