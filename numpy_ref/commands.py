@@ -39,9 +39,8 @@ def main(program, commands, argv=None):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"{program} {args.command}: error: {where}{error.strerror}; what was saved before is whole", file=sys.stderr
-        )
+        text = InputError(f"{where}{error.strerror}; what was saved before is whole")
+        print(f"{program} {args.command}: error: {text}", file=sys.stderr)
         return 2
 
 

@@ -3,9 +3,9 @@
     python tests/faults/fuzz.py                        100,000 cases; --cases N, --seed N, --seconds S
     python tests/faults/fuzz.py --seed 3 --only 17     one of them again
 
-Never a traceback, never more than 5 seconds of processor time for one file (60 for an archive of half a
-million rows), never 1 GB more memory than a process starts with. Children run 500 cases each under those limits. What fails is written to --keep, from where the fast tests
-take it up for good; case i of a seed is always the same.
+Never a traceback, never more than 5 seconds of processor time for one file (60 for an archive of half a million rows),
+never 1 GB more memory than a process starts with. Children run 500 cases each under those limits. What fails is written
+to --keep, from where the fast tests take it up for good; case i of a seed is always the same.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent), str(HERE)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import mutations
 
 from numpy_ref import __main__ as numpy_main
-from numpy_ref import runs, train_command
+from numpy_ref import train_command
 from numpy_ref.batches import encode
 from numpy_ref.checkpoint import load_model
 from numpy_ref.checkpoint_sums import seal
@@ -44,7 +44,7 @@ from numpy_ref.errors import InputError
 from numpy_ref.preferences import Ids, read_preferences
 from numpy_ref.tokenizer import Bytes
 
-EXAMPLES = HERE / "examples"
+EXAMPLES = Path(__file__).resolve().parent / "examples"
 FOLDER = b"@FOLDER@"  # in an example, where the path of the folder stood in which it was made
 SECONDS, SECONDS_OF_A_BOMB, MEMORY, CHUNK = 5, 60, 10**9, 500
 TEXTS = [
@@ -258,7 +258,7 @@ def replay(folder, path):
 
 
 def chunk(seed, first, last, keep):
-    """(i, kind, outcome) of cases first .. last, in children; a child that dies is a failed case, and another goes on"""
+    """(i, kind, outcome) of cases first .. last, in children; where one dies the case has failed, and another goes on"""
     while first < last:
         argv = [sys.executable, __file__, "--seed", str(seed), "--worker", str(first), str(last), "--keep", str(keep)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

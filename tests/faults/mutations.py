@@ -1,4 +1,4 @@
-"""Files gone wrong: bytes flipped and cut, lines and keys swapped, values that no reader expects, archives that swell."""
+"""Files gone wrong: bytes flipped and cut, lines and keys swapped, values nobody expects, archives that swell."""
 
 import gzip
 import json
