@@ -258,7 +258,7 @@ def replay(folder, path):
 
 
 def chunk(seed, first, last, keep):
-    """(i, kind, outcome) of cases first .. last, in children; where one dies the case has failed, and another goes on"""
+    """(i, kind, outcome) of cases first .. last, in children; where one dies, its case has failed, another goes on"""
     while first < last:
         argv = [sys.executable, __file__, "--seed", str(seed), "--worker", str(first), str(last), "--keep", str(keep)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

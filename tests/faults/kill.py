@@ -95,6 +95,7 @@ class Bench:
         self.made = 0
         if package == "torch_impl":
             import torch
+            import torch._dynamo  # which every life would load at its first step
 
             torch.set_num_threads(1)
         importlib.import_module(f"{package}.__main__")
