@@ -12,8 +12,9 @@ NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}  # 
 def check_recorded(options, parser, run):
     """InputError for an option of another type, out of its range, or none that is recorded"""
     actions = {action.dest: action for action in parser._actions}  # argparse has no public list of them
-    actions["batch_size"] = argparse.Action([], "batch_size", type=positive_int)
-    for name, value in options.items():
+    actions["batch_size"] = argparse.Action([], "batch_size", type=positive_int, default=0)
+    size = options.get("batch_size", options.get("per_device_train_batch_size"))
+    for name, value in (options | {"batch_size": size}).items():
         if name in NOT_RECORDED or (name in actions and not _could_be(value, actions[name])):
             raise InputError(
                 f"--resume {run}: the save has {shortened(value)} for {shortened(name)}, which no command line gives: "

@@ -26,9 +26,8 @@ from running import ROOT, TINY, numbers, same_files, write_rows
 from numpy_ref.commands import table
 
 SENTENCE = "another process of this job ended before its time; what was saved before is whole"
-LENGTH = (
-    "--dtype float64 --learning-rate 1e-4 --max-length 32 --max-steps 600 --save-steps 20 --logging-steps 3".split()
-)
+LENGTH = ["--dtype", "float64", "--learning-rate", "1e-4", "--max-length", "32"]
+LENGTH += ["--max-steps", "600", "--save-steps", "20", "--logging-steps", "3"]
 
 
 def job(n, *argv):
