@@ -32,4 +32,4 @@ def _could_be(value, action):
         said = (action.type or str)(str(value))
     except (ValueError, OverflowError, argparse.ArgumentTypeError):
         return False
-    return type(said) is type(value) and said == value and (action.choices is None or value in action.choices)
+    return said == value and (action.choices is None or value in action.choices)

@@ -183,6 +183,7 @@ RECORD = {
         RECORD | {"epoch": None},
         RECORD | {"rewards": [[1.0], [2.0, 3.0]]},
         RECORD | {"labels": [1, 2]},
+        RECORD | {"rewards": [1.0, 2.0], "labels": [1, 2]},
         RECORD | {"labels": [[1, 2, 3]]},
         RECORD | {"rewards": [], "labels": []},
     ],
