@@ -10,10 +10,12 @@ import os
 import re
 import shlex
 from pathlib import Path
+from reprlib import repr as shortened
 
 import numpy as np
 
 from . import tokenizer as tokenizers
+from .checkpoint_sums import verify
 from .errors import InputError
 from .tree import flatten, unflatten
 
@@ -114,6 +116,7 @@ def load_model(directory, tops=("head",)):
     tops  what may stand on the body: "head", a reward model's; "unembedding", a language model's
     """
     directory = directory_of(directory)
+    verify(directory)
     config = read_config(directory)
     top = top_of(config)
     if top not in tops:
@@ -181,9 +184,10 @@ def directory_of(directory):
 
 def newest(run):
     """The checkpoint that a run's file `latest` points to"""
-    name = (run / "latest").read_text(encoding="utf-8", errors="replace").strip()
+    with open(run / "latest", encoding="utf-8", errors="replace") as file:
+        name = file.read(100).strip()
     if not re.fullmatch(r"checkpoint-\d+", name) or not (run / name).is_dir():
-        raise InputError(f"{run / 'latest'}: points to {name!r}, which is no checkpoint of this run")
+        raise InputError(f"{run / 'latest'}: points to {shortened(name)}, which is no checkpoint of this run")
     return run / name
 
 

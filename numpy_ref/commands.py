@@ -10,6 +10,16 @@ from .errors import InputError
 
 def main(program, commands, argv=None):
     """commands: {name: (one line of help, add_arguments, run)}; returns the exit status"""
+    try:
+        args = parsed(program, commands, sys.argv[1:] if argv is None else argv)
+        return _status(program, args)
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted", file=sys.stderr)
+        return 130
+
+
+def parsed(program, commands, argv):
+    """The options, and `given`: the names of those that stand on the command line"""
     parser = argparse.ArgumentParser(prog=program, allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_line, add_arguments, run) in commands.items():
@@ -18,10 +28,16 @@ def main(program, commands, argv=None):
         )
         add_arguments(sub)
         sub.set_defaults(run=run, parser=sub)
-    argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
     args.given = {part.split("=")[0][2:].replace("-", "_") for part in argv if part.startswith("--")}
+    return args
+
+
+def _status(program, args):
+    """The exit status of the command, with one sentence for what the user can put right"""
     keep_freed_memory()
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what no encoding can, and a terminal may lack σ
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = args.run(args) or 0
         sys.stdout.flush()  # here, where a reader that has gone is expected, and not at the interpreter's end
@@ -37,9 +53,8 @@ def main(program, commands, argv=None):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"{program} {args.command}: error: {where}{error.strerror}; what was saved before is whole", file=sys.stderr
-        )
+        text = InputError(f"{where}{error.strerror}; what was saved before is whole")
+        print(f"{program} {args.command}: error: {text}", file=sys.stderr)
         return 2
 
 

@@ -121,7 +121,11 @@ def measured_table(measured):
     yield f"On {measured['prompts']:,} held-out prompts{': ' + measured['kept'] if measured['kept'] else ''}."
 
 
-def normalised(source, mean, scale, why, data, n):
+FOLDED = "folded into the weights"
+BESIDE = "written into config.json as reward_mean and reward_std, which only this project's own commands apply"
+
+
+def normalised(source, mean, scale, why, data, n, where=FOLDED):
     """The card of a model made by `normalize`: the old one, if there is one, and what was done"""
     path = Path(source, "README.md")
     card = path.read_text(encoding="utf-8") if path.is_file() else header() + "# Reward model\n"
@@ -135,7 +139,7 @@ def normalised(source, mean, scale, why, data, n):
         )
     )
     return (
-        f"{card}\n\n## Normalised\n\nreward = (reward of before - {mean:.6g}) / {scale:.6g}, folded into the weights "
+        f"{card}\n\n## Normalised\n\nreward = (reward of before - {mean:.6g}) / {scale:.6g}, {where} "
         f"({why}); the mean is that of {n:,} reference responses in {cell(Path(data).name)}.{changed}\n"
     )
 

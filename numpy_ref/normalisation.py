@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from .checkpoint import read_json, write_json
+from .checkpoint_sums import SUMS, seal
 from .errors import InputError
 from .tree import flatten, unflatten
 
@@ -58,6 +59,8 @@ def numbers_in_config(directory, mean, std):
     beside = path.with_name(".config.json.new")
     write_json(beside, config)
     os.replace(beside, path)
+    if path.with_name(SUMS).is_file():
+        seal(path.parent)
 
 
 def moments(reward, eps):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -65,24 +66,26 @@ def add_arguments(parser):
     )
 
 
-def run(args):
-    """Measures, folds, writes; returns the exit status"""
+def run(args, scorer_of=numpy_scorer, write=None):
+    """Measures, folds, writes; returns the exit status
+
+    write(source, target, numbers) -> what was done with the numbers (mean, scale, why, reference, count)
+    """
     temperature = positive_or_fit(args.temperature)
     target = Path(args.output_dir)
     if target.exists():
         raise InputError(f"--output-dir {target}: exists already: choose another")
-    scorer, (params, n_head, tokenizer) = numpy_scorer(args.model), load_model(args.model)
+    scorer = scorer_of(args.model)
     reward = reference_rewards(args.data, scorer)
     mean, scale, why = float(reward.mean()), 1.0, "no division"
     if temperature is not None:
         scale = fit_on(args.data, scorer) if temperature == "fit" else temperature
         why = f"temperature {'fitted on ' + Path(args.data).name if temperature == 'fit' else 'as given'}"
     elif not args.mean_only:
-        (mean, scale), why = moments(reward, np.finfo(params["head"]["weight"].dtype).eps), "the standard deviation"
-    folded = shift_and_scale(params, mean, scale)
-    write_model(args.model, target, folded, n_head, tokenizer, scale, (mean, scale, why, args.data, len(reward)))
+        (mean, scale), why = moments(reward, np.finfo(np.float32).eps), "the standard deviation"
+    done = (write or fold)(args.model, target, (mean, scale, why, args.data, len(reward)))
     print(f"reference {args.data}: {len(reward):,} responses, mean reward {mean:.4f}, deviation {reward.std():.4f}")
-    print(f"folded    (reward - {mean:.4f}) / {scale:.4f}: {why}")
+    print(f"{done:<10}(reward - {mean:.4f}) / {scale:.4f}: {why}")
     if scale != 1:
         print(f"note      P(preferred) was σ(margin) and is σ(margin / {scale:.4f}) now: evaluate before relying on it")
     print(f"saved     {target}")
@@ -94,17 +97,25 @@ def fit_on(path, scorer):
     return fit_temperature(compare_with_bar(evaluate_pairs.load_file(path, scorer), scorer).margin).temperature
 
 
-def write_model(source, target, params, n_head, tokenizer, scale, numbers):
-    """The directory beside its place, then under its name; a tie parameter is in log-odds and goes with them"""
+def fold(source, target, numbers):
+    """The model with the numbers in its weights; a tie parameter is in log-odds and goes with them"""
     source = directory_of(source)
-    config = read_config(source)
+    (params, n_head, tokenizer), config, (mean, scale, *_) = load_model(source), read_config(source), numbers
     ties = {name: config[name] for name in ("ties", *LEARNED_TIES.values()) if name in config and scale == 1}
+    with built_beside(target) as building:
+        save_model(building, shift_and_scale(params, mean, scale), n_head, tokenizer, ties)
+        replace_whole(building / "README.md", model_card.normalised(source, *numbers))
+    return "folded"
+
+
+@contextmanager
+def built_beside(target):
+    """An empty directory that gets its name when it is whole, or is removed"""
     building = target.with_name(f".{target.name}.new")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     try:
-        save_model(building, params, n_head, tokenizer, ties)
-        replace_whole(building / "README.md", model_card.normalised(source, *numbers))
+        yield building
         os.rename(building, target)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -13,6 +13,7 @@ stops the reading: a row repaired in silence is a label that nobody gave. Each r
 """
 
 import gzip
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ __all__ = ["Ids", "Message", "Part", "Preference", "Split", "as_text", "longer_w
 
 MAX_LINE = 2**24  # bytes: no person compares thousands of pages, but a small gzip can unpack to a line without end
 GZIP = b"\x1f\x8b"  # how every gzip file starts
+# What a gzip file may unpack to: rows are held in memory, and gzip makes a thousand bytes of one. Texts pack 3 to 10
+# times smaller, the same row over and over 100 times and more; small files may do as they like.
+MAX_UNPACKED, MAX_RATIO = MAX_LINE, 100
 
 
 def read_preferences(source, columns=None) -> list[Preference]:
@@ -130,11 +134,12 @@ def longer_wins(preferences) -> float:
 
 def _lines(path, at=None) -> Iterator[tuple[int, bytes]]:
     """(line number from 1, its bytes), unpacked as it is read: never the whole file at once"""
-    number, opened = 0, gzip.open if Path(path).suffix == ".gz" else open
+    number, size, is_packed = 0, 0, Path(path).suffix == ".gz"
     try:
-        with opened(path, "rb") as file:
+        limit = max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if is_packed else float("inf")
+        with gzip.open(path, "rb") if is_packed else open(path, "rb") as file:
             while line := file.readline(MAX_LINE + 1):
-                number += 1
+                number, size = number + 1, size + len(line)
                 if at and number % 256 == 0:
                     at((getattr(file, "fileobj", None) or file).tell())  # of a gzip, in the packed file
                 if len(line) > MAX_LINE:
@@ -142,7 +147,13 @@ def _lines(path, at=None) -> Iterator[tuple[int, bytes]]:
                         f"{path}, line {number}: the line is longer than {MAX_LINE} bytes (a bound that keeps a bad "
                         f"file from filling the memory): write {EXAMPLE}"
                     )
-                yield number, line
+                if size > limit:
+                    raise InputError(
+                        f"{path}, line {number}: unpacks to more than {limit} bytes (a bound of {MAX_RATIO} times the "
+                        "file's size, which keeps a bad file from filling the memory): if it is right, unpack it first"
+                    )
+                if not line.isspace():
+                    yield number, line
     except FileNotFoundError:
         raise InputError(
             f"{path}: there is no such file: give the path of a .jsonl, .jsonl.gz or .parquet file"

@@ -2,8 +2,9 @@
 
     runs/train/metrics.jsonl            what was logged, a line a time
                latest                   the name of the newest whole checkpoint
-               checkpoint-400/          the model, and state.safetensors + state.json for --resume
+               checkpoint-400/          the model, state.safetensors + state.json for --resume, and SHA256SUMS
                config.json, ...         the finished model, as the ecosystem loads it
+               .lock                    held by the process that trains (runs_lock.py)
 
 A checkpoint is written into a folder beside its place, flushed, renamed, and only then pointed to.
 """
@@ -13,6 +14,7 @@ import os
 import platform
 import shlex
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,34 +29,79 @@ from .checkpoint import (
     write_arrays,
     write_json,
 )
+from .checkpoint_sums import SUMS, seal, verify
 from .errors import InputError
 from .objectives import LEARNED_TIES
+from .runs_lock import LOCK
 from .tree import flatten, unflatten
 
 
 def new_run(name, default):
     """Makes the run's directory: `name`, which must not hold anything yet, or runs/<default>, -2, -3, ..."""
-    if name is None:
-        paths = (Path("runs", default if i == 1 else f"{default}-{i}") for i in range(1, 10_000))
-        path = next(path for path in paths if not path.exists())
-    else:
-        path = Path(name)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "exists and is not empty" if path.is_dir() else "is a file"
-            go_on = f", or go on with --resume {shlex.quote(name)}" if (path / "latest").is_file() else ""
-            raise InputError(f"--output-dir {path}: {what}: choose another{go_on}")
     try:
-        path.mkdir(parents=True, exist_ok=name is not None)
+        if name is None:
+            return _next_free(Path("runs"), default)
+        path = Path(name)
+        check_empty(path)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"--output-dir {path}: cannot be made ({error.strerror}): choose a place that you may write"
+            f"--output-dir {name or 'runs'}: cannot be made ({error.strerror}): choose a place that you may write"
         ) from None
     return path
 
 
+def _next_free(runs, default):
+    """Of two runs that start at the same moment each makes its own"""
+    runs.mkdir(exist_ok=True)
+    for i in range(1, 10_000):
+        path = runs / (default if i == 1 else f"{default}-{i}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise InputError(f"--output-dir: {runs} holds 9,999 runs: name a new directory")
+
+
+def check_empty(path):
+    """InputError if a directory for a new run holds anything, but for a lock, or is a file"""
+    if path.exists() and (not path.is_dir() or any(inside.name != LOCK for inside in path.iterdir())):
+        what = "exists and is not empty" if path.is_dir() else "is a file"
+        go_on = f", or go on with --resume {shlex.quote(str(path))}" if (path / "latest").is_file() else ""
+        raise InputError(f"--output-dir {path}: {what}: choose another{go_on}")
+
+
+@contextmanager
+def _writing(run):
+    """A disk that takes no more is one sentence; what was saved before stays as it is"""
+    try:
+        yield
+    except OSError as error:
+        where = shlex.quote(str(run))
+        go_on = f"the last save is whole: make room and go on with --resume {where}"
+        remedy = go_on if (run / "latest").is_file() else "nothing is saved yet: make room and train anew"
+        raise InputError(f"{run}: cannot be written to ({error.strerror or error}): {remedy}") from None
+
+
+@contextmanager
+def _new_folder(path):
+    """An empty folder to write a save into; what could not be written whole is removed, which also makes room"""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+        seal(path)
+        for written in [*path.iterdir(), path]:
+            _flush(written)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
 def log(run, line):
     """Appends one line to metrics.jsonl"""
-    with open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
+    with _writing(run), open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -64,18 +111,15 @@ def save(run, step, learner, tokenizer, options, unlogged):
     if not learner.writes:
         return
     name = f"checkpoint-{step}"
-    building = run / f".{name}.new"
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
-    write_model(building, learner, weights, tokenizer)
-    write_arrays(building / "state.safetensors", arrays)
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
-    write_json(building / "state.json", state)
-    for path in [*building.iterdir(), building]:
-        _flush(path)
-    shutil.rmtree(run / name, ignore_errors=True)
-    os.rename(building, run / name)
-    replace_whole(run / "latest", name)
+    with _writing(run):
+        with _new_folder(run / f".{name}.new") as building:
+            write_model(building, learner, weights, tokenizer)
+            write_arrays(building / "state.safetensors", arrays)
+            write_json(building / "state.json", state)
+        shutil.rmtree(run / name, ignore_errors=True)
+        os.rename(building, run / name)
+        replace_whole(run / "latest", name)
     for old in run.glob("checkpoint-*"):
         if old.name != name:
             shutil.rmtree(old, ignore_errors=True)
@@ -86,14 +130,13 @@ def publish(directory, learner, tokenizer):
     weights = learner.weights()
     if not learner.writes:
         return
-    building = directory / ".model.new"
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    write_model(building, learner, weights, tokenizer)
-    for path in sorted(building.iterdir(), key=lambda path: path.name == "model.safetensors"):  # last: it is looked for
-        _flush(path)
-        os.replace(path, directory / path.name)
-    building.rmdir()
+    with _writing(directory):
+        with _new_folder(directory / ".model.new") as building:
+            write_model(building, learner, weights, tokenizer)
+        last = [SUMS, "model.safetensors"]  # the weights are what is looked for
+        for path in sorted(building.iterdir(), key=lambda path: (path.name in last, path.name == last[1])):
+            os.replace(path, directory / path.name)
+        building.rmdir()
 
 
 def write_model(directory, learner, weights, tokenizer):
@@ -117,16 +160,23 @@ class Saved(NamedTuple):
     unlogged: list
 
 
-def read_state(run):
-    """(the optimiser's arrays, what state.json says) of the newest save"""
+def check_saved(run):
+    """InputError unless the run's directory holds a save"""
     if not (run / "latest").is_file():
         raise InputError(f"{run}: holds no save to go on from: train again without --resume, into another --output-dir")
+
+
+STATE = {"step": int, "options": dict, "machine": dict, "unlogged": list}
+
+
+def read_state(run):
+    """(the optimiser's arrays, what state.json says) of the newest save, whole"""
+    check_saved(run)
     directory = newest(run)
-    state, arrays = read_json(directory / "state.json"), read_arrays(directory / "state.safetensors")
-    kinds = {"step": int, "options": dict, "machine": dict, "unlogged": list}
-    if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in kinds.items()):
-        raise InputError(f"{directory / 'state.json'}: does not hold {', '.join(kinds)}: the checkpoint is damaged")
-    return arrays, {name: state[name] for name in kinds}
+    if not (directory / SUMS).is_file():
+        raise InputError(f"{directory / SUMS}: there is no such file: the checkpoint is not whole")
+    verify(directory, ("config.json", "model.safetensors", "state.json", "state.safetensors"))
+    return read_arrays(directory / "state.safetensors"), _read_state(directory / "state.json")
 
 
 def load_state(run):
@@ -135,14 +185,27 @@ def load_state(run):
     directory = newest(run)
     params, n_head, tokenizer = load_model(directory, tuple(ARCHITECTURES))
     weights = flatten(params)
-    wanted = {f"{moment}.{name}": array.shape for moment in ("first", "second") for name, array in weights.items()}
-    if state["options"].get("ties") in LEARNED_TIES:
-        wanted |= dict.fromkeys(("tie.raw_tie", "tie_first.raw_tie", "tie_second.raw_tie"), ())
-    if {name: array.shape for name, array in arrays.items()} != wanted:
+    kinds = {name: (array.shape, array.dtype) for name, array in weights.items()}
+    wanted = {f"{moment}.{name}": kind for moment in ("first", "second") for name, kind in kinds.items()}
+    if state["options"].get("ties") in tuple(LEARNED_TIES):
+        scalar = (), next(iter(weights.values())).dtype
+        wanted |= dict.fromkeys(("tie.raw_tie", "tie_first.raw_tie", "tie_second.raw_tie"), scalar)
+    if {name: (array.shape, array.dtype) for name, array in arrays.items()} != wanted:
         raise InputError(
             f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
         )
     return Saved(weights, n_head, tokenizer, arrays, **state)
+
+
+def _read_state(path):
+    """The four parts of state.json, each of its kind; what the options may be, train_recorded.py says"""
+    state = read_json(path)
+    if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in STATE.items()):
+        raise InputError(f"{path}: does not hold {', '.join(STATE)}: the checkpoint is damaged")
+    package = state["machine"].get("package")
+    if state["step"] < 0 or not isinstance(package, str) or not package.isidentifier():
+        raise InputError(f"{path}: the step is negative, or the package has no name: the checkpoint is damaged")
+    return {name: state[name] for name in STATE}
 
 
 def cut_back(run, step):
@@ -150,14 +213,16 @@ def cut_back(run, step):
     path = run / "metrics.jsonl"
     if path.is_file():
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        replace_whole(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+        with _writing(run):
+            replace_whole(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
 
 
 def _step_of(line):
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # a line that the kill cut off
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):  # a line that the kill cut off, or that is none of ours
         return float("inf")
+    return step if type(step) is int else float("inf")
 
 
 def machine(learner):

@@ -127,6 +127,7 @@ class TokenLog(Log):
     """Sums steps up over all their tokens"""
 
     arrays = ()
+    numbers = (*Log.numbers, "tokens")
 
     def summed_up(self, records):
         """The mean loss of the tokens that these steps learned from"""

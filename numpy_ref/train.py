@@ -140,6 +140,7 @@ class Log:
     """Collects steps and sums them up over all their pairs, not as a mean of batch means"""
 
     arrays: tuple = ("rewards", "labels")
+    numbers: tuple = ("loss", "grad_norm", "learning_rate", "epoch")
 
     def __init__(self):
         self.records = []
@@ -152,8 +153,19 @@ class Log:
         return [record | {name: record[name].tolist() for name in self.arrays} for record in self.records]
 
     def restore(self, state):
-        """Takes up what `state` returned"""
-        self.records = [record | {name: np.array(record[name]) for name in self.arrays} for record in state]
+        """Takes up what `state` returned; InputError if this is not it"""
+        try:
+            self.records = [self._restored(record) for record in state]
+        except (TypeError, KeyError, ValueError, OverflowError):
+            raise InputError('the save\'s "unlogged" is no list of logged steps: the checkpoint is damaged') from None
+
+    def _restored(self, record):
+        arrays = {name: np.array(record[name]) for name in self.arrays}
+        fit = all(array.ndim == 2 and array.dtype.kind in "if" and array.size for array in arrays.values())
+        same = len({array.shape for array in arrays.values()}) <= 1
+        if not fit or not same or not all(math.isfinite(record[name]) for name in self.numbers):
+            raise ValueError
+        return record | arrays
 
     def flush(self, step):
         """The logged names since the last flush; loss is the one trained on: with margins, smoothing, centring"""

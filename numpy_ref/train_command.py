@@ -7,7 +7,7 @@ import argparse
 import shlex
 import signal
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,14 +23,15 @@ from .language_model import to_reward_model
 from .objectives import OBJECTIVES
 from .ranking import TIES
 from .reward_model import init_params
+from .runs_lock import alone
 from .token_cache import fingerprint
 from .train import Log, from_preferences, train
 from .train_data import WORLD_POSITIONS, evaluate, load, report
+from .train_recorded import NOT_RECORDED, check_recorded
 from .train_source import add_column_arguments, is_world
 from .tree import flatten, tree_map
 
 LOSSES = ("pairwise", *OBJECTIVES)
-NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}
 
 
 class Stage(NamedTuple):
@@ -180,13 +181,22 @@ def add_dataset_arguments(data):
     data.set_defaults(dataset_sha256=None)  # no option: what the rows of a dataset were, for --resume
 
 
-def run(args, stage, learner_class, pieces=1, **learner_options):
-    """Trains, saves and reports; returns the exit status
+def run(args, stage, learner_class, pieces=1, writes=True, **learner_options):
+    """Trains, saves and reports, alone in the run's directory; returns the exit status
 
     pieces  in how many batches a step is cut: per_device_train_batch_size prompts are one of them
+    writes  whether this is the process of its job that writes the files
     """
+    with ExitStack() as until_the_end:
+        return trained(until_the_end, args, stage, learner_class, pieces, writes, **learner_options)
+
+
+def trained(until_the_end, args, stage, learner_class, pieces, writes, **learner_options):
+    """`run`, which holds the directory's lock until the end"""
     saved = None
     if args.resume is not None:
+        runs.check_saved(Path(args.resume))
+        until_the_end.enter_context(alone(Path(args.resume), writes))
         saved = stage.saved(Path(args.resume))
         args = resumed(args, saved, learner_class.side)
     model = stage.begin(args, saved)
@@ -205,9 +215,13 @@ def run(args, stage, learner_class, pieces=1, **learner_options):
     )
     start, directory, log = 0, None, stage.log()
     if saved is None:
-        directory = runs.new_run(args.output_dir, stage.command) if learner.writes else Path(args.output_dir or "runs")
+        directory = runs.new_run(args.output_dir, stage.command) if writes else Path(args.output_dir or "runs")
+        until_the_end.enter_context(alone(directory, writes))
+        if writes:
+            runs.check_empty(directory)  # again: another run may have come and gone before the lock was ours
     else:
         directory, start = Path(args.resume), saved.step
+        check_fits(args, saved, total_steps)
         learner.restore(saved.weights, saved.arrays, start)
         log.restore(saved.unlogged)
         if learner.writes:
@@ -388,6 +402,7 @@ def resumed(args, saved, side):
     if "output_dir" in args.given and Path(args.output_dir).resolve() != Path(args.resume).resolve():
         raise InputError(f"--output-dir {args.output_dir}: the run goes on in {args.resume}: leave it out")
     merged, options = vars(args).copy(), saved.options
+    check_recorded(options, args.parser, args.resume)
     merged["batch_size"] = options.get("batch_size", options.get("per_device_train_batch_size"))
     for name, given in vars(args).items():
         if name in ("data", "eval_data") and given:
@@ -409,6 +424,16 @@ def resumed(args, saved, side):
         if path and fingerprint(path, merged["cache_dir"]) != options.get(f"{name}_sha256"):
             raise InputError(f"{path}: has changed since the run began: put the old file back, or train anew")
     return argparse.Namespace(**merged)
+
+
+def check_fits(args, saved, total_steps):
+    """What is read from a save as numbers must fit what is read from it as weights"""
+    n_positions = len(saved.weights["body.pos.weight"]) if saved.weights else args.max_length  # a pretrained body's own
+    if saved.step > total_steps or (args.max_length > n_positions and not is_world(args)):
+        raise InputError(
+            f"--resume {args.resume}: after step {saved.step} of {total_steps}, with {n_positions} positions for "
+            f"--max-length {args.max_length}: the checkpoint is damaged"
+        )
 
 
 def warn_other_machine(then, now):

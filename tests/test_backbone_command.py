@@ -195,3 +195,29 @@ def test_two_processes_with_sharded_weights_train_a_pretrained_body_as_one_does(
     assert one.keys() == two.keys()
     for name, array in one.items():
         np.testing.assert_allclose(two[name], array, rtol=0, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize(("kind", "done"), [("gpt2", "folded"), ("llama", "beside")])
+def test_rewards_on_a_pretrained_body_are_normalised_in_the_weights_or_beside_them(kind, done, files, tmp_path, capsys):
+    """GPT-2's last norm has a bias; Llama's has none, so config.json holds the numbers and our loader applies them"""
+    model = tiny.directory(tmp_path / kind, kind)
+    options = ["--model-name-or-path", model, "--data", files[0], "--max-steps", "3", "--learning-rate", "1e-2"]
+    assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "raw")) == 0
+    normalised = ["normalize", "--data", files[0], "--model"]
+    assert run("torch_impl", *normalised, str(tmp_path / "raw"), "--output-dir", str(tmp_path / "once")) == 0
+    assert f"{done:<10}(reward - " in capsys.readouterr().out
+    assert run("torch_impl", *normalised, str(tmp_path / "once"), "--output-dir", str(tmp_path / "twice")) == 0
+    rows = [json.loads(line) for line in Path(files[0]).read_text().splitlines()]
+    found = []
+    for name in ("raw", "once", "twice"):
+        scorer = load_saved(tmp_path / name)
+        ids = [[scorer.tokenizer.encode(row["prompt"], row["chosen"])] for row in rows]
+        found.append(scorer.rewards(*collate(ids))[:, 0].astype(float))
+    raw, once, twice = found
+    np.testing.assert_allclose(once, (raw - raw.mean()) / raw.std(), atol=2e-4)
+    np.testing.assert_allclose(twice, once, atol=2e-4)
+    config = json.loads((tmp_path / "twice" / "config.json").read_text())
+    assert ("reward_mean" in config) == (done == "beside")
+    card = (tmp_path / "once" / "README.md").read_text()
+    assert ("reward_std" in card) == (done == "beside")
+    assert "80 reference responses" in card

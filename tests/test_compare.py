@@ -56,7 +56,7 @@ def test_both_agree(done):
 
 def test_the_run_directory_holds_what_was_promised(done):
     found = sorted(str(path.relative_to(done.directory)) for path in done.directory.rglob("*") if path.is_file())
-    model = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    model = ["SHA256SUMS", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
     figures = [f"figures/{name}.{kind}" for name in PICTURES for kind in ("png", "svg")]
     assert found == sorted([*model, *figures, "metrics.jsonl", *(f"torch_impl/{name}" for name in model)])
 

@@ -20,6 +20,7 @@ import torch_impl.objectives as twin_objectives
 import torch_impl.reward_model as twin
 from numpy_ref import commands, objectives, reward_model, runs, world
 from numpy_ref.batches import collate, collate_ranks, encode
+from numpy_ref.checkpoint_sums import seal
 from numpy_ref.errors import InputError
 from numpy_ref.preferences import Preference
 from numpy_ref.ranking import ABSENT
@@ -312,6 +313,7 @@ def test_a_checkpoint_without_its_tie_parameter_is_refused(here, capsys):
     from safetensors.numpy import load_file, save_file
 
     save_file({name: array for name, array in load_file(path).items() if not name.startswith("tie")}, path)
+    seal(path.parent)
     assert command("numpy_ref", "train", "--resume", here / "run") == 2
     assert "does not fit model.safetensors" in capsys.readouterr().err
 

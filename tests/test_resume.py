@@ -26,6 +26,7 @@ from safetensors.numpy import load_file
 
 from numpy_ref import runs, world
 from numpy_ref.checkpoint import load_model
+from numpy_ref.checkpoint_sums import seal
 from numpy_ref.tree import flatten
 from torch_impl.engine import Engine
 
@@ -106,9 +107,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(package, options, monkeypatch, ca
     lines = [json.loads(line) for line in Path("whole", "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 4, 6, 8, 8, 10, 11, 11]
     names = ["README.md", "config.json", "latest", "metrics.jsonl", "model.safetensors"]
-    names += ["tokenizer.json", "tokenizer_config.json"]
-    inside = {"config.json", "model.safetensors", "state.json", "state.safetensors", *names[-2:]}
-    assert contents("whole").keys() == {*names, *(f"checkpoint-11/{name}" for name in inside)}
+    names += ["tokenizer.json", "tokenizer_config.json", "SHA256SUMS"]
+    inside = {"config.json", "model.safetensors", "state.json", "state.safetensors", *names[-3:]}
+    assert contents("whole").keys() == {".lock", *names, *(f"checkpoint-11/{name}" for name in inside)}
 
 
 @BOTH
@@ -303,22 +304,28 @@ def test_a_run_without_a_save_is_refused(options, monkeypatch, capsys):
 STATE = "checkpoint-6/state.json"
 
 
+def replace(path, content):
+    """Writes a file of a save and its checksum, as only somebody could who means to"""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    seal(path.parent)
+
+
 @pytest.mark.parametrize("missing", ["step", "options", "machine", "unlogged"])
 def test_a_state_that_lacks_something_is_refused(missing, killed, capsys):
     state = json.loads((killed / STATE).read_text())
-    (killed / STATE).write_text(json.dumps({name: value for name, value in state.items() if name != missing}))
+    replace(killed / STATE, json.dumps({name: value for name, value in state.items() if name != missing}))
     assert "state.json: does not hold" in refused(capsys, "--resume", str(killed))
-    (killed / STATE).write_text("[1]")
+    replace(killed / STATE, "[1]")
     assert "state.json: does not hold" in refused(capsys, "--resume", str(killed))
-    (killed / STATE).write_text("{")
+    replace(killed / STATE, "{")
     assert "state.json: not readable JSON" in refused(capsys, "--resume", str(killed))
 
 
 def test_a_state_that_does_not_fit_the_weights_is_refused(killed, capsys):
     path = killed / "checkpoint-6" / "state.safetensors"
-    path.write_bytes(path.read_bytes()[:-8])
+    replace(path, path.read_bytes()[:-8])
     assert "state.safetensors: not a readable safetensors file" in refused(capsys, "--resume", str(killed))
-    path.write_bytes((killed / "checkpoint-6" / "model.safetensors").read_bytes())
+    replace(path, (killed / "checkpoint-6" / "model.safetensors").read_bytes())
     assert "does not fit model.safetensors" in refused(capsys, "--resume", str(killed))
     path.unlink()
     assert "the checkpoint is not whole" in refused(capsys, "--resume", str(killed))
@@ -349,7 +356,7 @@ def test_a_finished_run_resumed_ends_as_it_was(killed, capsys):
 def test_another_machine_is_warned_about(killed, capsys):
     state = json.loads((killed / STATE).read_text())
     state["machine"] |= {"numpy": "1.0", "threads": "64"}
-    (killed / STATE).write_text(json.dumps(state))
+    replace(killed / STATE, json.dumps(state))
     capsys.readouterr()
     assert run("numpy_ref", "train", "--resume", str(killed)) == 0
     warning = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("warning"))

@@ -9,13 +9,13 @@ if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small mod
 
 import torch
 
-from numpy_ref import evaluate, score, sft, train_command
+from numpy_ref import evaluate, normalisation_command, score, sft, train_command
 from numpy_ref.checkpoint import directory_of, load_model, read_config
 from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
 from numpy_ref.tree import flatten
 
-from . import backbone, backbone_command, compare, distributed, engine
+from . import backbone, backbone_command, backbone_normalise, compare, distributed, engine
 from .engine import Engine
 from .sft import LanguageLearner
 from .train import model_of
@@ -51,6 +51,7 @@ def train(args):
 
     def run():
         how = {"device": device, "processes": processes, "pieces_each": pieces, **engine.options(args)}
+        how["writes"] = processes.rank == 0
         if backbone_command.is_wanted(args):
             return backbone_command.run(args, pieces * processes.size, **how)
         return train_command.run(args, train_command.REWARD_MODEL, Engine, pieces * processes.size, **how)
@@ -96,11 +97,22 @@ def using(command):
     return add_arguments, run
 
 
+def normalize_arguments(parser):
+    normalisation_command.add_arguments(parser)
+    add_device_arguments(parser)
+
+
+def run_normalize(args):
+    write = backbone_normalise.write if backbone.is_saved(args.model) else None
+    return normalisation_command.run(args, partial(torch_scorer, device=use_device(args)), write)
+
+
 COMMANDS = {
     "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
     "sft": ("train a language model on chosen responses, to start a reward model from", sft_arguments, run_sft),
     "train": ("train a reward model by autograd", train_arguments, train),
     "score": ("rank responses to a prompt by their rewards, or score a file", *using(score)),
+    "normalize": ("set a model's mean reward to 0 and its deviation to 1", normalize_arguments, run_normalize),
     "evaluate": ("accuracy, calibration and length bias on held-out preferences", *using(evaluate)),
 }
 

@@ -4,7 +4,6 @@ The end of a response is its explicit length, never looked for by the pad token;
 is off. What is saved is an ordinary sequence classifier, unless it pools by the mean: then `load_saved` reads it.
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -161,8 +160,8 @@ def plain_state(body):
 def is_saved(directory):
     """Did save_model write this directory, or this run's newest checkpoint?"""
     try:
-        config = json.loads((directory_of(directory) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # whoever loads it says what is wrong
+        config = read_json(directory_of(directory) / "config.json")
+    except InputError:  # whoever loads it says it
         return False
     return isinstance(config, dict) and "reward_pooling" in config
 

@@ -8,6 +8,7 @@ one would take, to rounding, also where lists differ in length and the last batc
 """
 
 import os
+import signal
 import sys
 import time
 from datetime import timedelta
@@ -25,6 +26,7 @@ class Processes:
 
     def __init__(self, rank=0, size=1):
         self.rank, self.size = rank, size
+        self.met = False  # whether all of them have taken a step together
 
     def parts(self, n, pieces=1):
         """Slices of n rows: this process's share, in as many pieces
@@ -44,6 +46,7 @@ class Processes:
             dist.all_reduce(flat)
             for tensor, summed in zip(same, flat.split([tensor.numel() for tensor in same]), strict=True):
                 tensor.copy_(summed.view_as(tensor))
+        self.met = True
 
     def any(self, flag):
         """Whether it is true in any process: Ctrl-C may reach one before the others"""
@@ -74,21 +77,45 @@ def alone(what):
         raise InputError(f"{what} runs in one process: start it with python -m torch_impl, without torchrun")
 
 
+class Ended(BaseException):
+    """torchrun ends the others when one process is gone"""
+
+
+def _ended(*_):
+    raise Ended
+
+
 def end_together(run, processes):
-    """The exit status of run(), with one sentence for what went wrong in any process instead of one from each"""
+    """The exit status of run(), with one sentence for what went wrong in any process instead of one from each
+
+    A process that is killed says nothing, so another must: it learns of it from a broken connection, or from torchrun,
+    whichever is first, and is given half a minute to end. Before the first step only the first process could have
+    failed alone, over the run's directory, and has said so.
+    """
+    if processes.size > 1:
+        signal.signal(signal.SIGTERM, _ended)
     try:
         status = run()
     except InputError:
+        if processes.size > 1:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if processes.rank:  # what strikes all is said by the first, whose end ends this one too; else it is said here
             time.sleep(3)
         raise
-    except RuntimeError as error:  # what torch.distributed raises when another process is gone
-        if processes.size == 1 or not (isinstance(error, dist.DistError) or "onnection" in str(error)):
+    except (RuntimeError, Ended) as error:  # RuntimeError: what torch.distributed raises when another process is gone
+        if not isinstance(error, Ended) and (processes.size == 1 or not _is_of_a_connection(error)):
             raise
+        if processes.rank and not processes.met:
+            raise SystemExit(2) from None
         raise InputError(
             "another process of this job ended before its time; what was saved before is whole: start the torchrun "
             "command again with --resume and the run's directory"
         ) from None
     if processes.size > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         dist.destroy_process_group()
     return status
+
+
+def _is_of_a_connection(error):
+    return isinstance(error, dist.DistError) or any(text in str(error) for text in ("onnection", "imed out", "gloo"))

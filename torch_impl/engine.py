@@ -52,6 +52,8 @@ class Engine(Learner):
         self.fsdp, self.gradient_checkpointing, self.bf16 = fsdp, gradient_checkpointing, bf16
         super().__init__(*args, **options)
         self.writes = self.processes.rank == 0
+        for group in self.optimiser.param_groups:
+            group["fused"] = not fsdp  # AdamW in one pass over the weights
 
     def _placed(self, model):
         """The model on its device or devices"""
@@ -134,6 +136,10 @@ class Engine(Learner):
 
     def _array(self, tensor):
         return super()._array(tensor.full_tensor() if isinstance(tensor, DTensor) else tensor)
+
+    def _slot(self, parameter, step, first, second):
+        slot = super()._slot(parameter, step, first, second)
+        return slot | {"step": slot["step"].to(parameter.device)}  # where the fused AdamW wants it
 
     def _placed_as(self, parameter, array):
         whole = super()._placed_as(parameter, array)
