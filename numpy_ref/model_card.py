@@ -125,7 +125,7 @@ FOLDED = "folded into the weights"
 BESIDE = "written into config.json as reward_mean and reward_std, which only this project's own commands apply"
 
 
-def normalised(source, mean, scale, why, data, n, where=FOLDED):
+def normalised(source, mean, scale, why, data, n, *, where=FOLDED):
     """The card of a model made by `normalize`: the old one, if there is one, and what was done"""
     path = Path(source, "README.md")
     card = path.read_text(encoding="utf-8") if path.is_file() else header() + "# Reward model\n"
