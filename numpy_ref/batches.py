@@ -4,6 +4,7 @@ The order of a run is a function of its seed and the step alone, so that a resum
 """
 
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import combinations
 from typing import NamedTuple
 
@@ -129,15 +130,26 @@ def all_rewards(rewards, rows, max_tokens=2**14):
     """`rewards(tokens, length)` over any number of prompts        N lists of K lists -> (N, K)
 
     Responses of similar length go together, at most max_tokens padded tokens at a time: little padding, and memory is
-    bounded however long a list is. What stands where a list has no response is 0 and means nothing.
+    bounded however long a list is. A text that stands in many lists, as in a tournament, is run once. What stands where
+    a list has no response is 0 and means nothing.
     """
     out = np.zeros((len(rows), max(map(len, rows))))
     length = np.fromiter((len(ids) for row in rows for ids in row), np.int32)
     n = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     k = np.arange(len(n)) - np.searchsorted(n, n)  # the place in its list
+    first = first_of_same(rows)
     order, start = np.argsort(-length, kind="stable"), 0
+    order = order[first[order] == order]
     while start < len(order):
         chunk = order[start : start + max(1, max_tokens // length[order[start]])]
         out[n[chunk], k[chunk]] = rewards(*collate([[rows[n[i]][k[i]]] for i in chunk]))[:, 0]
         start += len(chunk)
+    out[n, k] = out[n[first], k[first]]
     return out
+
+
+def first_of_same(rows):
+    """For each response, lists laid end to end, the number of the first one with the same ids        -> (Σ K,)"""
+    seen: dict[bytes, int] = {}
+    digests = (blake2b(np.asarray(ids, np.int32).tobytes(), digest_size=16).digest() for row in rows for ids in row)
+    return np.array([seen.setdefault(digest, i) for i, digest in enumerate(digests)])

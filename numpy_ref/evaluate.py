@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import calibration, evaluate_pairs, metrics
+from .batches import first_of_same
 from .checkpoint import replace_whole
 from .commands import natural, positive_int
 from .errors import InputError
@@ -101,7 +102,7 @@ def compare_with_bar(data, scorer):
     """evaluate_pairs.compare with a progress bar over the responses"""
     from tqdm import tqdm
 
-    with tqdm(total=sum(map(len, data.rows)), desc="scoring", unit="response") as bar:
+    with tqdm(total=len(np.unique(first_of_same(data.rows))), desc="scoring", unit="response") as bar:
         return evaluate_pairs.compare(data, counted(scorer.rewards, bar))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import evaluate_pairs, model_card
-from .batches import all_rewards
+from .batches import all_rewards, first_of_same
 from .calibration import fit_temperature
 from .checkpoint import directory_of, load_model, read_config, replace_whole, save_model
 from .errors import InputError
@@ -43,7 +43,7 @@ def reference_rewards(path, scorer):
                 raise InputError(f"a response is longer than the {scorer.max_length} tokens that the model reads")
     if not rows:
         raise InputError(f"{path}: the file is empty: give prompts with responses whose mean reward is to be 0")
-    with tqdm(total=len(rows), desc="scoring", unit="response") as bar:
+    with tqdm(total=len(np.unique(first_of_same(rows))), desc="scoring", unit="response") as bar:
         return all_rewards(counted(scorer.rewards, bar), rows)[:, 0]
 
 

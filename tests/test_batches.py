@@ -109,3 +109,19 @@ def test_all_rewards_keeps_its_promise_of_bounded_memory():
     assert found.tolist() == [[len(a), len(b)] for a, b in rows]
     assert seen[False] == 0
     assert seen[True] < len(rows) / 2
+
+
+@given(st.lists(st.lists(st.lists(st.integers(4, 6), min_size=1, max_size=3), min_size=1, max_size=3), min_size=1))
+def test_a_text_that_stands_in_many_lists_is_run_once(rows):
+    """In whatever batch it stands, so that it has one reward"""
+    run = []
+
+    def rewards(tokens, length):
+        run.extend(tuple(ids[: n[0]]) for (ids,), n in zip(tokens.tolist(), length, strict=True))
+        return np.array([[hash(ids) % 1000] for ids in run[-len(tokens) :]], float)
+
+    out = all_rewards(rewards, rows, max_tokens=7)
+    assert sorted(run) == sorted({tuple(ids) for row in rows for ids in row})
+    for row, found in zip(rows, out, strict=True):
+        assert found[: len(row)].tolist() == [hash(tuple(ids)) % 1000 for ids in row]
+        assert not found[len(row) :].any()

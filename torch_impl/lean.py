@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-GROUP = 2**9  # tokens: a smaller group saves less padding than another round of calls costs
+GROUP = 2**10  # tokens: a smaller group saves less padding than another round of calls costs
 
 
 def rewards(model, tokens, length):
