@@ -153,15 +153,16 @@ def files():
 
 
 def fits():
-    """A Bradley-Terry fit of items that each met ten others on average"""
+    """A Bradley-Terry fit of items in 50 games each, against opponents drawn from all: an estimate exists"""
     sizes, actions, memory, met = [300, 1_000, 3_000, 10_000, 30_000], [], [], []
     for n in sizes:
         rng = np.random.default_rng(n)
-        first = rng.integers(0, n, 20 * n)
-        second = (first + rng.integers(1, min(n, 11), 20 * n)) % n
+        first = rng.integers(0, n, 25 * n)
+        second = (first + rng.integers(1, n, 25 * n)) % n
         strength = 0.5 * rng.standard_normal(n)
-        first_wins = rng.random(20 * n) < 1 / (1 + np.exp(strength[second] - strength[first]))
+        first_wins = rng.random(25 * n) < 1 / (1 + np.exp(strength[second] - strength[first]))
         pairs = pairs_of_games(np.where(first_wins, first, second), np.where(first_wins, second, first), n)
+        assert fit(pairs).problem is None, f"{n} items: no estimate, so that nothing was fitted"
         actions.append(lambda pairs=pairs: fit(pairs))
         memory.append(peak(actions[-1]))
         met.append(len(pairs.first))
@@ -187,6 +188,8 @@ def growth_figure(rows):
     axes_names = list(dict.fromkeys(row.axis for row in rows))
     figure = new_figure(11, 3.1 * -(-len(axes_names) // 3), "Growth: measured points, and lines as predicted")
     axes = figure.subplots(-(-len(axes_names) // 3), 3, squeeze=False).flatten()
+    from matplotlib.ticker import NullFormatter
+
     looks = {"time, numpy_ref": (BLUE, "o", "-"), "time, torch_impl": (RUST, "s", "--")}
     for ax, name in zip(axes, axes_names, strict=False):
         for row in rows:
@@ -195,7 +198,12 @@ def growth_figure(rows):
                 ax.loglog(row.sizes, row.measured, marker, color=colour, label=row.what.removeprefix("time, "))
                 predicted = np.array(row.predicted) * row.measured[-1] / row.predicted[-1]
                 ax.loglog(row.sizes, predicted, line, color=colour, linewidth=1)
+        sizes = next(row.sizes for row in rows if row.axis == name)
         ax.set(xlabel=name, ylabel="seconds")
+        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        ax.set_xticks([], minor=True)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     for ax in axes[len(axes_names) :]:
         ax.remove()
     axes[0].legend()
