@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 
-from . import check, evaluate, fit, normalisation_command, report, score, sft, train_command
+from . import check, evaluate, fit, normalisation_command, report, score, sft, train_command, train_options
 from .commands import main
 from .train import Learner
 
@@ -15,7 +15,7 @@ COMMANDS = {
     ),
     "train": (
         "train a reward model by hand-derived gradients",
-        train_command.add_arguments,
+        train_options.add_arguments,
         partial(train_command.run, stage=train_command.REWARD_MODEL, learner_class=Learner),
     ),
     "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),

@@ -48,7 +48,7 @@ def write(directory, learner, tokenizer, data, measured, options):
 
     data        what was trained on, as batches.Encoded
     measured    what train_data.report returned: {} where nothing was held out
-    options     of the training, with the SHA-256 of each file, as train_command.recorded gives them
+    options     of the training, with the SHA-256 of each file, as train_resume.recorded gives them
     """
     parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, tokenizer)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner, options)]

@@ -19,15 +19,8 @@ from .runs import load_state
 from .token_rows import chosen_texts, tokens_in_memory
 from .tokenizer import SEP, TokenIds, Words
 from .train import Learner, Log, check_finite
-from .train_command import (
-    Stage,
-    begin,
-    data_arguments,
-    first_weights,
-    model_arguments,
-    optimisation_arguments,
-    run_arguments,
-)
+from .train_command import Stage, begin, first_weights
+from .train_options import data_arguments, model_arguments, optimisation_arguments, run_arguments
 from .train_source import check_source, is_world, read_sources
 
 

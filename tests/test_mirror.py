@@ -26,8 +26,8 @@ FLOORS = {
     2: "bootstrap transformer optim plackett_luce ranking listwise bradley_terry inference games",
     3: "preferences tokenizer token_rows world batches reward_model language_model objectives",
     4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs commands "
-    "token_cache train_recorded train_read train_source train_data train_command sft score evaluate normalisation "
-    "check fit report compare distributed lean shared_prompt engine backbone lesson",
+    "token_cache train_recorded train_read train_source train_options train_resume train_data train_command sft "
+    "score evaluate normalisation check fit report compare distributed lean shared_prompt engine backbone lesson",
     5: "__main__",
 }
 PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
@@ -70,6 +70,8 @@ WITHOUT_TWIN |= {
     "commands",
     "train_read",
     "train_recorded",
+    "train_options",
+    "train_resume",
     "train_source",
     "train_data",
     "train_command",

@@ -9,7 +9,7 @@ if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small mod
 
 import torch
 
-from numpy_ref import evaluate, normalisation_command, score, sft, train_command
+from numpy_ref import evaluate, normalisation_command, score, sft, train_command, train_options
 from numpy_ref.checkpoint import directory_of, load_model, read_config
 from numpy_ref.commands import main, positive_int
 from numpy_ref.errors import InputError
@@ -39,7 +39,7 @@ def use_device(args):
 
 
 def train_arguments(parser):
-    train_command.add_arguments(parser)
+    train_options.add_arguments(parser)
     engine.add_arguments(parser)
     backbone_command.add_arguments(parser)
     add_device_arguments(parser)
