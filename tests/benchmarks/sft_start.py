@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from numpy_ref import sft, train_data
+from numpy_ref import sft, train_data, train_options
 from numpy_ref.commands import table
 from numpy_ref.language_model import to_reward_model
 from numpy_ref.reward_model import init_params
@@ -65,21 +65,15 @@ def subset(data, n, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data")
-    parser.add_argument("--eval-data")
+    train_options.add_arguments(parser)  # of data, model and loss those of `train`
+    parser.set_defaults(learning_rate=4e-3)
     parser.add_argument("--pairs", type=int, nargs="+", default=[500, 2000, 8000])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sft-epochs", type=float, default=1.0)
     parser.add_argument("--min-steps", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--max-length", type=int, default=1024)
-    parser.add_argument("--n-layer", type=int, default=2)
-    parser.add_argument("--n-head", type=int, default=4)
-    parser.add_argument("--n-embd", type=int, default=32)
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    args.loss, args.margin_per_rank, args.ties = "pairwise", 0.0, "drop"
     torch.set_num_threads(args.threads)
     results: dict = {}
     for seed in range(args.seeds):
