@@ -22,8 +22,11 @@ def transformers_library():
         raise InputError(
             'a pretrained model needs the extra hf: install it with pip install -c constraints.txt -e ".[hf]"'
         ) from None
+    from huggingface_hub.utils import logging as hub_logging
+
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()  # what it says of each of its many attempts is said once, by load_pretrained
     return transformers
 
 
@@ -70,6 +73,8 @@ def load_pretrained(name_or_path=None, gguf_file=None, dtype=torch.float32):
     """(body, tokenizer) by transformers: the network without any head, in evaluation mode, and its own tokenizer"""
     transformers = transformers_library()
     source, options = source_of(name_or_path, gguf_file)
+    if not Path(source).is_dir():
+        print(f"model     {source} is no directory here: asking the Hugging Face hub, half a minute without a network")
     try:
         tokenizer_options = {name: value for name, value in options.items() if name == "gguf_file"}
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **tokenizer_options)
