@@ -23,12 +23,13 @@ def sigmoid(x):
 
 
 def sigmoid_derivative(x):
-    """σ'(x) = σ(x) σ(-x) = e / (1 + e)²,  e = e^-|x|        (...) -> (...)
+    """σ'(x) = σ(x) σ(-x) = s (1 - s),  s = σ(-|x|)        (...) -> (...)
 
-    The loss's second derivative, at most 1/4. As σ (1 - σ) it would lose all digits beyond 36.7.
+    The loss's second derivative, at most 1/4, and rounded too, since s is at most 1/2. With s = σ(|x|) it would lose
+    all digits beyond 36.7.
     """
-    e = np.exp(-np.abs(x))
-    return e / ((1 + e) * (1 + e))
+    s = sigmoid(-np.abs(x))
+    return s * (1 - s)
 
 
 def log_sigmoid(x):

@@ -123,7 +123,7 @@ SPELLINGS = {
     ),
     "slope literal sigmoid(m) - 1": ("slope", lambda m: losses.sigmoid(m) - 1, 1e15, 1e16),
     "slope -1 / (1 + exp(m))": ("slope", lambda m: -1 / (1 + np.exp(m)), 1e14, 1e16),
-    "second e / (1 + e)², e = exp(-|m|), ours": ("second", losses.sigmoid_derivative, 0.5, 4),
+    "second s (1 - s), s = sigmoid(-|m|), ours": ("second", losses.sigmoid_derivative, 0.5, 4),
     "second sigmoid(m) (1 - sigmoid(m))": (
         "second",
         lambda m: losses.sigmoid(m) * (1 - losses.sigmoid(m)),

@@ -181,6 +181,8 @@ def test_the_gradient_is_the_probability_of_being_wrong_with_a_minus_and_lies_be
 
 @given(margins())
 @example(800.0)  # where e^|m| overflows
+@example(20.0)  # where σ(|m|) is too near 1 to be taken from it
+@example(4.958784125099418e-13)  # where e / (1 + e)² is rounded to more than a quarter
 def test_the_second_derivative_is_at_most_a_quarter_and_is_the_slope_of_the_gradient(m):
     assert 0 <= one(losses.sigmoid_derivative(m)) <= 0.25
     if abs(m) < 700:
