@@ -73,7 +73,7 @@ class Engine(Learner):
 
     def step(self, tokens, length, margin, ranks=None):
         """One update from the whole job's batch; the same on every process"""
-        n, loss, reward = len(tokens), torch.zeros((), dtype=self.dtype), torch.zeros(length.shape, dtype=self.dtype)
+        n, loss, reward = len(tokens), self._zeros(()), self._zeros(length.shape)
         self.model.zero_grad(set_to_none=True)
         for raw_tie in self.tie.values():
             raw_tie.grad = None
@@ -88,12 +88,15 @@ class Engine(Learner):
                 *(a if a is None else a[taken] for a in (tokens, length, margin, ranks))
             )
             (share * loss_here).backward()
-            loss += share * loss_here.detach().cpu()
-            reward[part] = reward_here.detach()[: part.stop - part.start].cpu()
+            loss += share * loss_here.detach()
+            reward[part] = reward_here.detach()[: part.stop - part.start].to(self.dtype)
         self.sum_gradients()
         self.processes.sum([loss, reward])
         norm, lr = self.update()
-        return loss.item(), reward.numpy(), norm, lr
+        return loss.item(), reward.cpu().numpy(), norm, lr
+
+    def _zeros(self, shape):
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)  # there nccl sums it
 
     def forward(self, tokens, length, margin, ranks):
         """The loss and the rewards of some of the batch's rows, for autograd"""
@@ -118,13 +121,13 @@ class Engine(Learner):
     @torch.no_grad()
     def rewards(self, tokens, length):
         """Each process runs its share of the rows"""
-        out = torch.zeros(length.shape, dtype=self.dtype)
+        out = self._zeros(length.shape)
         for part in self.processes.parts(len(tokens)):
             taken = part if part.stop > part.start else slice(0, 1)
             reward = self.rewards_of(self._tensor(tokens[taken]), self._tensor(length[taken]))
-            out[part] = reward[: part.stop - part.start].cpu()
+            out[part] = reward[: part.stop - part.start]
         self.processes.sum([out])
-        return out.numpy()
+        return out.cpu().numpy()
 
     def agree(self, flag):
         """Ctrl-C may reach one process before the others"""
