@@ -167,15 +167,19 @@ def losses_of(learner, data, steps=12, batch_size=14):
     return [record["loss"] for _, record in train(learner, data, **run)]
 
 
+DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]  # a machine with a GPU runs more tests
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("how", [{}, {"pieces_each": 3}, {"gradient_checkpointing": True}, {"pieces_each": 20}])
-def test_the_engine_takes_the_learners_steps(name, how):
+def test_the_engine_takes_the_learners_steps(name, how, device):
     """Ragged lists, and a last batch that neither 14 nor 3 divides; over independent runs, in float64"""
     data = DATA[name]()
     assert len(data.rows) % 14
     first = weights(n_embd=16, n_layer=2)
     plain = losses_of(TorchLearner(first, 4, **SCHEDULE, **LOSSES[name]), data)
-    ours = losses_of(Engine(first, 4, **SCHEDULE, **LOSSES[name], **how), data)
+    ours = losses_of(Engine(first, 4, **SCHEDULE, **LOSSES[name], **how, device=device), data)
     assert max(abs(np.subtract(ours, plain))) < 1e-10
     assert len(set(plain)) == len(plain)
 
@@ -212,10 +216,11 @@ def test_checkpointing_and_pieces_keep_less():
     assert kept_for_backward(Engine(first, 4, **SCHEDULE, gradient_checkpointing=True), step) < 0.6 * plain
 
 
-def test_bfloat16_is_near_float32_and_not_the_same():
+@pytest.mark.parametrize("device", DEVICES)
+def test_bfloat16_is_near_float32_and_not_the_same(device):
     step = batch(world_data(), range(40))
     first = weights(dtype=np.float32, n_embd=32, n_layer=2)
-    plain, rough = (Engine(first, 4, **SCHEDULE, bf16=bf16).step(*step) for bf16 in (False, True))
+    plain, rough = (Engine(first, 4, **SCHEDULE, bf16=bf16, device=device).step(*step) for bf16 in (False, True))
     assert rough[1].dtype == np.float32
     assert 0 < abs(rough[1] - plain[1]).max() < 0.05 * abs(plain[1]).max()
     assert abs(rough[0] - plain[0]) < 0.02
