@@ -175,7 +175,8 @@ def read_state(run):
     directory = newest(run)
     if not (directory / SUMS).is_file():
         raise InputError(f"{directory / SUMS}: there is no such file: the checkpoint is not whole")
-    verify(directory, ("config.json", "model.safetensors", "state.json", "state.safetensors"))
+    there = {path.name for path in directory.iterdir()} - {SUMS}
+    verify(directory, sorted(there | {"config.json", "model.safetensors", "state.json", "state.safetensors"}))
     return read_arrays(directory / "state.safetensors"), _read_state(directory / "state.json")
 
 

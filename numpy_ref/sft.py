@@ -17,9 +17,10 @@ from .errors import InputError
 from .language_model import init_unembedding, loss_and_grads, response_loss
 from .runs import load_state
 from .token_rows import chosen_texts, tokens_in_memory
-from .tokenizer import SEP, TokenIds, Words
+from .tokenizer import SEP, TokenIds
 from .train import Learner, Log, check_finite
 from .train_command import Stage, begin, first_weights
+from .train_data import world_tokenizer
 from .train_options import data_arguments, model_arguments, optimisation_arguments, run_arguments
 from .train_source import check_source, is_world, read_sources
 
@@ -73,7 +74,7 @@ def load(args, tokenizer=None):
     """(Texts to learn, held-out Texts or None, tokenizer, one line about them)"""
     check_source(args)
     if is_world(args):
-        tokenizer = tokenizer or Words(world.WORDS)
+        tokenizer = world_tokenizer(tokenizer)
         train_set, eval_set = world.make_world(args.seed)
         data = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
         held = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 3]), eval_set), args.max_length)

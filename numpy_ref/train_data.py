@@ -34,7 +34,7 @@ def load(args, tokenizer=None):
     """
     check_source(args)
     if is_world(args):
-        return load_world(args, tokenizer or Words(world.WORDS))
+        return load_world(args, world_tokenizer(tokenizer))
     found, held_found, tokenizer = read_sources(args, tokenizer)
     data, lines = chosen(tokenizer, found, args.max_length, args.ties != "drop")
     if args.loss == "pairwise":
@@ -57,6 +57,16 @@ def chosen(tokenizer, found, max_length, keep_tied=False):
     data, every = choose(found.tokens, max_length, keep_tied), Ragged.of_sizes(found.tokens.rank, found.tokens.size)
     line = described(tokenizer, found.option, found.source, data, not are_pairs(every), max_length)
     return data, [line, *([found.note] if found.note else [])]
+
+
+def world_tokenizer(tokenizer=None):
+    """The world's words; InputError if the model that stands already reads something else"""
+    words = Words(world.WORDS)
+    if tokenizer not in (None, words):
+        raise InputError(
+            f"the model reads {tokenizer.name}, not the words of the built-in world: name your data with --data"
+        )
+    return words
 
 
 def load_world(args, tokenizer):

@@ -10,7 +10,10 @@ NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}  # 
 
 
 def check_recorded(options, parser, run):
-    """InputError for an option of another type, out of its range, or none that is recorded"""
+    """The options as the parser types them: a whole number for a fraction is one
+
+    InputError for an option of another type, out of its range, or none that is recorded.
+    """
     actions = {action.dest: action for action in parser._actions}  # argparse has no public list of them
     actions["batch_size"] = argparse.Action([], "batch_size", type=positive_int, default=0)
     size = options.get("batch_size", options.get("per_device_train_batch_size"))
@@ -20,6 +23,8 @@ def check_recorded(options, parser, run):
                 f"--resume {run}: the save has {shortened(value)} for {shortened(name)}, which no command line gives: "
                 "the checkpoint is damaged"
             )
+    typed = {name: actions[name].type for name in options.keys() & actions.keys() if actions[name].type}
+    return options | {n: as_type(str(options[n])) for n, as_type in typed.items() if options[n] is not None}
 
 
 def _could_be(value, action):

@@ -47,8 +47,7 @@ def resumed(args, saved, side):
         )
     if "output_dir" in args.given and Path(args.output_dir).resolve() != Path(args.resume).resolve():
         raise InputError(f"--output-dir {args.output_dir}: the run goes on in {args.resume}: leave it out")
-    merged, options = vars(args).copy(), saved.options
-    check_recorded(options, args.parser, args.resume)
+    merged, options = vars(args).copy(), check_recorded(saved.options, args.parser, args.resume)
     merged["batch_size"] = options.get("batch_size", options.get("per_device_train_batch_size"))
     for name, given in vars(args).items():
         if name in ("data", "eval_data") and given:
