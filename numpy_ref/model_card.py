@@ -43,17 +43,18 @@ TITLES = {"eval_accuracy": "accuracy", "eval_loss": "log loss", "eval_brier": "B
 NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256"}
 
 
-def write(directory, learner, tokenizer, data, measured, options):
+def write(directory, learner, weights, tokenizer, data, measured, options):
     """README.md beside the finished model
 
+    weights     those of the learner, whole
     data        what was trained on, as batches.Encoded
     measured    what train_data.report returned: {} where nothing was held out
     options     of the training, with the SHA-256 of each file, as train_resume.recorded gives them
     """
-    parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, tokenizer)]
+    parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, weights, tokenizer)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner, options)]
     parts += ["## Measured", *measured_table(measured), "## Limits"]
-    parts.append(LIMITS.format(max_length=len(learner.weights()["body.pos.weight"])))
+    parts.append(LIMITS.format(max_length=len(weights["body.pos.weight"])))
     parts += ["## Load it", load_it(tokenizer)]
     replace_whole(Path(directory, "README.md"), "\n\n".join(parts) + "\n")
 
@@ -64,9 +65,8 @@ def header(dataset=None):
     return HEADER.format(datasets=f"datasets:\n- {dataset}\n" if of_the_hub else "")
 
 
-def what(learner, tokenizer):
+def what(learner, weights, tokenizer):
     """One paragraph: the kind of model and its size"""
-    weights = learner.weights()
     n_layer = len({name.split(".")[2] for name in weights if name.startswith("body.blocks.")})
     size, head = sum(array.size for array in weights.values()), weights["head.weight"]
     texts = {"words": "the words of a small built-in world", "bytes": "bytes"}.get(tokenizer.name, "token ids")

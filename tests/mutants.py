@@ -51,6 +51,7 @@ JUDGES = {
     "normalisation": ["test_normalisation"],
     "linear_head": ["test_linear_head"],
 }
+BY_SCRIPT = {"calibration"}  # its judges simulate: some ten minutes, too long for the slow tier
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 
 # Functions that no test can pin down, with the reason.

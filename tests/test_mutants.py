@@ -23,7 +23,7 @@ def test_every_mutant_that_is_not_equivalent_dies(show_table):
         return subprocess.run(command, capture_output=True, text=True, cwd=Path(mutants.__file__).parent.parent)
 
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(run, mutants.standing()))
+        results = list(pool.map(run, [room for room in mutants.standing() if room not in mutants.BY_SCRIPT]))
     show_table("mutants", [result.stdout.strip().splitlines()[-1] for result in results if result.stdout])
     for result in results:
         assert result.returncode == 0, result.stdout + result.stderr

@@ -286,7 +286,7 @@ def test_an_interruption_leaves_no_half_file(model, monkeypatch):
 @pytest.mark.slow
 @BOTH
 def test_a_killed_process_leaves_no_file_under_the_final_name(package, model):
-    write_rows(Path("in.jsonl"), [{"response": "x" * 30}] * 60_000)
+    write_rows(Path("in.jsonl"), [{"response": f"{i:030}"} for i in range(60_000)])  # no two alike
     process = start(package, "score", "--model", str(model), "--data", "in.jsonl", "--output", "out.jsonl")
     beside = Path(".out.jsonl.new")
     while process.poll() is None and not (beside.exists() and beside.stat().st_size):
