@@ -5,11 +5,11 @@ two labels of one pair suffice to learn a mean over pairs: they differ with prob
 """
 
 import math
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
+from . import metrics
 from .agreement import krippendorff_alpha
 from .errors import InputError
 
@@ -31,15 +31,13 @@ class Ceiling(NamedTuple):
 
 
 def wilson(wins, n, level=0.95):
-    """(p̂ + z²/2n ± z √(p̂ (1 - p̂) / n + z²/4n²)) / (1 + z²/n),  p̂ = wins / n        Wilson 1927
+    """metrics.wilson of wins / n, inside [0, 1] as rounded too
 
     For the mean of any n independent numbers in [0, 1] it is wide enough: none of them varies more than p (1 - p).
     """
     if n < 1 or not 0 <= wins <= n:
         raise InputError(f"{wins} of {n}: an interval needs n of 1 or more, and 0 to n wins")
-    z, p = NormalDist().inv_cdf((1 + level) / 2), wins / n
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    low, high = metrics.wilson(wins / n, n, level)
     return max(low, 0.0), min(high, 1.0)
 
 

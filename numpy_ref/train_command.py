@@ -97,9 +97,10 @@ def trained(until_the_end, args, stage, learner_class, pieces, writes, **learner
         return 130
     runs.publish(directory, learner, tokenizer)
     measured = stage.report(directory, learner, held)
-    weights = learner.weights()  # by every process of a job, again
-    if stage is REWARD_MODEL and learner.writes:
-        model_card.write(directory, learner, weights, tokenizer, data, measured, recorded(args))
+    if stage is REWARD_MODEL:
+        weights = learner.weights()  # by every process of a job: they may be spread over them
+        if learner.writes:
+            model_card.write(directory, learner, weights, tokenizer, data, measured, recorded(args))
     return 0
 
 
