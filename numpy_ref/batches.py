@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .data.tokenizer import PAD
 from .errors import InputError
 from .ranking import ABSENT
-from .tokenizer import PAD
 
 
 class Encoded(NamedTuple):

@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .agreement import bootstrap_interval
+from .evaluation.agreement import bootstrap_interval
 from .losses import log_sigmoid, sigmoid
 
 CERTAIN = np.inf  # a true margin of ∞: the label is what it says
