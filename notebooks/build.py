@@ -14,9 +14,10 @@ How to write a lesson: lessons/NN_name.py, jupytext's percent format; 04_gradien
   The first code cell: imports. The last markdown cell: "What you can now assert"; the last code cell asserts it.
 - A derivation takes the cells it needs and skips no step: what is used, the line, and the assert that checks it.
 - Write for a student in the second year: plain, exact. Name units (log-odds, nats) and sources (paper, equation).
-- Pictures: `numpy_ref.figures.lessons`, or `picture(draw, title, xlabel, ylabel, alt)` and `Slider(draw, values, name)` of
-  `numpy_ref.figures.notebook`, as the last expression of the cell. The alt text says what is to be seen. Line styles and names,
-  never colour alone. No pyplot. Random numbers come from one `rng = np.random.default_rng(seed)`.
+- Pictures: `numpy_ref.figures.lessons`, or `picture(draw, title, xlabel, ylabel, alt)` and `Slider(draw, values,
+  name)` of `numpy_ref.figures.notebook`, as the last expression of the cell. The alt text says what is to be seen.
+  Line styles and names, never colour alone. No pyplot. Random numbers come from one
+  `rng = np.random.default_rng(seed)`.
 - Lesson n needs only lessons below n. No network, no files written, under 90 s. Nothing may print an address, a time
   or a progress bar: the bytes must come out the same at every build. Never use what an exercise defines outside that
   exercise: the stripped notebook must run from top to bottom. Import modules (`from numpy_ref import losses`) so that

@@ -1,4 +1,4 @@
-"""The house stands as it was drawn: two packages room by room, imports that go down, the same names on both sides."""
+"""The house stands by one rule: the top level is the book and imports no folder; a folder is one capability."""
 
 import ast
 import importlib
@@ -17,164 +17,120 @@ from torch_impl.reward_model import RewardModel
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The floor of every room, in either package. An import goes to a lower floor, or to a room of the same floor that
-# stands before it in this list. A new room is entered here, at the lowest floor that its imports allow. A room that
-# became too large for one file has helpers named after it (check_cases beside check): they stand with it.
-FLOORS = {
-    0: "errors tree losses layers agreement metrics calibration pairs existence newton spanning_tree",
-    1: "attention ties gradient_check linear_head",
-    2: "bootstrap transformer optim plackett_luce ranking listwise bradley_terry inference games",
-    3: "preferences tokenizer token_rows world batches reward_model language_model objectives",
-    4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs commands "
-    "token_cache train_recorded train_read train_source train_options train_resume train_data train_command sft "
-    "score evaluate normalisation check fit report compare distributed lean shared_prompt engine backbone lesson",
-    5: "__main__",
+# A folder may import the folders that stand before it, torch_impl's also all of numpy_ref. A new folder is entered here.
+FOLDERS = {
+    "numpy_ref": "cli figures data storage bradley_terry check evaluation training report".split(),
+    "torch_impl": "bradley_terry engine backbone".split(),
 }
-PLACE = {room: (floor, i) for floor, names in FLOORS.items() for i, room in enumerate(names.split())}
-
-# Rooms of numpy_ref without a gradient, or of files, words and pictures that both packages share: they have no twin.
-WITHOUT_TWIN = {
-    "errors",
-    "tree",
-    "metrics",
-    "agreement",
-    "calibration",
-    "pairs",
-    "existence",
-    "newton",
-    "spanning_tree",
-    "inference",
-    "plackett_luce",
+DOORS = {"numpy_ref.__main__", "torch_impl.__main__", "torch_impl.compare"}  # at the top, where commands come together
+ONLY_IN_TORCH = {"engine", "backbone", "compare"}  # what has no counterpart by hand
+LAZY = {  # beside NumPy and the standard library, inside functions only
+    "matplotlib",
+    "IPython",
+    "tqdm",
+    "safetensors",
+    "filelock",
+    "hypothesis",
+    "torch",
+    "pyarrow",
+    "datasets",
 }
-WITHOUT_TWIN |= {
-    "gradient_check",
-    "games",
-    "world",
-    "tokenizer",
-    "token_rows",
-    "token_cache",
-    "preferences",
-    "report",
-    "check",
-    "fit",
-}
-WITHOUT_TWIN |= {
-    "figures",
-    "architecture_figure",
-    "fit_figure",
-    "calibration_figure",
-    "model_card",
-    "evaluate",
-    "normalisation",
-    "runs",
-    "commands",
-    "train_read",
-    "train_recorded",
-    "train_options",
-    "train_resume",
-    "train_source",
-    "train_data",
-    "train_command",
-    "score",
-    "lesson",
-    "bootstrap",
-}
-# Rooms of torch_impl alone: both sides in lockstep, and what only PyTorch has.
-TWIN_ALONE = {"compare", "backbone", "distributed", "shared_prompt", "lean", "engine"}
-# One room read by both packages, or one in each.
-MAY_HAVE_TWIN = {"__main__", "checkpoint", "batches", "plackett_luce"}
-
-# What a room may import beside NumPy and the standard library, where it is used.
-ALLOWED = {
-    "lesson": {"matplotlib", "IPython"},
-    "figures": {"matplotlib"},
-    "architecture_figure": {"matplotlib"},
-    "fit_figure": {"matplotlib"},
-    "score": {"tqdm"},
-    "evaluate": {"tqdm"},
-    "normalisation": {"tqdm"},
-    "report": {"matplotlib"},
-}
-ALLOWED |= {
-    "fit": {"tqdm"},
-    "checkpoint": {"safetensors"},
-    "train_command": {"tqdm"},
-    "train_read": {"tqdm"},
-    "check": {"hypothesis", "torch"},
-}
-ALLOWED |= {"preferences": {"pyarrow", "datasets"}}
+HEAVY = LAZY | {"scipy", "pandas", "torch_impl", "transformers"}
 
 
-def family(room):
-    """The room whose floor it stands on: itself, or check for check_cases; None for a room that nobody entered"""
-    owner = room.split("_")[0]
-    return room if room in PLACE else owner if owner in PLACE else None
+def modules(package):
+    """{dotted name: path} of a package's files; a folder bears the name of its __init__"""
+    paths = sorted((ROOT / package).rglob("*.py"))
+    dotted = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return dict(zip(dotted, paths, strict=True))
 
 
-def rooms(package):
-    """{name: path} of a package's rooms"""
-    return {path.stem: path for path in sorted((ROOT / package).glob("*.py")) if path.stem != "__init__"}
+FILES = {package: modules(package) for package in FOLDERS}
+EVERY_FILE = FILES["numpy_ref"] | FILES["torch_impl"]
 
 
-def imports(path):
-    """(package or None for this one, room) of every import of a file, also of those inside functions"""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level:
-                yield from [(None, module.split(".")[0])] if module else [(None, alias.name) for alias in node.names]
-            elif module in ("numpy_ref", "torch_impl"):
-                yield from ((module, alias.name) for alias in node.names)
-            else:
-                yield package_and_room(module)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                yield package_and_room(alias.name)
+def folder_of(name):
+    """numpy_ref.data.reader -> data,  numpy_ref.losses -> None"""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FOLDERS[parts[0]] else None
 
 
-def package_and_room(name):
-    """numpy_ref.layers -> ("numpy_ref", "layers"),  numpy -> ("numpy", "")"""
-    package, _, rest = name.partition(".")
-    return package, rest.partition(".")[0]
-
-
-EVERY_ROOM = [(package, room) for package in ("numpy_ref", "torch_impl") for room in rooms(package)]
-
-
-@pytest.mark.parametrize(("package", "room"), EVERY_ROOM)
-def test_imports_go_down_the_floors(package, room):
-    own = family(room)
-    assert own, f"{package}/{room}.py stands on no floor: enter it in FLOORS of tests/test_mirror.py"
-    for other_package, other in imports(rooms(package)[room]):
-        below = family(other)
-        if other_package not in (None, "numpy_ref", "torch_impl") or not below or below == own:
+def imports(name, inside_functions=True):
+    """The dotted name of every module that a file imports, in whatever form"""
+    path = EVERY_FILE[name]
+    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
+    tree = ast.parse(path.read_text())
+    functions = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if id(node) in functions and not inside_functions:
             continue
-        assert PLACE[below] < PLACE[own], (
-            f"{package}/{room}.py (floor {PLACE[own][0]}) imports {other} (floor {PLACE[below][0]}): "
-            "imports go down only, and on one floor to rooms that stand earlier in FLOORS"
-        )
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            yield from (full if (full := f"{module}.{alias.name}") in EVERY_FILE else module for alias in node.names)
 
 
-def test_numpy_ref_never_imports_its_twin():
-    for room, path in rooms("numpy_ref").items():
-        assert "torch_impl" not in {package for package, _ in imports(path)}, f"numpy_ref/{room}.py imports torch_impl"
+def ours(names):
+    return {name for name in names if name.split(".")[0] in FOLDERS}
 
 
-@pytest.mark.parametrize("room", rooms("numpy_ref"))
-def test_numpy_ref_imports_numpy_and_the_standard_library_only(room):
-    allowed = {"numpy", "numpy_ref", None} | set(sys.stdlib_module_names) | ALLOWED.get(family(room), set())
-    found = {package for package, _ in imports(rooms("numpy_ref")[room])}
-    assert found <= allowed, f"numpy_ref/{room}.py imports {sorted(found - allowed)}"
+@pytest.mark.parametrize("name", sorted(set(EVERY_FILE) - DOORS - set(FOLDERS)))
+def test_imports_go_down_only(name):
+    """From folders to the top level, and to folders that stand before their own in FOLDERS"""
+    package, own = name.split(".")[0], folder_of(name)
+    for other in ours(imports(name)) - {package}:
+        folder, home = folder_of(other), other.split(".")[0]
+        assert (package, home) != ("numpy_ref", "torch_impl"), f"{name} imports its twin {other}"
+        if folder is None or (package, own) == (home, folder) or (package, home) == ("torch_impl", "numpy_ref"):
+            assert own or folder is None, f"{name} stands at the top and imports the folder of {other}"
+            continue
+        assert own, f"{name} stands at the top and imports the folder of {other}"
+        assert FOLDERS[home].index(folder) < FOLDERS[package].index(own), f"{name} imports up: {other}"
 
 
-def test_both_packages_have_the_same_rooms():
-    here, there = set(rooms("numpy_ref")), set(rooms("torch_impl"))
-    alone = {room for room in there - here if family(room) not in TWIN_ALONE}
-    assert not alone, f"only torch_impl has {sorted(alone)}: write numpy_ref's, or enter them in TWIN_ALONE"
-    twins_of_none = there & WITHOUT_TWIN
-    assert not twins_of_none, f"{sorted(twins_of_none)} stand in WITHOUT_TWIN, but torch_impl has them"
-    missing = {room for room in here - there if family(room) not in WITHOUT_TWIN | MAY_HAVE_TWIN}
-    assert not missing, f"torch_impl lacks {sorted(missing)}: write the twin, or enter them in WITHOUT_TWIN"
+def test_no_imports_go_in_circles():
+    """Not even those that are hidden in functions"""
+    edges = {name: ours(imports(name)) & set(EVERY_FILE) for name in EVERY_FILE}
+    done: set = set()
+    while ready := [name for name in edges if name not in done and edges[name] - {name} <= done]:
+        done.update(ready)
+    assert done == set(edges), f"in a circle, or above one: {sorted(set(edges) - done)}"
+
+
+@pytest.mark.parametrize("name", sorted(FILES["numpy_ref"]))
+def test_numpy_ref_imports_numpy_and_the_standard_library(name):
+    """Whatever else is imported where it is used; the book needs nothing else at all"""
+    roots = lambda found: {module.split(".")[0] for module in found} - {"numpy_ref", "numpy", *sys.stdlib_module_names}  # noqa: E731
+    assert not roots(imports(name, inside_functions=False))
+    assert roots(imports(name)) <= (LAZY if folder_of(name) else set())
+
+
+def test_every_file_of_torch_impl_outside_its_own_folders_has_its_twin():
+    path = lambda name: name.split(".", 1)[1]  # noqa: E731
+    twins = {
+        path(name) for name in FILES["torch_impl"] if "." in name and path(name).split(".")[0] not in ONLY_IN_TORCH
+    }
+    missing = twins - {path(name) for name in FILES["numpy_ref"] if "." in name}
+    assert not missing, f"numpy_ref has no {sorted(missing)}"
+
+
+def test_every_backward_of_the_book_belongs_to_a_twin():
+    """What has a gradient is written twice"""
+    derived = {
+        name.split(".", 1)[1]
+        for name, path in FILES["numpy_ref"].items()
+        if not folder_of(name) and any(function.endswith("_backward") for function in functions_of(path))
+    }
+    assert derived - {"gradient_check"} <= {name.split(".", 1)[1] for name in FILES["torch_impl"] if "." in name}
+
+
+@pytest.mark.parametrize("folder", [f"{package}.{folder}" for package, names in FOLDERS.items() for folder in names])
+def test_every_folder_says_what_it_is_for_and_names_its_files_in_reading_order(folder):
+    said = ast.get_docstring(ast.parse(EVERY_FILE[folder].read_text())) or ""
+    inside = {name.removeprefix(f"{folder}.").split(".")[0] for name in EVERY_FILE if name.startswith(f"{folder}.")}
+    assert inside <= set(said.replace(",", " ").replace(":", " ").split()), f"{folder}: {sorted(inside)}"
 
 
 def loaded_by(statement):
@@ -184,55 +140,44 @@ def loaded_by(statement):
     return set(result.stdout.split())
 
 
-HEAVY = {"torch", "matplotlib", "scipy", "safetensors", "tqdm", "hypothesis", "pandas", "torch_impl", "transformers"}
-
-
-def test_importing_numpy_ref_and_its_mathematics_loads_numpy_and_nothing_heavier():
-    assert not loaded_by("import numpy_ref") & HEAVY
-    mathematical = [room for room in rooms("numpy_ref") if family(room) in PLACE and PLACE[family(room)][0] < 4]
-    loaded = loaded_by("import " + ", ".join(f"numpy_ref.{room}" for room in mathematical))
+def test_importing_every_file_of_numpy_ref_loads_numpy_and_nothing_heavier():
+    """What is heavy is imported where it is used, so that a command that draws nothing does not wait for it"""
+    loaded = loaded_by("import " + ", ".join(name for name in FILES["numpy_ref"] if not name.endswith("__main__")))
     assert "numpy" in loaded
     assert not loaded & HEAVY
 
 
-def test_importing_any_room_of_numpy_ref_never_loads_torch_nor_matplotlib():
-    """Each is imported where it is used, so that a command that draws nothing does not wait for it"""
-    names = [room for room in rooms("numpy_ref") if room != "__main__"]
-    assert not loaded_by("import " + ", ".join(f"numpy_ref.{room}" for room in names)) & {
-        "torch",
-        "matplotlib",
-        "scipy",
-    }
+def functions_of(path):
+    return [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
 
 
-def public_functions(package):
-    for room in rooms(package):
-        if room == "__main__" or family(room) != room:  # helper rooms hold tables of functions that state themselves
-            continue
-        module = importlib.import_module(f"{package}.{room}")
-        for name, value in vars(module).items():
-            if callable(value) and getattr(value, "__module__", None) == module.__name__ and not name.startswith("_"):
-                yield f"{package}.{room}.{name}", value
+TABLES = {"properties", "cases", "oracles", "mistakes"}  # of check: functions that state themselves, in a table
 
 
-@pytest.mark.parametrize("package", ["numpy_ref", "torch_impl"])
-def test_every_public_function_and_class_has_a_docstring(package):
-    without = [name for name, value in public_functions(package) if not inspect.getdoc(value)]
-    assert not without, f"without a docstring: {without}"
-
-
-def test_every_room_says_what_it_is_about():
-    without = [f"{p}/{r}" for p, r in EVERY_ROOM if not ast.get_docstring(ast.parse(rooms(p)[r].read_text()))]
+@pytest.mark.parametrize("name", sorted(set(EVERY_FILE) - {"numpy_ref.__main__", "torch_impl.__main__"}))
+def test_every_file_and_its_public_functions_and_classes_have_docstrings(name):
+    module = importlib.import_module(name)
+    without = [
+        key
+        for key, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", None) == name and not key.startswith("_")
+        if not inspect.getdoc(value) and not set(name.split(".")) & TABLES
+    ]
+    assert module.__doc__
     assert not without, f"without a docstring: {without}"
 
 
 def test_every_backward_stands_directly_below_its_forward():
-    for room, path in rooms("numpy_ref").items():
-        names = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
-        for i, name in enumerate(names):
-            if family(room) == room and name.endswith("_backward") and not name.startswith(("_", "check_")):
-                forward = name.removesuffix("_backward")
-                assert names[i - 1] == forward, f"{room}.{name} does not stand directly below {forward}"
+    for name, path in FILES["numpy_ref"].items():
+        names = functions_of(path)
+        for i, function in enumerate(names):
+            if (
+                folder_of(name) != "check"
+                and function.endswith("_backward")
+                and not function.startswith(("_", "check_"))
+            ):
+                forward = function.removesuffix("_backward")
+                assert names[i - 1] == forward, f"{name}.{function} does not stand directly below {forward}"
 
 
 def test_the_flattened_tree_is_the_twins_state_dict_in_names_shapes_and_order():

@@ -29,6 +29,8 @@ from .tokens import COLUMNS, Tokens, id_type
 
 LARGE, LARGE_PACKED = 2**25, 2**22  # bytes: from there on a file is cached; .gz and .parquet unpack to some eight times
 READS = 4096  # a read maps up to 64 KB around it: at most 256 MB before they are given back
+# The modules whose code decides which tokens a file becomes; a test holds the list to the imports of `reader`.
+MAKE_TOKENS = ("preference", "reader", "row", "ranked", "conversation", "parquet", "tokenizer", "tokens")
 RECENT = 2 * 10**9  # ns: a file changed again within the clock's tick would look the same
 
 
@@ -90,8 +92,7 @@ def key_of(path, tokenizer, columns=None, cache_dir=None):
 def _code():
     """A digest of the rooms that turn a file into tokens"""
     here = Path(__file__).parent
-    rooms = [*sorted(here.glob("preferences*.py")), here / "tokenizer.py", here / "token_rows.py"]
-    return _digest(*(room.read_text(encoding="utf-8") for room in rooms))
+    return _digest(*((here / f"{module}.py").read_text(encoding="utf-8") for module in MAKE_TOKENS))
 
 
 def _digest(*parts):

@@ -111,24 +111,6 @@ def squared_distance(values, totals, level):
     return np.subtract.outer(place, place) ** 2
 
 
-def bootstrap_interval(statistic, ratings, rng, resamples=1000, level=0.95):
-    """The middle `level` of statistic(ratings) over items drawn again        (annotators, items) -> 2 bounds, undefined
-
-    `undefined` counts the resamples in which nobody could disagree, which have no kappa or alpha.
-    """
-    ratings = np.asarray(ratings)
-    found = []
-    for _ in range(resamples):
-        try:
-            found.append(statistic(ratings[:, rng.integers(0, ratings.shape[1], ratings.shape[1])]))
-        except InputError:
-            continue
-    if not found:
-        raise InputError("no resample has a value: nobody could disagree in any of them")
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high), resamples - len(found)
-
-
 def same_length(first, second):
     """Two annotators' labels as arrays"""
     first, second = np.asarray(first), np.asarray(second)

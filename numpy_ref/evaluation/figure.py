@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..figures.lessons import BLUE, INK, RUST, Picture, new_figure, styled
-from ..metrics import wilson
+from .intervals import wilson
 
 
 @styled
@@ -37,7 +37,7 @@ def draw_reliability(axes, result):
         curves.append((f"margins divided by T = {cooled['T']:.2f}", cooled["calibration"], style))
     for name, found, style in curves:
         x, y, n = (np.array([row[key] for row in found["curve"]]) for key in ("confidence", "right", "pairs"))
-        bounds = np.array([wilson(share, count) for share, count in zip(y, n, strict=True)]).T
+        bounds = np.array([wilson(share * count, count) for share, count in zip(y, n, strict=True)]).T
         reach = np.maximum([y - bounds[0], bounds[1] - y], 0)
         axes.errorbar(
             x, y, reach, ms=5, lw=1.2, capsize=2, elinewidth=1, label=f"{name}: ECE {found['ece']:.3f}", **style

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import metrics
-from . import calibration
+from . import calibration, intervals
 
 MATCHED = 0.1  # lengths that differ by at most a tenth of the longer one count as equal
 LEADS = (  # by how much the better response is longer, relative to the longer of the two
@@ -44,9 +44,9 @@ def with_interval(score, margin, pairs, rng):
     n_prompts, value = len(np.unique(pairs.prompt)), float(each.mean())
     is_share = score is metrics.accuracy and not np.isfinite(pairs.true).any()
     if is_share and (n_prompts == len(each) or np.ptp(each) == 0):
-        (low, high), how = metrics.wilson(value, n_prompts), "Wilson"
+        (low, high), how = intervals.wilson(value * n_prompts, n_prompts), "Wilson"
     elif n_prompts > 1:
-        (low, high), how = metrics.clustered_interval(each, pairs.prompt, rng), "bootstrap over prompts"
+        (low, high), how = intervals.prompts_interval(each, pairs.prompt, rng), "bootstrap over prompts"
     else:
         low, high, how = None, None, "none: there is one prompt only"
     return {"value": value, "low": low, "high": high, "interval": how}

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import metrics
-from ..errors import InputError
 from ..evaluation.agreement import krippendorff_alpha
+from ..evaluation.intervals import wilson
 
 CELLS = 4_000_000  # of alpha's table: where that is too little, a pair's many labels are thinned out in proportion
 
@@ -28,17 +27,6 @@ class Ceiling(NamedTuple):
     accuracy: tuple  # bounds of E[max(p, 1 - p)]
     accuracy_interval: tuple  # the same from the ends of the interval
     loss: tuple  # bounds of E[H(p)], in nats
-
-
-def wilson(wins, n, level=0.95):
-    """metrics.wilson of wins / n, inside [0, 1] as rounded too
-
-    For the mean of any n independent numbers in [0, 1] it is wide enough: none of them varies more than p (1 - p).
-    """
-    if n < 1 or not 0 <= wins <= n:
-        raise InputError(f"{wins} of {n}: an interval needs n of 1 or more, and 0 to n wins")
-    low, high = metrics.wilson(wins / n, n, level)
-    return max(low, 0.0), min(high, 1.0)
 
 
 def ceiling(n, wins) -> Ceiling | None:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..errors import InputError
+from ..evaluation.intervals import wilson
 from ..figures.lessons import BLUE, INK, LIMIT, NO_OPINION, RUST, SKY, Picture, new_figure, styled
-from .ceiling import wilson
 from .text import TITLES, short_names
 
 BINS = 8  # of length differences, each with as many comparisons as the others

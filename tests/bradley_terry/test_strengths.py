@@ -20,7 +20,7 @@ from numpy_ref.errors import InputError
 from numpy_ref.losses import pairwise_loss, pairwise_loss_backward
 from torch_impl.ties import rao_kupper_threshold
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "data" / "published"
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "data" / "published"
 EPS = np.finfo(np.float64).eps
 VARIANTS = [(home, model) for home in (False, True) for model in (None, "davidson", "rao-kupper")]
 variants = st.sampled_from(VARIANTS)

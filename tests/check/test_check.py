@@ -543,7 +543,7 @@ def test_without_hypothesis_one_sentence_says_what_to_install(tmp_path, capsys, 
 
 def test_the_command_loads_numpy_alone_until_it_judges():
     code = "import sys, numpy_ref.check.command; print(*{'torch', 'hypothesis', 'matplotlib'} & set(sys.modules))"
-    root = str(Path(check.__file__).parent.parent)
+    root = str(Path(check.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

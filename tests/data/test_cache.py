@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from running import PACKAGES, ROOT, TINY, is_one_sentence, numbers, run, same_files, write_rows
-from test_engine import torchrun
+from running import PACKAGES, ROOT, TINY, is_one_sentence, numbers, run, same_files, torchrun, write_rows
 
 from numpy_ref import batches
 from numpy_ref.batches import encode

@@ -13,7 +13,7 @@ from numpy_ref.data.tokenizer import PAD, Bytes
 from numpy_ref.errors import InputError
 from numpy_ref.ranking import ABSENT, check_ranks
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9).filter(str.strip)
 scores = st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy_ref.data.reader import MAX_LINE, Preference, longer_wins, read_preferences
 from numpy_ref.errors import InputError
 
-UKP = Path(__file__).parents[2] / "shared" / "data" / "ukp_convincing"
+UKP = Path(__file__).parents[3] / "shared" / "data" / "ukp_convincing"
 ROW = b'{"chosen": "a", "rejected": "b"}'
 PLAIN = Preference("", ("a", "b"), 0.0)
 

@@ -16,7 +16,7 @@ from numpy_ref.data.tokenizer import Words
 from numpy_ref.metrics import accuracy, pair_differences
 from numpy_ref.training.data import WORLD_POSITIONS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"n_train": 60, "n_eval": 25, "visits": 2}
 SIGMAS = 4  # of a Monte Carlo estimate: 1 estimate in 16,000 is further off, and the seeds are fixed
 

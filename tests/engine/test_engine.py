@@ -249,7 +249,7 @@ import json, sys
 import torch.distributed as dist
 from numpy_ref.train import train
 from running import weights, world_data
-from test_engine import DATA, LOSSES, SCHEDULE, losses_of
+from engine.test_engine import DATA, LOSSES, SCHEDULE, losses_of
 from torch_impl import distributed
 from torch_impl.engine import Engine
 

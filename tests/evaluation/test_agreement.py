@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation.agreement import (
-    bootstrap_interval,
     cohen_kappa,
     fleiss_kappa,
     krippendorff_alpha,
@@ -18,8 +17,9 @@ from numpy_ref.evaluation.agreement import (
     percent_agreement,
     same_length,
 )
+from numpy_ref.evaluation.intervals import bootstrap_interval
 
-PANDALM = Path(__file__).resolve().parents[2] / "shared" / "data" / "pandalm_annotators.csv"
+PANDALM = Path(__file__).resolve().parents[3] / "shared" / "data" / "pandalm_annotators.csv"
 NAN = np.nan
 # Krippendorff 2011, four observers and twelve units; Fleiss 1971-like table of ten items and fourteen raters
 OBSERVERS = np.array(

@@ -15,7 +15,7 @@ from numpy_ref import metrics
 from numpy_ref.batches import collate
 from numpy_ref.data import world
 from numpy_ref.data.tokenizer import Bytes, Words
-from numpy_ref.evaluation import calibration, command, measures
+from numpy_ref.evaluation import calibration, command, intervals, measures
 from numpy_ref.evaluation import pairs as evaluate_pairs
 from numpy_ref.evaluation.figure import evaluation
 from numpy_ref.evaluation.score import numpy_scorer
@@ -146,7 +146,7 @@ def test_the_correlation_with_length_is_within_prompts(model):
 def test_independent_pairs_have_wilsons_interval_and_repeated_prompts_the_bootstrap(model):
     of_pairs = measured("numpy_ref", model, rows_of_pairs(60))["accuracy"]
     assert of_pairs["interval"] == "Wilson"
-    assert (of_pairs["low"], of_pairs["high"]) == pytest.approx(metrics.wilson(of_pairs["value"], 60))
+    assert (of_pairs["low"], of_pairs["high"]) == pytest.approx(intervals.wilson(of_pairs["value"] * 60, 60))
     of_lists = measured("numpy_ref", model, rows_of_lists(30))
     assert {of_lists[name]["interval"] for name in NAMES} == {"bootstrap over prompts"}
     assert any("Of 3 prompts the bootstrap is too narrow" in line for line in as_text(of_lists))
@@ -160,7 +160,7 @@ def test_one_prompt_or_one_outcome_has_no_bootstrap(model):
     scored = [row for row in rows_of_lists(60) if (m := [p[0] for p in pairs_by_hand(model, [row])]) and min(m) > 0]
     result = measured("numpy_ref", model, scored)
     assert result["accuracy"]["value"] == 1
-    low, high = metrics.wilson(1.0, result["prompts"])
+    low, high = intervals.wilson(result["prompts"], result["prompts"])
     assert (result["accuracy"]["low"], result["accuracy"]["high"]) == pytest.approx((low, high))
 
 

@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow  # kernels are started, and the notebooks extra is needed
 pytest.importorskip("jupytext", reason="the notebooks extra is not installed")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "notebooks"))
 
 import nbformat  # noqa: E402

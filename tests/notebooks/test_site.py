@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-BUILD = Path(__file__).parents[1] / "notebooks" / "build.py"
+BUILD = Path(__file__).parents[2] / "notebooks" / "build.py"
 pytestmark = pytest.mark.slow
 MISSING = [name for name in ("sphinx", "myst_nb", "sphinx_book_theme", "mathjax") if not importlib.util.find_spec(name)]
 DRIVER = shutil.which("chromedriver")

@@ -20,8 +20,9 @@ from numpy_ref.data.reader import Preference, longer_wins, read_preferences
 from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation.agreement import krippendorff_alpha
+from numpy_ref.evaluation.intervals import wilson
 from numpy_ref.report import relations
-from numpy_ref.report.ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings, wilson
+from numpy_ref.report.ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings
 from numpy_ref.report.findings import examine
 from numpy_ref.report.measures import baseline, counts
 from numpy_ref.report.rows import kind_of, read
@@ -29,7 +30,7 @@ from numpy_ref.report.text import TITLES, as_text, line_numbers, short_names
 from numpy_ref.reward_model import init_params
 from numpy_ref.storage.checkpoint import save_model
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 CUT = 64  # tokens: --max-length of most tests here
 
 

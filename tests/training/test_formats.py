@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import PACKAGES, TINY, is_one_sentence, numbers, run, same_files, write_rows
-from test_resume import assert_same_run, train_until_killed
+from storage.test_run import assert_same_run, train_until_killed
 
 from numpy_ref.data.reader import Split, read_preferences, unit
 from numpy_ref.data.tokenizer import Bytes, TokenIds, load, save

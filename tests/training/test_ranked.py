@@ -419,7 +419,7 @@ def test_bad_lists_and_options_are_one_sentence(here, capsys, rows, options, sen
     ],
 )
 def test_the_benchmarks_run(here, script, options):
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-W", "error", root / "tests" / "benchmarks" / script, *options]
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)

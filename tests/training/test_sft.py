@@ -162,7 +162,7 @@ class Killed(BaseException):
 
 @BOTH
 def test_both_stages_go_on_bitwise_where_they_were_killed(package, monkeypatch):
-    """At step 4, after the save of step 3 and in the middle of a line of the log; any moment: tests/storage/test_run.py"""
+    """At step 4, after the save of step 3 and amid a line of the log; any moment: tests/storage/test_run.py"""
     log = runs.log
 
     def killed(directory, line):

@@ -1,1 +1,3 @@
-"""backbone"""
+"""Reward models on pretrained bodies."""
+
+from .model import load_saved as load_saved

@@ -137,7 +137,7 @@ def save_model(directory, model, tokenizer, learned_ties=None, gathered=None):
 def card(pooling, template):
     """What whoever finds the directory must know to get the same rewards"""
     text = "the prompt, a new line, the response, and eos" if template is None else f"`{template!r}`"
-    mean = "the mean of the last hidden states: load it with `torch_impl.backbone.model.load_saved(directory)`, for a plain "
+    mean = "the mean of the last hidden states: load it with `torch_impl.backbone.load_saved(directory)`, for a plain "
     mean += "sequence classifier reads the last token and gives other numbers"
     last = "the last hidden state of the last token, as `AutoModelForSequenceClassification` does"
     return (

@@ -30,7 +30,7 @@ def write(source, target, numbers):
 
 @torch.no_grad()
 def fold(head, bias, mean, scale):
-    """b ← b - mean w / (w · w), w ← w / scale: numpy_ref/evaluation/normalize.py; a mean over tokens keeps the shift too"""
+    """b ← b - mean w / (w · w), w ← w / scale: a mean over tokens keeps the shift too"""
     w = head[0]
     bias -= mean * w / (w @ w)
     head /= scale

@@ -1,4 +1,4 @@
-"""Bradley-Terry for tables in PyTorch: the likelihood, autograd and L-BFGS. Formulas: numpy_ref/bradley_terry/strengths.py.
+"""Bradley-Terry for tables by autograd and L-BFGS. The formulas stand in numpy_ref/bradley_terry/strengths.py.
 
 It is the reward loss with a table of strengths for a network; strengths are the only parameters, one for each item.
 """
