@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from . import language_model
 from .batches import batch_indices, collate, collate_ranks, stacked, steps_per_epoch
 from .errors import InputError
 from .metrics import summary
@@ -179,3 +180,16 @@ class Log:
         rewards, labels = stacked([r["rewards"] for r in records], 0), stacked([r["labels"] for r in records], ABSENT)
         loss = float(np.average([record["loss"] for record in records], weights=sizes))
         return summary(rewards, labels=labels) | {"loss": loss}
+
+
+class LanguageLearner(Learner):
+    """The language model and its optimiser, by hand; the loop, the saves and the resume are the reward model's"""
+
+    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
+        """One update; returns loss, gradient norm before clipping, learning rate"""
+        loss, grads = language_model.loss_and_grads(self.params, tokens, length, start, self.n_head)
+        return float(loss), *self.update(grads)
+
+    def nats(self, tokens, length, start):
+        """The loss without a step, in nats a predicted token"""
+        return float(language_model.response_loss(tokens, length, start, **self.params, n_head=self.n_head)[0])

@@ -5,7 +5,7 @@ import html
 import re
 from pathlib import Path
 
-from .lessons import Picture, new_figure, styled
+from .style import Picture, new_figure, styled
 
 PLACES = Path("lessons"), Path("../lessons")  # seen from notebooks/ and from notebooks/exercises/
 
