@@ -24,7 +24,7 @@ FLOORS = {
     0: "errors tree losses layers agreement metrics calibration pairs existence newton spanning_tree",
     1: "attention ties gradient_check linear_head",
     2: "bootstrap transformer optim plackett_luce ranking listwise bradley_terry inference games",
-    3: "preferences tokenizer token_rows world batches reward_model language_model objectives",
+    3: "preferences tokenizer token_rows world batches reward_model language_model objectives dpo policy",
     4: "checkpoint figures architecture_figure fit_figure calibration_figure model_card train runs commands "
     "token_cache train_recorded train_read train_source train_options train_resume train_data train_command sft "
     "score evaluate normalisation check fit report compare distributed lean shared_prompt engine backbone lesson",
