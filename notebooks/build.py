@@ -14,9 +14,10 @@ How to write a lesson: lessons/NN_name.py, jupytext's percent format; 04_gradien
   The first code cell: imports. The last markdown cell: "What you can now assert"; the last code cell asserts it.
 - A derivation takes the cells it needs and skips no step: what is used, the line, and the assert that checks it.
 - Write for a student in the second year: plain, exact. Name units (log-odds, nats) and sources (paper, equation).
-- Pictures: `numpy_ref.figures`, or `picture(draw, title, xlabel, ylabel, alt)` and `Slider(draw, values, name)` of
-  `numpy_ref.lesson`, as the last expression of the cell. The alt text says what is to be seen. Line styles and names,
-  never colour alone. No pyplot. Random numbers come from one `rng = np.random.default_rng(seed)`.
+- Pictures: `numpy_ref.figures.lessons`, or `picture(draw, title, xlabel, ylabel, alt)` and `Slider(draw, values,
+  name)` of `numpy_ref.figures.notebook`, as the last expression of the cell. The alt text says what is to be seen.
+  Line styles and names, never colour alone. No pyplot. Random numbers come from one
+  `rng = np.random.default_rng(seed)`.
 - Lesson n needs only lessons below n. No network, no files written, under 90 s. Nothing may print an address, a time
   or a progress bar: the bytes must come out the same at every build. Never use what an exercise defines outside that
   exercise: the stripped notebook must run from top to bottom. Import modules (`from numpy_ref import losses`) so that
@@ -25,7 +26,7 @@ How to write a lesson: lessons/NN_name.py, jupytext's percent format; 04_gradien
   a code cell with one function, whose body alone stands between ### BEGIN SOLUTION and ### END SOLUTION; a check cell,
   exactly `check(its_name)` (`check(f_backward, f)` where a helper is needed); a markdown cell with a hint inside
   <details><summary>Hint</summary> ... </details>. The function must be on the published list (`python -m numpy_ref
-  check --list`) or a law of numpy_ref/check_laws.py. A snippet to be repaired is an ordinary cell before it, under
+  check --list`) or a law of numpy_ref/check/laws.py. A snippet to be repaired is an ordinary cell before it, under
   another name (`margin_loss_backward_with_a_bug`); the stub stays empty: an untouched notebook scores zero.
 - nbgrader's metadata, points, cell ids, badges and the Colab cell are added here; write none of them.
 """
@@ -46,7 +47,7 @@ import jupytext  # noqa: E402
 import nbformat  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from numpy_ref.check_cell import full_marks  # noqa: E402
+from numpy_ref.check.cell import full_marks  # noqa: E402
 from numpy_ref.errors import InputError  # noqa: E402
 
 REPOSITORY = "reward-by-hand/reward-by-hand"  # owner/name on GitHub: badges and the Colab cell point there

@@ -21,12 +21,12 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from build import CHECK, EXERCISE, read_lesson, sources
-from numpy_ref.check import check_file
-from numpy_ref.check_cell import full_marks
-from numpy_ref.check_functions import FUNCTIONS
-from numpy_ref.check_judge import Result
-from numpy_ref.check_laws import LAWS, LawProcess, judge_law
-from numpy_ref.check_report import score, text
+from numpy_ref.check.cell import full_marks
+from numpy_ref.check.command import check_file
+from numpy_ref.check.functions import FUNCTIONS
+from numpy_ref.check.judge import Result
+from numpy_ref.check.laws import LAWS, LawProcess, judge_law
+from numpy_ref.check.text import score, text
 from numpy_ref.errors import InputError
 
 START_SECONDS = 180  # for the interpreter, its imports and Hypothesis: not the student's time

@@ -3,9 +3,15 @@
 import sys
 from functools import partial
 
-from . import check, evaluate, fit, normalisation_command, report, score, sft, train_command, train_options
-from .commands import main
+from .bradley_terry import command as fit
+from .check import command
+from .cli.main import main
+from .evaluation import command as evaluate
+from .evaluation import normalize_command, score
+from .report import command as report
 from .train import Learner
+from .training import command as train_command
+from .training import options, sft
 
 COMMANDS = {
     "sft": (
@@ -15,11 +21,11 @@ COMMANDS = {
     ),
     "train": (
         "train a reward model by hand-derived gradients",
-        train_options.add_arguments,
+        options.add_arguments,
         partial(train_command.run, stage=train_command.REWARD_MODEL, learner_class=Learner),
     ),
     "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),
-    "check": ("check anybody's gradients, losses and metrics", check.add_arguments, check.run),
+    "check": ("check anybody's gradients, losses and metrics", command.add_arguments, command.run),
     "report": ("what a preference file holds, and what in it would mislead", report.add_arguments, report.run),
     "score": ("rank responses to a prompt by their rewards, or score a file", score.add_arguments, score.run),
     "evaluate": (
@@ -29,8 +35,8 @@ COMMANDS = {
     ),
     "normalize": (
         "shift and scale a model's rewards, folded into its weights",
-        normalisation_command.add_arguments,
-        normalisation_command.run,
+        normalize_command.add_arguments,
+        normalize_command.run,
     ),
 }
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from .errors import InputError
 from .ranking import ABSENT
-from .tokenizer import PAD
 
 
 class Encoded(NamedTuple):
@@ -82,12 +81,12 @@ def comparisons(data, margin_per_rank=0.0):
 
 
 def collate(rows):
-    """Lists of ids to one padded array        B lists of K lists -> tokens (B, K, T), length (B, K)
+    """Lists of ids to one array, padded with 0        B lists of K lists -> tokens (B, K, T), length (B, K)
 
     A list shorter than the longest gets rows of padding, of which collate_ranks says that no response stands there.
     """
     length = stacked([[[len(ids) for ids in row]] for row in rows], 1)  # (B, K)
-    tokens = np.full((*length.shape, length.max()), PAD)  # (B, K, T)
+    tokens = np.zeros((*length.shape, length.max()), int)  # (B, K, T)
     for row, out in zip(rows, tokens, strict=True):
         for ids, slot in zip(row, out, strict=False):  # fewer rows than slots where others have more responses
             slot[: len(ids)] = ids

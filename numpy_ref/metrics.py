@@ -4,12 +4,8 @@ Every score takes the model's margins and, optionally, the true margins. Without
 them the score is its expectation when the first response wins with p = σ(true margin). `each` gives every pair's own.
 """
 
-import math
-from statistics import NormalDist
-
 import numpy as np
 
-from .agreement import bootstrap_interval
 from .losses import log_sigmoid, sigmoid
 
 CERTAIN = np.inf  # a true margin of ∞: the label is what it says
@@ -65,26 +61,6 @@ def pair_differences(rewards, labels=None):
         return difference.reshape(-1)
     counted = (labels[:, i] != labels[:, j]) & (labels[:, i] > 0) & (labels[:, j] > 0)
     return (np.sign(labels[:, j] - labels[:, i]) * difference)[counted]
-
-
-def wilson(share, n, level=0.95):
-    """The shares p with |share - p| ≤ z √(p (1 - p) / n)        ()  -> (), ()        Wilson 1927
-
-    n independent pairs. Unlike share ± z √(share (1 - share) / n) it is inside [0, 1] and never empty, also at 0 and 1.
-    """
-    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    middle, reach = share + z2 / (2 * n), math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
-    return (middle - reach) / (1 + z2 / n), (middle + reach) / (1 + z2 / n)
-
-
-def clustered_interval(values, cluster, rng, level=0.95, resamples=1000):
-    """The middle `level` of the mean of values over clusters drawn again with replacement        (N,), (N,) -> (), ()
-
-    cluster     an integer for each value: comparisons of one prompt share responses and are no independent witnesses
-    """
-    _, place = np.unique(cluster, return_inverse=True)
-    sums = np.stack([np.bincount(place, values), np.bincount(place)])  # (2, clusters)
-    return bootstrap_interval(lambda drawn: drawn[0].sum() / drawn[1].sum(), sums, rng, resamples, level)[:2]
 
 
 def summary(rewards, true=None, labels=None):

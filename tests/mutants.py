@@ -45,15 +45,15 @@ JUDGES = {
     "ties": ["test_ties"],
     "ranking": ["test_ranking"],
     "listwise": ["test_ranking"],
-    "objectives": ["test_ranked_training"],
-    "agreement": ["test_agreement"],
-    "plackett_luce": ["test_plackett_luce"],
-    "bradley_terry": ["test_bradley_terry"],
-    "calibration": ["test_calibration"],
-    "normalisation": ["test_normalisation"],
-    "linear_head": ["test_linear_head"],
+    "objectives": ["training.test_ranked"],
+    "evaluation.agreement": ["evaluation.test_agreement"],
+    "bradley_terry.plackett_luce": ["bradley_terry.test_plackett_luce"],
+    "bradley_terry.strengths": ["bradley_terry.test_strengths"],
+    "evaluation.calibration": ["evaluation.test_calibration"],
+    "evaluation.normalize": ["evaluation.test_normalize"],
+    "bradley_terry.linear_head": ["bradley_terry.test_linear_head"],
 }
-BY_SCRIPT = {"calibration"}  # its judges simulate: some ten minutes, too long for the slow tier
+BY_SCRIPT = {"evaluation.calibration"}  # its judges simulate: some ten minutes, too long for the slow tier
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
 
 # Functions that no test can pin down, with the reason.
@@ -65,14 +65,14 @@ LEFT_OUT = {
     "language_model.to_reward_model": RANDOM,
     "plackett_luce.fit_rankings": STEERING,
     "linear_head.fit_heads": STEERING,
-    "bradley_terry.first_guess": STEERING,
-    "bradley_terry.fit": STEERING,
-    "bradley_terry.choose_preconditioner": STEERING,
-    "bradley_terry.is_bounded": STEERING,
-    "bradley_terry.fit_mm": STEERING,
-    "bradley_terry.home_is_told_apart": STEERING,
-    "bradley_terry.finish": STEERING,
-    "bradley_terry.without_estimate": STEERING,
+    "strengths.first_guess": STEERING,
+    "strengths.fit": STEERING,
+    "strengths.choose_preconditioner": STEERING,
+    "strengths.is_bounded": STEERING,
+    "strengths.fit_mm": STEERING,
+    "strengths.home_is_told_apart": STEERING,
+    "strengths.finish": STEERING,
+    "strengths.without_estimate": STEERING,
 }
 
 # Mutants that compute the same thing, by name, with the proof.
@@ -150,8 +150,8 @@ EQUIVALENT = {
     "calibration.fit_temperature: (low + high) / 2 -> low + high": BRACKET,
     "calibration.fit_temperature: moved > 1e-09 * beta -> moved >= 1e-09 * beta": BRACKET,
     "calibration.fit_temperature: steps < 100 -> steps <= 100": BRACKET,
-    "metrics.wilson: 1 + level -> 1 - level": "the quantiles of both tails have one square",
-    "normalisation.moments: abs(reward).max() -> abs(reward).min()": (
+    "intervals.wilson: 1 + level -> 1 - level": "the quantiles of both tails have one square",
+    "normalize.moments: abs(reward).max() -> abs(reward).min()": (
         "only where the deviation is all but 0 is the bound near, and there the smallest is all but the largest"
     ),
     "plackett_luce.ranking_array: True -> False": "order has one row for each of the sizes",
@@ -165,17 +165,18 @@ EQUIVALENT = {
     "plackett_luce.ranking_errors: diagonal.mean() / n -> diagonal.mean()": ALL_ONES,
     "plackett_luce.ranking_errors: diagonal.mean() / n -> n": ALL_ONES,
     "plackett_luce.ranking_errors: diagonal.mean() -> diagonal.sum()": ALL_ONES,
-    "bradley_terry.tied: -1 -> 1": TWO_AXES,
-    "bradley_terry.row_terms: 0.0 -> 1": NO_MODEL,
-    "bradley_terry.row_terms: 0.0 -> 1 (place 2)": NO_MODEL,
-    "bradley_terry.row_terms: 0.0 -> 1 (place 3)": NO_MODEL,
-    "bradley_terry.look: curvature * dv + cross * v[-1] if model else curvature * dv -> "
-    "curvature * dv + cross * v[-1]": ("without a model cross is 0: the branch saves an addition of 0"),
-    "bradley_terry.settle: pairs_of_rows(*rows, n_items=pairs.n_items, ordered=True) if pairs.ties.any() else pairs -> "
+    "strengths.tied: -1 -> 1": TWO_AXES,
+    "strengths.row_terms: 0.0 -> 1": NO_MODEL,
+    "strengths.row_terms: 0.0 -> 1 (place 2)": NO_MODEL,
+    "strengths.row_terms: 0.0 -> 1 (place 3)": NO_MODEL,
+    "strengths.look: curvature * dv + cross * v[-1] if model else curvature * dv -> curvature * dv + cross * v[-1]": (
+        "without a model cross is 0: the branch saves an addition of 0"
+    ),
+    "strengths.settle: pairs_of_rows(*rows, n_items=pairs.n_items, ordered=True) if pairs.ties.any() else pairs -> "
     "pairs_of_rows(*rows, n_items=pairs.n_items, ordered=True)": (
         "the rows of Pairs are sorted, different and played: without a tie they come back as they are"
     ),
-    "bradley_terry.penalised: True -> False": "look gives the same four things of every part",
+    "strengths.penalised: True -> False": "look gives the same four things of every part",
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
@@ -281,12 +282,12 @@ def mutants_of_function(function):
 
 def mutants(room):
     """{name: (function, syntax tree)} of every function of a room; a name stays when lines move"""
-    module = importlib.import_module(f"numpy_ref.{room}")
+    module, leaf = importlib.import_module(f"numpy_ref.{room}"), room.rsplit(".", 1)[-1]
     found = {}
     for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.FunctionDef) and f"{room}.{node.name}" not in LEFT_OUT:
+        if isinstance(node, ast.FunctionDef) and f"{leaf}.{node.name}" not in LEFT_OUT:
             for label, tree in mutants_of_function(node):
-                name = base = f"{room}.{node.name}: {label}"
+                name = base = f"{leaf}.{node.name}: {label}"
                 for twin in itertools.count(2):
                     if name not in found:
                         break
@@ -383,8 +384,9 @@ def dies(function, tree, panel):
 def standing():
     """The rooms of JUDGES that exist together with all their tests"""
     here = Path(__file__).resolve().parent
-    exists = lambda room: (here.parent / "numpy_ref" / f"{room}.py").exists()  # noqa: E731
-    return [room for room in JUDGES if exists(room) and all((here / f"{test}.py").exists() for test in JUDGES[room])]
+    exists = lambda folder, module: folder.joinpath(*module.split(".")).with_suffix(".py").exists()  # noqa: E731
+    rooms = [room for room in JUDGES if exists(here.parent / "numpy_ref", room)]
+    return [room for room in rooms if all(exists(here, test) for test in JUDGES[room])]
 
 
 def main(rooms):

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from numpy_ref import commands, world
 from numpy_ref.batches import collate, encode
+from numpy_ref.cli import main
+from numpy_ref.data import world
+from numpy_ref.data.tokenizer import Words
 from numpy_ref.reward_model import init_params
-from numpy_ref.tokenizer import Words
 from numpy_ref.train import Learner as NumpyLearner
-from numpy_ref.train_data import WORLD_POSITIONS
+from numpy_ref.training.data import WORLD_POSITIONS
 from numpy_ref.tree import flatten
 from torch_impl.train import Learner as TorchLearner
 
@@ -30,7 +31,7 @@ TINY = ["--n-layer", "1", "--n-head", "2", "--n-embd", "8", "--per-device-train-
 
 def run(package, *argv):
     """The exit status of `python -m package argv`, in this process"""
-    return commands.main(f"python -m {package}", importlib.import_module(f"{package}.__main__").COMMANDS, list(argv))
+    return main.main(f"python -m {package}", importlib.import_module(f"{package}.__main__").COMMANDS, list(argv))
 
 
 def start(package, *argv, **options):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 from numpy_ref.batches import all_rewards, batch_indices, collate, encode, steps_per_epoch
-from numpy_ref.preferences import Preference
+from numpy_ref.data.reader import Preference
+from numpy_ref.data.tokenizer import PAD, Bytes
 from numpy_ref.reward_model import init_params, rewards
-from numpy_ref.tokenizer import PAD, Bytes
 from numpy_ref.tree import tree_map
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)

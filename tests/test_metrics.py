@@ -1,7 +1,6 @@
 """Every score against a loop that spells it out, and the laws that scores obey."""
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -208,55 +207,6 @@ def test_best_first_without_labels_is_the_labels_1_to_K():
 def test_where_all_is_tied_there_are_rewards_and_no_scores():
     found = metrics.summary(np.array([[1.0, 3.0]]), labels=np.array([[1, 1]]))
     assert found == {"min_reward": 1.0, "mean_reward": 2.0, "max_reward": 3.0}
-
-
-# Intervals
-
-
-@pytest.mark.parametrize("n", [10, 100])
-@pytest.mark.parametrize("p", [0.5, 0.9])
-def test_wilsons_interval_holds_the_truth_in_95_of_100(n, p):
-    """Its mean coverage over the binomial distribution, exactly; at these sizes it is within 2.5 points of the name"""
-    weights_of = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
-    inside = [metrics.wilson(k / n, n)[0] <= p <= metrics.wilson(k / n, n)[1] for k in range(n + 1)]
-    assert 0.925 <= np.dot(weights_of, inside) <= 0.99
-
-
-@given(n=st.integers(1, 200), share=st.floats(0, 1), level=st.sampled_from([0.5, 0.95]))
-def test_wilsons_bounds_solve_his_equation(n, share, level):
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    low, high = metrics.wilson(share, n, level)
-    assert -1e-12 <= low <= share + 1e-12
-    assert share - 1e-12 <= high <= 1 + 1e-12
-    for p in (low, high):
-        assert (share - p) ** 2 == pytest.approx(z * z * p * (1 - p) / n, abs=1e-12)
-
-
-def test_the_clustered_interval_sees_that_pairs_of_a_prompt_are_no_independent_witnesses():
-    """Each of 50 outcomes stands 20 times: as wide as for 50 values, some √20 times wider than for 1,000"""
-    rng = np.random.default_rng(0)
-    once = rng.random(50)
-    low, high = metrics.clustered_interval(np.repeat(once, 20), np.repeat(np.arange(50), 20), np.random.default_rng(1))
-    same = metrics.clustered_interval(once, np.arange(50), np.random.default_rng(1))
-    naive = metrics.clustered_interval(np.repeat(once, 20), np.arange(1000), np.random.default_rng(1))
-    assert (low, high) == pytest.approx(same)
-    assert 3 < (high - low) / (naive[1] - naive[0]) < 6
-    normal = 2 * 1.96 * once.std() / math.sqrt(50)
-    assert high - low == pytest.approx(normal, rel=0.15)
-    assert metrics.clustered_interval(once, np.arange(50), np.random.default_rng(1), 0.5, 300)[1] < high
-
-
-def test_what_an_interval_is_where_nothing_is_said():
-    values, cluster = np.random.default_rng(0).random(30), np.arange(30)
-    one, two = (
-        metrics.clustered_interval(values, cluster, np.random.default_rng(1), *more) for more in ((), (0.95, 1000))
-    )
-    assert one == two
-    assert metrics.wilson(0.5, 10) == metrics.wilson(0.5, 10, 0.95)
-    low, high = metrics.wilson(0.0, 10)
-    assert low == pytest.approx(0, abs=1e-15)
-    assert high == pytest.approx(0.2775, abs=1e-4), "as in the tables of Brown, Cai & DasGupta 2001"
-    assert np.diff(metrics.wilson(0.5, 10)) == pytest.approx(0.5268, abs=1e-4)
 
 
 @given(drawn=pairs)

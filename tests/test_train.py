@@ -11,10 +11,10 @@ from running import LEARNERS, LN_2, NumpyLearner, TorchLearner, batch, weights, 
 
 import numpy_ref.train
 import torch_impl.train
+from numpy_ref.data.tokenizer import SEP
 from numpy_ref.errors import InputError
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import loss_and_grads
-from numpy_ref.tokenizer import SEP
 from numpy_ref.train import Log, check_alive, train
 from numpy_ref.tree import tree_map, unflatten
 
@@ -216,7 +216,7 @@ def test_who_is_alive_and_who_is_not():
 
 @pytest.mark.parametrize("learner_class", LEARNERS)
 def test_a_restored_learner_goes_on_bit_for_bit(data, learner_class):
-    """In memory; through files and commands: tests/test_resume.py"""
+    """In memory; through files and commands: tests/storage/test_run.py"""
     whole = learner_class(weights(), 2, **SCHEDULE)
     run_of(whole, data)
     first = learner_class(weights(), 2, **SCHEDULE)

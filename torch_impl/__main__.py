@@ -9,14 +9,22 @@ if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small mod
 
 import torch
 
-from numpy_ref import evaluate, normalisation_command, score, sft, train_command, train_options
-from numpy_ref.checkpoint import directory_of, load_model, read_config
-from numpy_ref.commands import main, positive_int
+from numpy_ref.cli.main import main, positive_int
 from numpy_ref.errors import InputError
+from numpy_ref.evaluation import command as evaluate
+from numpy_ref.evaluation import normalize_command, score
+from numpy_ref.storage.checkpoint import directory_of, load_model, read_config
+from numpy_ref.training import command as train_command
+from numpy_ref.training import options, sft
 from numpy_ref.tree import flatten
 
-from . import backbone, backbone_command, backbone_normalise, compare, distributed, engine
-from .engine import Engine
+from . import compare
+from .backbone import command as backbone_command
+from .backbone import model as backbone
+from .backbone import normalize
+from .engine import learner
+from .engine import processes as distributed
+from .engine.learner import Engine
 from .sft import LanguageLearner
 from .train import model_of
 
@@ -39,8 +47,8 @@ def use_device(args):
 
 
 def train_arguments(parser):
-    train_options.add_arguments(parser)
-    engine.add_arguments(parser)
+    options.add_arguments(parser)
+    learner.add_arguments(parser)
     backbone_command.add_arguments(parser)
     add_device_arguments(parser)
 
@@ -50,7 +58,7 @@ def train(args):
     pieces = args.gradient_accumulation_steps
 
     def run():
-        how = {"device": device, "processes": processes, "pieces_each": pieces, **engine.options(args)}
+        how = {"device": device, "processes": processes, "pieces_each": pieces, **learner.options(args)}
         how["writes"] = processes.rank == 0
         if backbone_command.is_wanted(args):
             return backbone_command.run(args, pieces * processes.size, **how)
@@ -98,13 +106,13 @@ def using(command):
 
 
 def normalize_arguments(parser):
-    normalisation_command.add_arguments(parser)
+    normalize_command.add_arguments(parser)
     add_device_arguments(parser)
 
 
 def run_normalize(args):
-    write = backbone_normalise.write if backbone.is_saved(args.model) else None
-    return normalisation_command.run(args, partial(torch_scorer, device=use_device(args)), write)
+    write = normalize.write if backbone.is_saved(args.model) else None
+    return normalize_command.run(args, partial(torch_scorer, device=use_device(args)), write)
 
 
 COMMANDS = {

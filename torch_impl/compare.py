@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from numpy_ref import figures, runs, world
-from numpy_ref.architecture_figure import architecture
 from numpy_ref.batches import all_rewards, batch_indices, collate, encode
-from numpy_ref.commands import natural, positive_int, table
+from numpy_ref.cli.main import natural, positive_int, table
+from numpy_ref.data import world
+from numpy_ref.data.tokenizer import Words
+from numpy_ref.figures import lessons
+from numpy_ref.figures.architecture import architecture
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import init_params, loss_and_grads
-from numpy_ref.tokenizer import Words
+from numpy_ref.storage import run as runs
 from numpy_ref.train import Learner as NumpyLearner
 from numpy_ref.train import check_alive
-from numpy_ref.train_data import WORLD_POSITIONS, held_world
+from numpy_ref.training.data import WORLD_POSITIONS, held_world
 from numpy_ref.tree import flatten
 
 from .reward_model import loss_and_grads as autograd
@@ -172,11 +174,11 @@ def write_figures(directory, history, true, learned, result, params):
     differences = tuple(np.array(column) for column in zip(*history["check"], strict=True))
     body = params["body"]
     pictures = {
-        "gradient_regimes": figures.gradient_regimes(),
-        "training_curves": figures.training_curves(curves, floors, differences, BOUND),
-        "learned_against_true": figures.learned_against_true(true, learned, result["spearman"]),
+        "gradient_regimes": lessons.gradient_regimes(),
+        "training_curves": lessons.training_curves(curves, floors, differences, BOUND),
+        "learned_against_true": lessons.learned_against_true(true, learned, result["spearman"]),
         "architecture": architecture(N_LAYER, N_HEAD, N_EMBD, len(body["tok"]["weight"]), len(body["pos"]["weight"])),
     }
     Path(directory, "figures").mkdir()
     for name, picture in pictures.items():
-        figures.save(picture, directory / "figures" / name)
+        lessons.save(picture, directory / "figures" / name)

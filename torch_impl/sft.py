@@ -1,4 +1,4 @@
-"""What one step of `sft` does, in PyTorch; the rest is numpy_ref/sft.py's."""
+"""What one step of `sft` does, in PyTorch; the rest is numpy_ref/training/sft.py's."""
 
 import torch
 
@@ -7,7 +7,7 @@ from .train import Learner
 
 
 class LanguageLearner(Learner):
-    """The language model and its optimiser; the methods of numpy_ref.sft.LanguageLearner"""
+    """The language model and its optimiser; the methods of numpy_ref.training.sft.LanguageLearner"""
 
     def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
         """One update; returns loss, gradient norm before clipping, learning rate"""

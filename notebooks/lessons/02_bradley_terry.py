@@ -13,14 +13,15 @@
 # %%
 import numpy as np
 
-from numpy_ref import existence, inference, losses
-from numpy_ref.bradley_terry import fit
-from numpy_ref.check_cell import check
-from numpy_ref.figures import BLUE, INK
-from numpy_ref.games import BASEBALL, read_games
-from numpy_ref.lesson import picture
+from numpy_ref import losses
+from numpy_ref.bradley_terry import existence, inference
+from numpy_ref.bradley_terry.games import BASEBALL, read_games
+from numpy_ref.bradley_terry.strengths import fit
+from numpy_ref.bradley_terry.win_counts import pairs_of_rows
+from numpy_ref.check.cell import check
+from numpy_ref.figures.lessons import BLUE, INK
+from numpy_ref.figures.notebook import picture
 from numpy_ref.losses import log_sigmoid
-from numpy_ref.pairs import pairs_of_rows
 
 rng = np.random.default_rng(2)
 

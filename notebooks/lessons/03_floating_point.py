@@ -15,9 +15,9 @@ from decimal import Decimal, localcontext
 import numpy as np
 
 from numpy_ref import losses
-from numpy_ref.check_cell import check
-from numpy_ref.figures import BLUE, INK, RUST
-from numpy_ref.lesson import picture
+from numpy_ref.check.cell import check
+from numpy_ref.figures.lessons import BLUE, INK, RUST
+from numpy_ref.figures.notebook import picture
 
 # %% [markdown]
 # ## One loss, four spellings

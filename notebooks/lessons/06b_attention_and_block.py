@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from numpy_ref import attention, gradient_check, layers, losses, reward_model, transformer
-from numpy_ref.check_cell import check
-from numpy_ref.figures import BLUE, INK, RUST
-from numpy_ref.lesson import picture
+from numpy_ref.check.cell import check
+from numpy_ref.figures.lessons import BLUE, INK, RUST
+from numpy_ref.figures.notebook import picture
 from numpy_ref.tree import flatten, tree_map
 from torch_impl.reward_model import RewardModel
 

@@ -13,18 +13,19 @@
 # %%
 import numpy as np
 
-from numpy_ref import attention, batches, language_model, layers, losses, metrics, reward_model, world
-from numpy_ref.architecture_figure import architecture, parameter_count
-from numpy_ref.check_cell import check
-from numpy_ref.figures import BLUE, INK, RUST
+from numpy_ref import attention, batches, language_model, layers, losses, metrics, reward_model
+from numpy_ref.check.cell import check
+from numpy_ref.data import world
+from numpy_ref.figures.architecture import architecture, parameter_count
+from numpy_ref.figures.lessons import BLUE, INK, RUST
+from numpy_ref.figures.notebook import picture
 from numpy_ref.gradient_check import complex_step
-from numpy_ref.lesson import picture
 
 rng = np.random.default_rng(7)
 
 # %%
+from numpy_ref.data.tokenizer import EOS, PAD, SEP, Words
 from numpy_ref.optim import adamw, adamw_state
-from numpy_ref.tokenizer import EOS, PAD, SEP, Words
 from numpy_ref.train import Learner
 from numpy_ref.transformer import transformer
 from numpy_ref.tree import flatten, tree_map

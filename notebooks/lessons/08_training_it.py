@@ -14,10 +14,11 @@
 # %%
 import numpy as np
 
-from numpy_ref import batches, metrics, optim, reward_model, tokenizer, world
-from numpy_ref.check_cell import check
-from numpy_ref.figures import BLUE, INK, RUST, learned_against_true, training_curves
-from numpy_ref.lesson import picture
+from numpy_ref import batches, metrics, optim, reward_model
+from numpy_ref.check.cell import check
+from numpy_ref.data import tokenizer, world
+from numpy_ref.figures.lessons import BLUE, INK, RUST, learned_against_true, training_curves
+from numpy_ref.figures.notebook import picture
 from numpy_ref.losses import sigmoid
 from numpy_ref.train import Learner, train
 from numpy_ref.tree import flatten, tree_map

@@ -15,10 +15,11 @@ from math import comb, factorial, log, log2
 
 import numpy as np
 
-from numpy_ref import batches, metrics, optim, ranking, reward_model, tokenizer, world
-from numpy_ref.check_cell import check
-from numpy_ref.figures import BLUE, INK, RUST
-from numpy_ref.lesson import picture
+from numpy_ref import batches, metrics, optim, ranking, reward_model
+from numpy_ref.check.cell import check
+from numpy_ref.data import tokenizer, world
+from numpy_ref.figures.lessons import BLUE, INK, RUST
+from numpy_ref.figures.notebook import picture
 from numpy_ref.losses import log_sigmoid, pairwise_loss, sigmoid
 from numpy_ref.tree import flatten
 

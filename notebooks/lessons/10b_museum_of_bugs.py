@@ -12,13 +12,14 @@
 # %%
 import numpy as np
 
-from numpy_ref import batches, losses, metrics, reward_model, tokenizer, world
-from numpy_ref.check_cell import check
+from numpy_ref import batches, losses, metrics, reward_model
+from numpy_ref.check.cell import check
+from numpy_ref.data import tokenizer, world
+from numpy_ref.data.tokenizer import BOS, EOS, PAD
 from numpy_ref.errors import InputError
-from numpy_ref.figures import BLUE, INK, RUST
-from numpy_ref.lesson import picture
+from numpy_ref.figures.lessons import BLUE, INK, RUST
+from numpy_ref.figures.notebook import picture
 from numpy_ref.losses import log_sigmoid, sigmoid
-from numpy_ref.tokenizer import BOS, EOS, PAD
 from numpy_ref.train import Learner, check_alive, train
 from numpy_ref.tree import flatten, unflatten
 

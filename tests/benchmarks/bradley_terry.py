@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from numpy_ref.bradley_terry import fit, look
-from numpy_ref.games import index_labels
-from numpy_ref.pairs import pairs_of_games
-from numpy_ref.runs import processor
+from numpy_ref.bradley_terry.games import index_labels
+from numpy_ref.bradley_terry.strengths import fit, look
+from numpy_ref.bradley_terry.win_counts import pairs_of_games
+from numpy_ref.storage.run import processor
 
 SIZES = {  # items, games, runs
     "small": (100, 100_000, 31),

@@ -66,7 +66,7 @@ def as_a_process(package, argv):
     """The command, and its peak on the last line"""
     import importlib
 
-    from numpy_ref.commands import main as run
+    from numpy_ref.cli.main import main as run
 
     sys.path.insert(0, str(ROOT))
     status = run(f"python -m {package}", importlib.import_module(f"{package}.__main__").COMMANDS, argv)
@@ -82,8 +82,8 @@ def peak_bytes():
 def epoch(directory):
     """Every row of a cache once, in the order of an epoch, 16 at a time"""
     from numpy_ref.batches import batch_indices, collate, steps_per_epoch
-    from numpy_ref.token_cache import opened
-    from numpy_ref.token_rows import choose, comparisons
+    from numpy_ref.data.cache import opened
+    from numpy_ref.data.tokens import choose, comparisons
 
     data, began = comparisons(choose(opened(directory), 2048)), time.perf_counter()
     ready = peak_bytes()

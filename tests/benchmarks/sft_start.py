@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from numpy_ref import sft, train_data, train_options
-from numpy_ref.commands import table
+from numpy_ref.cli.main import table
 from numpy_ref.language_model import to_reward_model
 from numpy_ref.reward_model import init_params
 from numpy_ref.train import train
+from numpy_ref.training import data as train_data
+from numpy_ref.training import options, sft
 from numpy_ref.tree import flatten, unflatten
 from torch_impl.sft import LanguageLearner
 from torch_impl.train import Learner
@@ -65,7 +66,7 @@ def subset(data, n, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    train_options.add_arguments(parser)  # of data, model and loss those of `train`
+    options.add_arguments(parser)  # of data, model and loss those of `train`
     parser.set_defaults(learning_rate=4e-3)
     parser.add_argument("--pairs", type=int, nargs="+", default=[500, 2000, 8000])
     parser.add_argument("--seeds", type=int, default=3)

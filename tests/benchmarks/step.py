@@ -96,8 +96,8 @@ def main():
     import numpy as np
     import torch
 
-    from numpy_ref.commands import keep_freed_memory
-    from numpy_ref.runs import processor
+    from numpy_ref.cli.main import keep_freed_memory
+    from numpy_ref.storage.run import processor
 
     keep_freed_memory()
     torch.set_num_threads(options.threads)

@@ -39,15 +39,15 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from numpy_ref.batches import Encoded, collate  # noqa: E402
-from numpy_ref.checkpoint import save_model  # noqa: E402
-from numpy_ref.commands import keep_freed_memory, table  # noqa: E402
+from numpy_ref.cli.main import keep_freed_memory, table  # noqa: E402
+from numpy_ref.data.tokenizer import Words  # noqa: E402
 from numpy_ref.reward_model import init_params  # noqa: E402
-from numpy_ref.runs import processor  # noqa: E402
-from numpy_ref.tokenizer import Words  # noqa: E402
+from numpy_ref.storage.checkpoint import save_model  # noqa: E402
+from numpy_ref.storage.run import processor  # noqa: E402
 from numpy_ref.train import BETA2, MAX_NORM, Log, train  # noqa: E402
 from numpy_ref.tree import flatten, unflatten  # noqa: E402
-from torch_impl import lean, shared_prompt  # noqa: E402
-from torch_impl.engine import Engine  # noqa: E402
+from torch_impl.engine import last_token, shared_prompt  # noqa: E402
+from torch_impl.engine.learner import Engine  # noqa: E402
 from torch_impl.optim import adamw  # noqa: E402
 from torch_impl.reward_model import pairs  # noqa: E402
 from torch_impl.train import Learner, model_of  # noqa: E402
@@ -271,7 +271,7 @@ def part_shares(directory):
         data = lists(1600, share=share)
         ways = {
             "TRL RewardTrainer": partial(trl, data, directory),
-            "each response with its prompt": partial(bare, lean.rewards, data),
+            "each response with its prompt": partial(bare, last_token.rewards, data),
             "the prompt once": partial(bare, shared_prompt.rewards, data),
         }
         show(
@@ -292,16 +292,16 @@ def part_means(_directory):
 
     def grouped(model, tokens, length):
         rows, lengths = tokens.flatten(0, 1), length.flatten()
-        groups = [torch.from_numpy(group) for group in lean.by_length(lengths.numpy())]
+        groups = [torch.from_numpy(group) for group in last_token.by_length(lengths.numpy())]
         last = [model.body(rows[g, : lengths[g[-1]]])[torch.arange(len(g)), lengths[g] - 1] for g in groups]
         return model.head(torch.cat(last)[torch.argsort(torch.cat(groups))]).view(length.shape)
 
     def last_only(model, tokens, length):
-        return model.head(lean.last_hidden(model.body, tokens.flatten(0, 1), length.flatten())).view(length.shape)
+        return model.head(last_token.last_hidden(model.body, tokens.flatten(0, 1), length.flatten())).view(length.shape)
 
     def half(model, tokens, length):
         with torch.autocast(arguments.device, torch.bfloat16):
-            return lean.rewards(model, tokens, length).float()
+            return last_token.rewards(model, tokens, length).float()
 
     def compiled(model):
         model.body.forward = torch.compile(model.body.forward, dynamic=True)
@@ -312,7 +312,7 @@ def part_means(_directory):
         "fused AdamW": partial(bare, plain, data),
         "groups of similar length": partial(bare, grouped, data, fused=False),
         "the last block's last token alone": partial(bare, last_only, data, fused=False),
-        "these three": partial(bare, lean.rewards, data),
+        "these three": partial(bare, last_token.rewards, data),
         "and bfloat16": partial(bare, half, data),
         "as it is taught, torch.compile": partial(bare, plain, data, fused=False, prepare=compiled),
         "the Learner beside numpy_ref's": partial(harness, data, engine=Learner),

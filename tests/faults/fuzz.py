@@ -34,15 +34,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import mutations
 
 from numpy_ref import __main__ as numpy_main
-from numpy_ref import train_command
 from numpy_ref.batches import encode
-from numpy_ref.checkpoint import load_model
-from numpy_ref.checkpoint_sums import seal
-from numpy_ref.commands import main as command
-from numpy_ref.commands import table
+from numpy_ref.cli.main import main as command
+from numpy_ref.cli.main import table
+from numpy_ref.data.reader import Ids, read_preferences
+from numpy_ref.data.tokenizer import Bytes
 from numpy_ref.errors import InputError
-from numpy_ref.preferences import Ids, read_preferences
-from numpy_ref.tokenizer import Bytes
+from numpy_ref.storage.checkpoint import load_model
+from numpy_ref.storage.checksums import seal
+from numpy_ref.training import command as train_command
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 FOLDER = b"@FOLDER@"  # in an example, where the path of the folder stood in which it was made

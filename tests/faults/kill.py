@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from running import TINY, is_one_sentence, numbers, write_rows
 
-from numpy_ref import commands
-from numpy_ref.commands import table
+from numpy_ref.cli import main
+from numpy_ref.cli.main import table
 
 EVERY = ["--max-length", "32", "--max-steps", "40", "--save-steps", "2", "--logging-steps", "3", "--eval-steps", "7"]
 
@@ -53,7 +53,7 @@ class Life:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
             rooms = importlib.import_module(f"{package}.__main__").COMMANDS
-            status = commands.main(f"python -m {package}", rooms, ["train", *argv])
+            status = main.main(f"python -m {package}", rooms, ["train", *argv])
         except BaseException:
             traceback.print_exc()
         finally:

@@ -1,0 +1,1 @@
+"""bradley_terry"""

@@ -1,0 +1,119 @@
+"""Plackett-Luce for tables: strengths of items from rankings. Bradley-Terry is the case of two items a ranking.
+
+The best is chosen among all, the second among the rest, and so on; each choice is a softmax of the strengths:
+
+    l = Σ rankings Σ places  λ_chosen - log Σ e^λ over those still there
+    dl/dλ = Σ choices  (1 for the chosen) - p        p the softmax over those still there
+    A v = Σ choices  p (v - Σ p v)
+
+Sources: Luce 1959; Plackett 1975, Appl. Statist. 24, 193-202; Hunter 2004, section 5.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..layers import softmax
+from .existence import strong_groups
+from .newton import newton
+
+
+class RankingFit(NamedTuple):
+    """Strengths with their certificate; where there is no estimate they are NaN and `problem` says why"""
+
+    strength: np.ndarray  # (N,), mean 0
+    log_likelihood: float
+    converged: bool
+    iterations: int
+    gradient_norm: float
+    decrement: float
+    groups: list
+    problem: str | None
+
+
+def ranking_array(rankings, n_items=None, ranked=None):
+    """Lists of items, best first -> order (R, K) padded with -1, ranked (R,), the number of items
+
+    A list may leave items out: then nothing is said about them. `ranked` (a number, or one for each list) says how many
+    places at its head are in order; the rest of the list came after them in an order that nobody wrote down.
+    """
+    sizes = np.array([len(ranking) for ranking in rankings])
+    if not len(sizes) or sizes.min() < 2:
+        raise InputError("a ranking needs at least two items, and a table at least one ranking")
+    order = np.full((len(sizes), sizes.max()), -1)  # (R, K)
+    order[np.arange(sizes.max()) < sizes[:, None]] = np.concatenate([np.asarray(ranking) for ranking in rankings])
+    n_items = int(order.max()) + 1 if n_items is None else n_items
+    for row, (ranking, size) in enumerate(zip(order, sizes, strict=True)):
+        if len(set(ranking[:size].tolist())) < size or ranking[:size].min() < 0 or ranking.max() >= n_items:
+            raise InputError(
+                f"ranking {row}: {ranking[:size].tolist()}, expected different items of 0 to {n_items - 1}"
+            )
+    ranked = np.minimum(np.broadcast_to(sizes if ranked is None else ranked, sizes.shape), sizes - 1)
+    return order, ranked, n_items
+
+
+def look(x, order, ranked):
+    """l at the strengths x, its gradient, v -> A v and the diagonal of A        (N,), (R, K), (R,)"""
+    n, value, gradient, diagonal, choices = len(x), 0.0, np.zeros(len(x)), np.zeros(len(x)), []
+    for place in range(ranked.max()):
+        items = order[ranked > place, place:]
+        there = items >= 0
+        strength = np.where(there, x[items], -np.inf)  # the first column is the chosen item, always there
+        p, _ = softmax(strength)
+        items = np.where(there, items, 0)
+        highest = strength.max(-1)
+        value += (strength[:, 0] - highest - np.log(np.exp(strength - highest[:, None]).sum(-1))).sum()
+        gradient += np.bincount(items[:, 0], minlength=n) - np.bincount(items.ravel(), p.ravel(), n)
+        diagonal += np.bincount(items.ravel(), (p * (1 - p)).ravel(), n)
+        choices.append((items, p))
+
+    def multiply(v):
+        image = np.zeros(n)
+        for items, p in choices:
+            change = p * (v[items] - (p * v[items]).sum(-1, keepdims=True))
+            image += np.bincount(items.ravel(), change.ravel(), n)
+        return image
+
+    return value, gradient, multiply, diagonal
+
+
+def arrows(order, ranked):
+    """Each ranked item beats the next one in its list, the last ranked one all that follow        -> (E,), (E,)"""
+    places = np.arange(order.shape[1] - 1)
+    next_one = places < ranked[:, None]
+    follows = (places + 1 > ranked[:, None]) & (order[:, 1:] >= 0)  # behind the last ranked place, besides its next
+    last = np.broadcast_to(order[np.arange(len(order)), ranked - 1][:, None], follows.shape)
+    return (
+        np.concatenate([order[:, :-1][next_one], last[follows]]),
+        np.concatenate([order[:, 1:][next_one], order[:, 1:][follows]]),
+    )
+
+
+def fit_rankings(rankings, n_items=None, ranked=None, tolerance=1e-12, max_iterations=50):
+    """The strengths of greatest likelihood, by Newton's method -> RankingFit;  Ford's condition as for pairs"""
+    order, ranked, n_items = ranking_array(rankings, n_items, ranked)
+    winner, loser = arrows(order, ranked)
+    groups = strong_groups(winner, loser, n_items)
+    certificate: dict = {"converged": False, "iterations": 0, "gradient_norm": math.nan, "decrement": math.nan}
+    if len(groups) > 1:
+        problem = "no estimate exists: some group was never ranked below the others (Ford's condition)"
+    else:
+        x, certificate, here = newton(
+            lambda x: look(x, order, ranked), np.zeros(n_items), tolerance, max_iterations, lambda r: r - r.mean()
+        )
+        if certificate["converged"]:
+            return RankingFit(x - x.mean(), float(here[0]), **certificate, groups=groups, problem=None)
+        problem = f"no maximum found: the Newton decrement is {certificate['decrement']:.1e}"
+    return RankingFit(np.full(n_items, math.nan), math.nan, **certificate, groups=groups, problem=problem)
+
+
+def ranking_errors(strength, rankings, ranked=None, reference=None):
+    """√ var(λ_i - λ_reference), or against the mean of all items, from the exact information        -> (N,)"""
+    order, ranked, n = ranking_array(rankings, len(strength), ranked)
+    _, _, multiply, diagonal = look(strength, order, ranked)
+    a = np.stack([multiply(e) for e in np.eye(n)]) + diagonal.mean() / n
+    c = np.linalg.inv(a)
+    pull = np.eye(n) - (1 / n if reference is None else np.eye(n)[reference])
+    return np.sqrt(np.maximum(np.diag(pull @ c @ pull.T), 0))

@@ -1,0 +1,11 @@
+"""The catalogue: mistakes that people really make, each as an executable wrong version with a hint written by hand.
+
+A wrong version answers exactly as the mistake does, so that "you made this one" is decided by comparing values. Many
+were bugs of public reward-model code.
+"""
+
+from ..functions import FUNCTIONS
+from . import layers, losses, training
+
+_ALL = losses.MISTAKES | layers.MISTAKES | training.MISTAKES
+CATALOGUE = {name: _ALL[name] for name in FUNCTIONS}

@@ -1,0 +1,654 @@
+"""Known mistakes in the layers, in attention, and in their backward passes.
+
+Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+"""
+# ruff: noqa: ARG001, ARG005
+
+import math
+
+import numpy as np
+
+from .. import oracles as right
+from ..functions import Mistake
+from ..oracles import sigmoid
+
+
+def erf(x):
+    return np.vectorize(math.erf, otypes=[float])(x)
+
+
+def softmax_over(x, axis):
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def normalise(x, ddof=0, eps=1e-5, axis=-1):
+    centred = x - x.mean(axis, keepdims=True)
+    rstd = 1 / np.sqrt((centred**2).sum(axis, keepdims=True) / (x.shape[axis] - ddof) + eps)
+    return centred * rstd, rstd
+
+
+def sum_rows(a):
+    return a.reshape(-1, a.shape[-1]).sum(0)
+
+
+def norm_backward(dout, x, weight, dx):
+    """dx(dxhat, xhat, rstd) beside the right dweight and dbias"""
+    xhat, rstd = normalise(x)
+    return dx(dout * weight, xhat, rstd), sum_rows(dout * xhat), sum_rows(dout)
+
+
+def mean(a):
+    return a.mean(-1, keepdims=True)
+
+
+def attend(q, k, v, scale=None, shift=0, mask=True, axis=-1, zero=False):
+    """Attention with its parts exchangeable: `shift` 1 lets a position see its successor, -1 hides it from itself"""
+    scores = q @ k.swapaxes(-1, -2) / (math.sqrt(q.shape[-1]) if scale is None else scale(q))
+    hidden = np.triu(np.ones(scores.shape[-2:], bool), 1 + shift)
+    if mask:
+        scores = np.where(hidden, 0.0 if zero else -np.inf, scores)
+    return softmax_over(scores, axis)
+
+
+def masked_late(q, k):
+    return np.tril(attend(q, k, None, mask=False))
+
+
+def attend_backward(dout, q, k, v, p, scale, jacobian=None):
+    dp = dout @ v.swapaxes(-1, -2)
+    ds = (p * (dp - (dp * p).sum(-1, keepdims=True)) if jacobian is None else jacobian(p, dp)) / scale
+    return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dout
+
+
+SCALE, CUBIC = math.sqrt(2 / math.pi), 0.044715
+
+
+def tanh_part(x):
+    return np.tanh(SCALE * (x + CUBIC * x**3))
+
+
+def mean_free(x):
+    return x - mean(x)
+
+
+def unbiased(dout, x, weight):
+    """Everything right for a variance divided by C - 1"""
+    xhat, rstd = normalise(x, 1)
+    dxhat, C = dout * weight, x.shape[-1]
+    dx = rstd * (dxhat - mean(dxhat) - xhat * (dxhat * xhat).sum(-1, keepdims=True) / (C - 1))
+    return dx, sum_rows(dout * xhat), sum_rows(dout)
+
+
+def without_eps(dout, x, weight):
+    xhat, rstd = normalise(x, eps=0)
+    dxhat = dout * weight
+    return rstd * (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)), sum_rows(dout * xhat), sum_rows(dout)
+
+
+def assigned(dout, tokens, vocab_size):
+    dweight = np.zeros((int(vocab_size), dout.shape[-1]))
+    dweight[tokens] = dout
+    return dweight
+
+
+def turned(q, k):
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    past = np.tril(np.ones(scores.shape[-2:], bool), -1)
+    return softmax_over(np.where(past, -np.inf, scores), -1)
+
+
+def untransposed(dout, q, k, v):
+    p = attend(q, k, v)
+    dp = dout @ v.swapaxes(-1, -2)
+    ds = p * (dp - (dp * p).sum(-1, keepdims=True)) / math.sqrt(q.shape[-1])
+    return ds @ k, ds @ q, p.swapaxes(-1, -2) @ dout
+
+
+MISTAKES: dict[str, tuple[Mistake, ...]] = {
+    "linear": (
+        Mistake("the bias is missing", "y = x Wᵀ + b.", lambda x, w, b: x @ w.T),
+        Mistake("the bias is subtracted", "y = x Wᵀ + b.", lambda x, w, b: x @ w.T - b),
+        Mistake(
+            "the weight is not transposed",
+            "weight is (O, I), as in torch.nn.Linear: y = x Wᵀ.",
+            lambda x, w, b: x @ w + b,
+        ),
+    ),
+    "linear_backward": (
+        Mistake(
+            "dweight is transposed",
+            "dW has the shape of W: (O, I) = dyᵀ x.",
+            lambda d, x, w, b: (d @ w, right.linear_backward(d, x, w, b)[1].T, sum_rows(d)),
+        ),
+        Mistake(
+            "dbias is a mean",
+            "Every row adds to the bias's gradient: sum.",
+            lambda d, x, w, b: (*right.linear_backward(d, x, w, b)[:2], sum_rows(d) / (d.size // d.shape[-1])),
+        ),
+        Mistake(
+            "dweight is a mean",
+            "Every row adds to the weight's gradient: sum.",
+            lambda d, x, w, b: (d @ w, right.linear_backward(d, x, w, b)[1] / (d.size // d.shape[-1]), sum_rows(d)),
+        ),
+        Mistake(
+            "dbias is not summed over the rows",
+            "db has the shape of b.",
+            lambda d, x, w, b: (*right.linear_backward(d, x, w, b)[:2], d),
+        ),
+        Mistake(
+            "dbias is summed over the first axis only",
+            "Sum over every leading axis.",
+            lambda d, x, w, b: (*right.linear_backward(d, x, w, b)[:2], d.sum(0)),
+        ),
+        Mistake(
+            "dbias is summed over the outputs",
+            "Sum over the rows, axis 0.",
+            lambda d, x, w, b: (*right.linear_backward(d, x, w, b)[:2], d.sum(-1)),
+        ),
+        Mistake(
+            "dx with the transposed weight",
+            "dx = dy W, without a transpose.",
+            lambda d, x, w, b: (d @ w.T, *right.linear_backward(d, x, w, b)[1:]),
+        ),
+        Mistake(
+            "only two axes",
+            "Bring the leading axes into one first: x.reshape(-1, I).",
+            lambda d, x, w, b: (d @ w, d.T @ x, d.sum(0)),
+        ),
+        Mistake(
+            "dweight with dx in place of x",
+            "dW = dyᵀ x.",
+            lambda d, x, w, b: (d @ w, d.reshape(-1, d.shape[-1]).T @ (d @ w).reshape(-1, x.shape[-1]), sum_rows(d)),
+        ),
+    ),
+    "softmax": (
+        Mistake("the wrong axis", "Over the last axis: axis=-1, not axis=0.", lambda x: softmax_over(x, 0)),
+        Mistake(
+            "all entries together",
+            "Every row is a distribution of its own: axis=-1, keepdims=True.",
+            lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(),
+        ),
+        Mistake(
+            "exp overflows",
+            "Subtract the row's largest entry first: it cancels.",
+            lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+        ),
+        Mistake(
+            "one maximum for all rows",
+            "Rows far below the maximum of all underflow to 0/0: each its own maximum.",
+            lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(-1, keepdims=True),
+        ),
+        Mistake("not normalised", "Divide by the sum.", lambda x: np.exp(x - x.max(-1, keepdims=True))),
+        Mistake("log softmax", "This is its logarithm.", lambda x: x - np.logaddexp.reduce(x, -1, keepdims=True)),
+        Mistake("normalised without exp", "p = e^x / Σ e^x.", lambda x: x / x.sum(-1, keepdims=True)),
+        Mistake(
+            "keepdims is missing", "The sum must keep its axis: keepdims=True.", lambda x: np.exp(x) / np.exp(x).sum(-1)
+        ),
+        Mistake("σ of each entry", "Softmax, not sigmoid: the entries of a row compete.", sigmoid),
+        Mistake("softmax of -x", "The sign of the exponent is lost.", lambda x: right.softmax(-x)),
+    ),
+    "softmax_backward": (
+        Mistake(
+            "only the diagonal p (1 - p)",
+            "Every entry moves all others of its row: subtract Σ p dp.",
+            lambda d, p: d * p * (1 - p),
+        ),
+        Mistake(
+            "the sum term is missing", "dx = p (dp - Σ p dp): the sum over the row is missing.", lambda d, p: p * d
+        ),
+        Mistake(
+            "the sum term is added",
+            "dx = p (dp - Σ p dp): minus.",
+            lambda d, p: p * (d + (d * p).sum(-1, keepdims=True)),
+        ),
+        Mistake("the sum is without p", "Σ p dp, not Σ dp.", lambda d, p: p * (d - d.sum(-1, keepdims=True))),
+        Mistake(
+            "the mean of dp",
+            "Σ p dp weighs each entry by its probability.",
+            lambda d, p: p * (d - d.mean(-1, keepdims=True)),
+        ),
+        Mistake("a mean of p dp", "Sum, not mean.", lambda d, p: p * (d - (d * p).mean(-1, keepdims=True))),
+        Mistake(
+            "the sum runs over the first axis",
+            "Over the last axis, with keepdims=True.",
+            lambda d, p: p * (d - (d * p).sum(0, keepdims=True)),
+        ),
+        Mistake(
+            "the sum runs over all rows",
+            "Every row has a sum of its own: axis=-1, keepdims=True.",
+            lambda d, p: p * (d - (d * p).sum()),
+        ),
+        Mistake(
+            "keepdims is missing", "The sum must keep its axis: keepdims=True.", lambda d, p: p * (d - (d * p).sum(-1))
+        ),
+        Mistake("p - 1, cross entropy's shortcut", "p - y is softmax and cross entropy together.", lambda d, p: p - d),
+        Mistake("the outer p is missing", "dx = p (dp - Σ p dp).", lambda d, p: d - (d * p).sum(-1, keepdims=True)),
+        Mistake(
+            "zero, as for dout of ones",
+            "The gradient of a row's sum is zero, but dout is not ones.",
+            lambda d, p: np.zeros_like(p),
+        ),
+    ),
+    "gelu": (
+        Mistake(
+            "the exact erf form",
+            "x Φ(x) with erf; here GPT-2's tanh form is asked, up to 5e-4 away.",
+            lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
+        ),
+        Mistake(
+            "x σ(1.702 x)", "This is the sigmoid approximation, up to 0.02 away.", lambda x: x * sigmoid(1.702 * x)
+        ),
+        Mistake("x σ(x)", "This is SiLU.", lambda x: x * sigmoid(x)),
+        Mistake("relu", "This is ReLU.", lambda x: np.maximum(x, 0)),
+        Mistake(
+            "the cubic term is missing", "x + 0.044715 x³ inside tanh.", lambda x: 0.5 * x * (1 + np.tanh(SCALE * x))
+        ),
+        Mistake(
+            "√(2π) or √2 instead of √(2/π)",
+            "k = √(2/π) = 0.7979.",
+            lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 * math.pi) * (x + CUBIC * x**3))),
+        ),
+        Mistake(
+            "2/π without its root",
+            "k = √(2/π) = 0.7979.",
+            lambda x: 0.5 * x * (1 + np.tanh(2 / math.pi * (x + CUBIC * x**3))),
+        ),
+        Mistake("the 1/2 is missing", "y = x/2 (1 + t).", lambda x: x * (1 + tanh_part(x))),
+        Mistake(
+            "x² instead of x³",
+            "The cube keeps tanh odd.",
+            lambda x: 0.5 * x * (1 + np.tanh(SCALE * (x + CUBIC * x**2))),
+        ),
+        Mistake(
+            "the factor x is missing", "y = x/2 (1 + t); this is the gate alone.", lambda x: 0.5 * (1 + tanh_part(x))
+        ),
+    ),
+    "gelu_backward": (
+        Mistake(
+            "the derivative of the exact erf form",
+            "Φ(x) + x φ(x) is the erf form's; the forward pass is the tanh form.",
+            lambda d, x: d * (0.5 * (1 + erf(x / math.sqrt(2))) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),
+        ),
+        Mistake(
+            "the derivative of x σ(1.702 x)",
+            "This is the sigmoid approximation's.",
+            lambda d, x: d * (sigmoid(1.702 * x) + 1.702 * x * sigmoid(1.702 * x) * sigmoid(-1.702 * x)),
+        ),
+        Mistake(
+            "the derivative of x σ(x)", "This is SiLU's.", lambda d, x: d * (sigmoid(x) + x * sigmoid(x) * sigmoid(-x))
+        ),
+        Mistake(
+            "half of the product rule: only (1 + t)/2",
+            "x/2 times the derivative of tanh is missing.",
+            lambda d, x: d * 0.5 * (1 + tanh_part(x)),
+        ),
+        Mistake(
+            "half of the product rule: only x/2 tanh'",
+            "(1 + t)/2 is missing.",
+            lambda d, x: d * 0.5 * x * (1 - tanh_part(x) ** 2) * SCALE * (1 + 3 * CUBIC * x**2),
+        ),
+        Mistake(
+            "the inner derivative is missing",
+            "tanh's argument is k (x + a x³): multiply by k (1 + 3a x²).",
+            lambda d, x: d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 - tanh_part(x) ** 2)),
+        ),
+        Mistake(
+            "the inner derivative without its 3",
+            "The derivative of a x³ is 3a x².",
+            lambda d, x: (
+                d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 - tanh_part(x) ** 2) * SCALE * (1 + CUBIC * x**2))
+            ),
+        ),
+        Mistake(
+            "the inner derivative without √(2/π)",
+            "The derivative of k (x + a x³) has the k.",
+            lambda d, x: d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 - tanh_part(x) ** 2) * (1 + 3 * CUBIC * x**2)),
+        ),
+        Mistake(
+            "the inner derivative without the cubic part",
+            "k (1 + 3a x²): 3a x² is missing.",
+            lambda d, x: d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 - tanh_part(x) ** 2) * SCALE),
+        ),
+        Mistake(
+            "1 - t instead of 1 - t²",
+            "tanh' = 1 - tanh².",
+            lambda d, x: d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 - tanh_part(x)) * SCALE * (1 + 3 * CUBIC * x**2)),
+        ),
+        Mistake(
+            "1 + t² instead of 1 - t²",
+            "tanh' = 1 - tanh².",
+            lambda d, x: (
+                d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 + tanh_part(x) ** 2) * SCALE * (1 + 3 * CUBIC * x**2))
+            ),
+        ),
+        Mistake("relu's derivative", "0 or 1 is ReLU's.", lambda d, x: d * (x > 0)),
+        Mistake(
+            "the forward value times dout", "This is dy · gelu(x), not its derivative.", lambda d, x: d * right.gelu(x)
+        ),
+    ),
+    "layer_norm": (
+        Mistake(
+            "the unbiased variance", "Divide by C, not by C - 1 (ddof=0).", lambda x, w, b: normalise(x, 1)[0] * w + b
+        ),
+        Mistake(
+            "ε is missing",
+            "√(σ² + ε): without ε a constant row is 0/0.",
+            lambda x, w, b: normalise(x, eps=0)[0] * w + b,
+        ),
+        Mistake(
+            "ε outside the root",
+            "√(σ² + ε), not √σ² + ε.",
+            lambda x, w, b: mean_free(x) / (np.sqrt(mean(mean_free(x) ** 2)) + 1e-5) * w + b,
+        ),
+        Mistake("ε of another size", "ε is 1e-5, torch's default.", lambda x, w, b: normalise(x, eps=1e-6)[0] * w + b),
+        Mistake(
+            "ε of another size (1e-8)", "ε is 1e-5, torch's default.", lambda x, w, b: normalise(x, eps=1e-8)[0] * w + b
+        ),
+        Mistake(
+            "over the wrong axis",
+            "Over the last axis; over the first it is batch norm.",
+            lambda x, w, b: normalise(x, axis=0)[0] * w + b,
+        ),
+        Mistake(
+            "over all entries",
+            "Every row has its own mean and variance.",
+            lambda x, w, b: (x - x.mean()) / np.sqrt(x.var() + 1e-5) * w + b,
+        ),
+        Mistake("weight and bias are missing", "y = w x̂ + b.", lambda x, w, b: normalise(x)[0]),
+        Mistake("the bias is missing", "y = w x̂ + b.", lambda x, w, b: normalise(x)[0] * w),
+        Mistake(
+            "the root is missing",
+            "Divide by √(σ² + ε), not by σ² + ε.",
+            lambda x, w, b: normalise(x)[0] * normalise(x)[1] * w + b,
+        ),
+        Mistake("the mean is not subtracted", "x̂ = (x - μ) / √(σ² + ε).", lambda x, w, b: x * normalise(x)[1] * w + b),
+        Mistake(
+            "RMS norm",
+            "The mean is subtracted first; RMS norm does not.",
+            lambda x, w, b: x / np.sqrt(mean(x * x) + 1e-5) * w + b,
+        ),
+        Mistake(
+            "the variance is not divided",
+            "The mean of the squares, not their sum.",
+            lambda x, w, b: mean_free(x) / np.sqrt((mean_free(x) ** 2).sum(-1, keepdims=True) + 1e-5) * w + b,
+        ),
+    ),
+    "layer_norm_backward": (
+        Mistake(
+            "both mean terms are missing",
+            "μ and σ depend on x too: subtract mean(dx̂) and x̂ mean(dx̂ x̂).",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * dh),
+        ),
+        Mistake(
+            "mean(dx̂) is missing",
+            "μ depends on x too: subtract mean(dx̂).",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * (dh - xh * mean(dh * xh))),
+        ),
+        Mistake(
+            "x̂ mean(dx̂ x̂) is missing",
+            "σ depends on x too: subtract x̂ mean(dx̂ x̂).",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * (dh - mean(dh))),
+        ),
+        Mistake(
+            "mean(dx̂ x̂) without its x̂",
+            "The variance's term is x̂ mean(dx̂ x̂).",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * (dh - mean(dh) - mean(dh * xh))),
+        ),
+        Mistake(
+            "x̂ mean(dx̂) instead of x̂ mean(dx̂ x̂)",
+            "The variance's term is x̂ mean(dx̂ x̂).",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * (dh - mean(dh) - xh * mean(dh))),
+        ),
+        Mistake(
+            "the mean terms are added",
+            "Both are subtracted.",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * (dh + mean(dh) + xh * mean(dh * xh))),
+        ),
+        Mistake(
+            "sums instead of means",
+            "mean(dx̂) and mean(dx̂ x̂), divided by C.",
+            lambda d, x, w, b: norm_backward(
+                d, x, w, lambda dh, xh, s: s * (dh - dh.sum(-1, keepdims=True) - xh * (dh * xh).sum(-1, keepdims=True))
+            ),
+        ),
+        Mistake(
+            "1/√(σ² + ε) is missing",
+            "x̂ is x divided by √(σ² + ε), so dx is too.",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: dh - mean(dh) - xh * mean(dh * xh)),
+        ),
+        Mistake(
+            "1/(σ² + ε) instead of its root",
+            "Divide by √(σ² + ε) once.",
+            lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * s * (dh - mean(dh) - xh * mean(dh * xh))),
+        ),
+        Mistake("the unbiased variance", "Divide by C, not by C - 1 (ddof=0).", lambda d, x, w, b: unbiased(d, x, w)),
+        Mistake(
+            "the weight is missing in dx",
+            "dx̂ = w dy: the weight comes first.",
+            lambda d, x, w, b: norm_backward(
+                d, x, np.ones_like(w), lambda dh, xh, s: s * (dh - mean(dh) - xh * mean(dh * xh))
+            ),
+        ),
+        Mistake(
+            "the weight is multiplied last",
+            "dx̂ = w dy: the weight stands inside the means.",
+            lambda d, x, w, b: norm_backward(
+                d, x, np.ones_like(w), lambda dh, xh, s: w * s * (dh - mean(dh) - xh * mean(dh * xh))
+            ),
+        ),
+        Mistake(
+            "dweight with x in place of x̂",
+            "dw = Σ dy x̂, the normalised x.",
+            lambda d, x, w, b: (right.layer_norm_backward(d, x, w, b)[0], sum_rows(d * x), sum_rows(d)),
+        ),
+        Mistake(
+            "dweight with the centred x",
+            "dw = Σ dy x̂: divided by √(σ² + ε) as well.",
+            lambda d, x, w, b: (right.layer_norm_backward(d, x, w, b)[0], sum_rows(d * mean_free(x)), sum_rows(d)),
+        ),
+        Mistake(
+            "dweight with w dy",
+            "dw = Σ dy x̂, without w.",
+            lambda d, x, w, b: (
+                right.layer_norm_backward(d, x, w, b)[0],
+                sum_rows(d * w * normalise(x)[0]),
+                sum_rows(d),
+            ),
+        ),
+        Mistake(
+            "dweight and dbias are means",
+            "Every row adds to them: sum.",
+            lambda d, x, w, b: (
+                right.layer_norm_backward(d, x, w, b)[0],
+                *(g / (d.size // d.shape[-1]) for g in right.layer_norm_backward(d, x, w, b)[1:]),
+            ),
+        ),
+        Mistake(
+            "dweight and dbias are not summed",
+            "They have the shape of weight and bias.",
+            lambda d, x, w, b: (right.layer_norm_backward(d, x, w, b)[0], d * normalise(x)[0], d),
+        ),
+        Mistake(
+            "dweight and dbias are summed over the first axis only",
+            "Sum over every leading axis.",
+            lambda d, x, w, b: (right.layer_norm_backward(d, x, w, b)[0], (d * normalise(x)[0]).sum(0), d.sum(0)),
+        ),
+        Mistake(
+            "dbias is w dy",
+            "db = Σ dy, without w.",
+            lambda d, x, w, b: (*right.layer_norm_backward(d, x, w, b)[:2], sum_rows(d * w)),
+        ),
+        Mistake("ε is missing", "√(σ² + ε), as in the forward pass.", lambda d, x, w, b: without_eps(d, x, w)),
+    ),
+    "embedding_backward": (
+        Mistake(
+            "assigned instead of added",
+            "dW[tokens] = dout keeps only the last place of a repeated token; so does +=. Use np.add.at.",
+            lambda d, t, v: assigned(d, t, v),
+        ),
+        Mistake(
+            "the first place only",
+            "A token that stands twice receives both gradients.",
+            lambda d, t, v: assigned(d[::-1], t[::-1], v) if t.ndim == 1 else assigned(d[::-1, ::-1], t[::-1, ::-1], v),
+        ),
+        Mistake(
+            "divided by the token's count",
+            "Its gradients add up; they are not averaged.",
+            lambda d, t, v: (
+                right.embedding_backward(d, t, v) / np.maximum(np.bincount(t.reshape(-1), minlength=int(v)), 1)[:, None]
+            ),
+        ),
+        Mistake(
+            "divided by the number of places",
+            "The gradients add up.",
+            lambda d, t, v: right.embedding_backward(d, t, v) / t.size,
+        ),
+        Mistake("transposed", "dW has the shape of W: (V, C).", lambda d, t, v: right.embedding_backward(d, t, v).T),
+        Mistake(
+            "the gradient is not gathered by token",
+            "One row for each token of the vocabulary, not for each place.",
+            lambda d, t, v: d,
+        ),
+        Mistake(
+            "a row too low",
+            "Token v's gradient belongs in row v.",
+            lambda d, t, v: np.roll(right.embedding_backward(d, t, v), 1, 0),
+        ),
+        Mistake(
+            "token counts",
+            "This counts the places; multiply by dout.",
+            lambda d, t, v: right.embedding_backward(np.ones_like(d), t, v),
+        ),
+    ),
+    "attention": (
+        Mistake("1/√D is missing", "Divide the scores by √D.", lambda q, k, v: attend(q, k, v, lambda q: 1) @ v),
+        Mistake("divided by D", "By √D, not by D.", lambda q, k, v: attend(q, k, v, lambda q: q.shape[-1]) @ v),
+        Mistake(
+            "divided by √T",
+            "By the root of the head size D, not of the length T.",
+            lambda q, k, v: attend(q, k, v, lambda q: math.sqrt(q.shape[-2])) @ v,
+        ),
+        Mistake(
+            "multiplied by √D",
+            "Divide by √D.",
+            lambda q, k, v: attend(q, k, v, lambda q: 1 / math.sqrt(q.shape[-1])) @ v,
+        ),
+        Mistake(
+            "the causal mask is missing",
+            "No position may see a later one.",
+            lambda q, k, v: attend(q, k, v, mask=False) @ v,
+        ),
+        Mistake(
+            "the mask lets the next position through",
+            "Off by one: np.triu(..., 1) is the future.",
+            lambda q, k, v: attend(q, k, v, shift=1) @ v,
+        ),
+        Mistake(
+            "the mask hides a position from itself",
+            "Off by one: the diagonal is allowed.",
+            lambda q, k, v: attend(q, k, v, shift=-1) @ v,
+        ),
+        Mistake(
+            "the mask is turned round",
+            "Here each position sees only itself and the future.",
+            lambda q, k, v: turned(q, k) @ v,
+        ),
+        Mistake(
+            "masked scores are 0 instead of -inf",
+            "e^0 = 1 still has weight: -inf before the softmax.",
+            lambda q, k, v: attend(q, k, v, zero=True) @ v,
+        ),
+        Mistake(
+            "masked after the softmax",
+            "The rows no longer sum to 1: mask the scores, with -inf.",
+            lambda q, k, v: masked_late(q, k) @ v,
+        ),
+        Mistake(
+            "softmax over the queries", "Over the keys: the last axis.", lambda q, k, v: attend(q, k, v, axis=-2) @ v
+        ),
+        Mistake(
+            "the softmax is missing",
+            "The scores are used as weights.",
+            lambda q, k, v: np.tril(q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])) @ v,
+        ),
+        Mistake(
+            "keys and queries are exchanged", "Scores are q kᵀ: rows are queries.", lambda q, k, v: attend(k, q, v) @ v
+        ),
+        Mistake(
+            "1/√D is missing, and the mask",
+            "Divide by √D, and hide the future.",
+            lambda q, k, v: attend(q, k, v, lambda q: 1, mask=False) @ v,
+        ),
+    ),
+    "attention_backward": (
+        Mistake(
+            "1/√D is missing",
+            "The scores were divided by √D; so is their gradient.",
+            lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v), 1),
+        ),
+        Mistake(
+            "1/√D is missing in forward and backward",
+            "Divide the scores and their gradient by √D.",
+            lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v, lambda q: 1), 1),
+        ),
+        Mistake(
+            "divided by D",
+            "By √D once, not by D.",
+            lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v), q.shape[-1]),
+        ),
+        Mistake(
+            "the causal mask is missing",
+            "The weights must be those of the masked forward pass.",
+            lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v, mask=False), math.sqrt(q.shape[-1])),
+        ),
+        Mistake(
+            "the mask lets the next position through",
+            "Off by one: np.triu(..., 1) is the future.",
+            lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v, shift=1), math.sqrt(q.shape[-1])),
+        ),
+        Mistake(
+            "the softmax's sum term is missing",
+            "dS = P (dP - Σ P dP).",
+            lambda d, q, k, v: attend_backward(
+                d, q, k, v, attend(q, k, v), math.sqrt(q.shape[-1]), lambda p, dp: p * dp
+            ),
+        ),
+        Mistake(
+            "the softmax's diagonal only",
+            "p (1 - p) dp forgets that each weight moves the others of its row.",
+            lambda d, q, k, v: attend_backward(
+                d, q, k, v, attend(q, k, v), math.sqrt(q.shape[-1]), lambda p, dp: p * (1 - p) * dp
+            ),
+        ),
+        Mistake(
+            "the softmax is not differentiated",
+            "dS is not dP.",
+            lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v), math.sqrt(q.shape[-1]), lambda p, dp: dp),
+        ),
+        Mistake(
+            "the softmax's sum runs over the queries",
+            "Over the keys: the last axis.",
+            lambda d, q, k, v: attend_backward(
+                d,
+                q,
+                k,
+                v,
+                attend(q, k, v),
+                math.sqrt(q.shape[-1]),
+                lambda p, dp: p * (dp - (p * dp).sum(-2, keepdims=True)),
+            ),
+        ),
+        Mistake(
+            "dv with P instead of Pᵀ",
+            "dV = Pᵀ dY.",
+            lambda d, q, k, v: (*right.attention_backward(d, q, k, v)[:2], attend(q, k, v) @ d),
+        ),
+        Mistake("dk with dS instead of dSᵀ", "dK = dSᵀ Q.", lambda d, q, k, v: untransposed(d, q, k, v)),
+        Mistake(
+            "dq and dk are exchanged",
+            "dQ = dS K, dK = dSᵀ Q.",
+            lambda d, q, k, v: tuple(right.attention_backward(d, q, k, v)[i] for i in (1, 0, 2)),
+        ),
+    ),
+}

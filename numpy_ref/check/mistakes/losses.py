@@ -1,0 +1,748 @@
+"""Known mistakes in the losses of pairs and of ranked lists, and in their gradients.
+
+Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+"""
+# ruff: noqa: ARG005
+
+import functools
+import math
+
+import numpy as np
+
+from .. import oracles as right
+from ..functions import Mistake
+from ..oracles import log_sigmoid, sigmoid
+
+TINY = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-15, 1e-16, 1e-20, 1e-30)  # what people add to avoid log(0)
+LIMITS = (10, 20, 30, 50, 100, 500)  # where people clip
+
+
+def each(constants, name, hint, wrong):
+    """One mistake for each constant that people put in it: wrong(constant, *arguments)"""
+    return [Mistake(name, hint, functools.partial(wrong, constant)) for constant in constants]
+
+
+def both(dchosen):
+    return dchosen, -dchosen
+
+
+def naive_sigmoid(x):
+    return np.exp(x) / (1 + np.exp(x))
+
+
+def through_log(x):
+    """σ'(x) / σ(x), the chain rule applied to log and σ one after the other"""
+    s = 1 / (1 + np.exp(-x))
+    return s * (1 - s) / s
+
+
+def column_gradient(chosen, rejected):
+    """The gradient of the mean over all B² differences chosen_i - rejected_j"""
+    d = -sigmoid(rejected - chosen[:, None]) / len(chosen) ** 2  # (B, B)
+    return d.sum(1), -d.sum(0)
+
+
+def pairs(rewards):
+    better, worse = np.triu_indices(rewards.shape[1], 1)
+    return rewards[:, better] - rewards[:, worse]  # (B, pairs)
+
+
+def from_pairs(rewards, dmargin):
+    better, worse = np.triu_indices(rewards.shape[1], 1)
+    drewards = np.zeros_like(rewards)
+    np.add.at(drewards.T, better, dmargin.T)
+    np.add.at(drewards.T, worse, -dmargin.T)
+    return drewards
+
+
+def choose(rewards):
+    """C(K,2)"""
+    return math.comb(rewards.shape[1], 2)
+
+
+_SIGN = "Both gradients have the opposite sign: descending along them raises the loss."
+
+_BATCH = "The loss is a mean over the batch: divide each gradient by the number of pairs."
+
+_LITERAL = (
+    "This is the gradient of the literal σ(m) - 1: exact on paper, zero in float64 from 36.74 on. "
+    "Write it -σ(-m), which is the same number."
+)
+
+_BROADCAST = (
+    "One operand has shape [B,1], the other [B]: the difference is broadcast to [B,B], so every chosen meets every "
+    "rejected response. Give both the same shape."
+)
+
+_FLOOR = "log(σ + ε) stops at log(ε), so that the worst pairs all cost the same: use -np.logaddexp(0, -margin)."
+_EXTREME = (
+    "Far below zero e^-margin is inf and σ(margin) 0, so its log is infinite: use -np.logaddexp(0, -margin), which is "
+    "log σ(margin) everywhere."
+)
+
+_NAN = (
+    "Far below zero σ(margin) is 0 and this is 0/0: differentiate log σ as one function (derivative σ(-margin)), "
+    "or take logsigmoid."
+)
+
+_FLIPPED = "chosen and rejected are exchanged: the preferred response must have the higher reward."
+
+
+def overwritten(rewards):
+    """drewards[:, i] = ... in the loop over the pairs"""
+    K = rewards.shape[1]
+    drewards = np.zeros_like(rewards)
+    for i in range(K):
+        for j in range(i + 1, K):
+            g = -sigmoid(rewards[:, j] - rewards[:, i]) / (len(rewards) * choose(rewards))
+            drewards[:, i], drewards[:, j] = g, -g
+    return drewards
+
+
+def one_sided(rewards, worse):
+    better, other = np.triu_indices(rewards.shape[1], 1)
+    g = -sigmoid(-pairs(rewards)) / pairs(rewards).size
+    drewards = np.zeros_like(rewards)
+    np.add.at(drewards.T, other if worse else better, (-g if worse else g).T)
+    return drewards
+
+
+def neighbours(rewards):
+    g = -sigmoid(rewards[:, 1:] - rewards[:, :-1])
+    drewards = np.zeros_like(rewards)
+    drewards[:, :-1] += g
+    drewards[:, 1:] -= g
+    return drewards / g.size
+
+
+MISTAKES: dict[str, tuple[Mistake, ...]] = {
+    "sigmoid": (
+        Mistake(
+            "the sign of the exponent is lost", "1 / (1 + e^x) is σ(-x): it falls where σ rises.", lambda x: sigmoid(-x)
+        ),
+        Mistake("e^x / (1 + e^x) overflows", "From x = 710 on this is inf / inf = NaN: use e^-|x|.", naive_sigmoid),
+        *each((5, 10), "clipped", "The argument is clipped: σ is wrong beyond.", lambda k, x: sigmoid(x.clip(-k, k))),
+        Mistake("tanh instead of σ", "tanh(x) = 2σ(2x) - 1 runs from -1 to 1.", np.tanh),
+        Mistake("tanh(x/2) without its shift", "σ(x) = (1 + tanh(x/2)) / 2.", lambda x: np.tanh(x / 2)),
+        Mistake("softmax instead of σ", "Each entry has its own σ; they do not add up to 1.", right.softmax),
+    ),
+    "log_sigmoid": (
+        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(sigmoid(x))),
+        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(naive_sigmoid(x))),
+        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: -np.log(1 + np.exp(-x))),
+        Mistake("the minus sign is lost", "log σ is never positive: -log(1 + e^-x).", lambda x: np.logaddexp(0, -x)),
+        Mistake("softplus of x", "-log(1 + e^x) is log σ(-x).", lambda x: -np.logaddexp(0, x)),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(sigmoid(x) + tiny)),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(sigmoid(x).clip(tiny, 1 - tiny))),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(np.maximum(sigmoid(x), tiny))),
+        *each(LIMITS, "clipped", "log σ(x) is about x far below zero.", lambda k, x: log_sigmoid(x.clip(-k, k))),
+        Mistake("σ without its log", "This is σ(x) itself.", sigmoid),
+        Mistake(
+            "a logarithm of base 2", "Losses are in nats: np.log, not np.log2.", lambda x: log_sigmoid(x) / math.log(2)
+        ),
+    ),
+    "pairwise_loss": (
+        Mistake(
+            "the minus sign is lost", "log σ is negative; the loss is -log σ.", lambda c, r: log_sigmoid(c - r).mean()
+        ),
+        Mistake("chosen and rejected are exchanged", _FLIPPED, lambda c, r: -log_sigmoid(r - c).mean()),
+        Mistake(
+            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r: np.log(1 + np.exp(r - c)).mean()
+        ),
+        Mistake(
+            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r: -np.log(sigmoid(c - r)).mean()
+        ),
+        Mistake(
+            "log of a quotient of exponentials",
+            "e^chosen / (e^chosen + e^rejected) is inf / inf for large rewards: only the margin may be exponentiated.",
+            lambda c, r: -np.log(np.exp(c) / (np.exp(c) + np.exp(r))).mean(),
+        ),
+        *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, c, r: -np.log(sigmoid(c - r) + tiny).mean()),
+        *each(
+            TINY,
+            "a small number keeps σ from 0",
+            _FLOOR,
+            lambda tiny, c, r: -np.log(sigmoid(c - r).clip(tiny, 1 - tiny)).mean(),
+        ),
+        *each(
+            TINY,
+            "a small number keeps σ from 0",
+            _FLOOR,
+            lambda tiny, c, r: -np.log(np.maximum(sigmoid(c - r), tiny)).mean(),
+        ),
+        *each(
+            LIMITS,
+            "clipped margins",
+            "Wrong pairs beyond the clip have a constant loss, and so no gradient.",
+            lambda k, c, r: -log_sigmoid((c - r).clip(-k, k)).mean(),
+        ),
+        Mistake("[B,1] - [B] broadcast to [B,B]", _BROADCAST, lambda c, r: -log_sigmoid(c[:, None] - r).mean()),
+        Mistake(
+            "the mean over the batch is missing",
+            "One loss for each pair: take their mean.",
+            lambda c, r: -log_sigmoid(c - r),
+        ),
+        Mistake(
+            "a sum over the batch",
+            "Sum instead of mean: the loss grows with the batch.",
+            lambda c, r: -log_sigmoid(c - r).sum(),
+        ),
+        Mistake(
+            "the mean of the margins first",
+            "-log σ of the mean margin is not the mean of -log σ.",
+            lambda c, r: -log_sigmoid((c - r).mean()),
+        ),
+        Mistake(
+            "the log of the mean probability",
+            "-log of a mean is not the mean of -log.",
+            lambda c, r: -np.log(sigmoid(c - r).mean()),
+        ),
+        Mistake(
+            "the log is missing",
+            "This is -σ(margin): likelihood instead of log-likelihood.",
+            lambda c, r: -sigmoid(c - r).mean(),
+        ),
+        Mistake(
+            "1 - σ instead of -log σ",
+            "This is the probability of a wrong label, not its log loss.",
+            lambda c, r: sigmoid(r - c).mean(),
+        ),
+        Mistake("the margin itself", "The σ is missing: a loss without a floor.", lambda c, r: (r - c).mean()),
+        Mistake(
+            "a hinge",
+            "max(0, 1 - margin) is a ranking loss, but not Bradley-Terry's.",
+            lambda c, r: np.maximum(0, 1 - c + r).mean(),
+        ),
+        Mistake(
+            "a squared hinge",
+            "A squared difference instead of -log σ.",
+            lambda c, r: (np.maximum(0, 1 - c + r) ** 2).mean(),
+        ),
+        Mistake(
+            "a squared difference",
+            "(margin - 1)² is a regression, not Bradley-Terry.",
+            lambda c, r: ((c - r - 1) ** 2).mean(),
+        ),
+        Mistake(
+            "absolute labels",
+            "Each reward is scored alone, as in classification; only the margin counts.",
+            lambda c, r: -(log_sigmoid(c) + log_sigmoid(-r)).mean(),
+        ),
+        Mistake(
+            "absolute labels, averaged",
+            "Each reward is scored alone; only the margin counts.",
+            lambda c, r: -(log_sigmoid(c) + log_sigmoid(-r)).mean() / 2,
+        ),
+        Mistake(
+            "cross entropy with both labels",
+            "The loss of margin and of -margin added up: labels are not used.",
+            lambda c, r: -(log_sigmoid(c - r) + log_sigmoid(r - c)).mean(),
+        ),
+        Mistake(
+            "the sum of the rewards",
+            "chosen + rejected instead of chosen - rejected.",
+            lambda c, r: -log_sigmoid(c + r).mean(),
+        ),
+    ),
+    "pairwise_loss_backward": (
+        Mistake("the minus sign is lost", _SIGN, lambda c, r: both(sigmoid(r - c) / len(c))),
+        Mistake("chosen and rejected are exchanged", _FLIPPED, lambda c, r: both(-sigmoid(c - r) / len(c))),
+        Mistake(
+            "the gradient of the exchanged loss",
+            "This is the gradient of -log σ(rejected - chosen): it rewards the rejected response.",
+            lambda c, r: both(sigmoid(c - r) / len(c)),
+        ),
+        Mistake("the mean over the batch is missing", _BATCH, lambda c, r: both(-sigmoid(r - c))),
+        Mistake(
+            "the mean over the batch is taken twice",
+            "Divided by B² instead of B.",
+            lambda c, r: both(-sigmoid(r - c) / len(c) ** 2),
+        ),
+        Mistake("the literal σ(m) - 1", _LITERAL, lambda c, r: both((sigmoid(c - r) - 1) / len(c))),
+        Mistake(
+            "e^-m / (1 + e^-m) overflows",
+            "inf / inf is NaN below margins of -709: use a stable σ(-m).",
+            lambda c, r: both(-np.exp(r - c) / (1 + np.exp(r - c)) / len(c)),
+        ),
+        Mistake("the gradient through log(σ) where σ is 0", _NAN, lambda c, r: both(-through_log(c - r) / len(c))),
+        Mistake("[B,1] - [B] broadcast to [B,B]", _BROADCAST, column_gradient),
+        Mistake(
+            "σ'(m) = σ (1 - σ) instead of the log's derivative",
+            "The derivative of σ is σ (1 - σ); that of -log σ is σ - 1.",
+            lambda c, r: both(-sigmoid(c - r) * sigmoid(r - c) / len(c)),
+        ),
+        Mistake(
+            "both gradients are equal",
+            "rejected enters with a minus: drejected = -dchosen.",
+            lambda c, r: (-sigmoid(r - c) / len(c),) * 2,
+        ),
+        Mistake(
+            "the gradient for rejected is missing",
+            "rejected moves the loss as much as chosen does.",
+            lambda c, r: (-sigmoid(r - c) / len(c), np.zeros_like(c)),
+        ),
+        Mistake(
+            "σ instead of σ - 1",
+            "The chosen response's gradient is σ(margin) - 1.",
+            lambda c, r: (sigmoid(c - r) / len(c), (1 - sigmoid(c - r)) / len(c)),
+        ),
+        Mistake(
+            "the gradient of absolute labels",
+            "Each reward is scored alone; only the margin counts.",
+            lambda c, r: (-sigmoid(-c) / len(c), sigmoid(r) / len(c)),
+        ),
+        *each(
+            (10, 20, 30, 50),
+            "clipped margins",
+            "The margin is clipped, and the gradient with it: use -σ(-margin), which needs no clip.",
+            lambda k, c, r: both(-sigmoid(-(c - r).clip(-k, k)) / len(c)),
+        ),
+        *each(
+            (10, 20, 30),
+            "clipped margins",
+            "The margin is clipped, and the gradient with it: use -σ(-margin), which needs no clip.",
+            lambda k, c, r: both((sigmoid((c - r).clip(-k, k)) - 1) / len(c)),
+        ),
+        *each(
+            TINY[:8],
+            "σ clipped",
+            "The probability is clipped, and the gradient with it: use -σ(-margin), which needs no clip.",
+            lambda tiny, c, r: both(-(1 - sigmoid(c - r).clip(tiny, 1 - tiny)) / len(c)),
+        ),
+        *each(
+            LIMITS,
+            "no gradient beyond a clip",
+            "This is the gradient of a clipped margin: 0 where the pair is most wrong.",
+            lambda k, c, r: both(-sigmoid(r - c) * (np.abs(c - r) <= k) / len(c)),
+        ),
+        Mistake(
+            "a hinge's gradient", "-1 or 0 is the gradient of a hinge.", lambda c, r: both(-1.0 * (c - r < 1) / len(c))
+        ),
+    ),
+    "margin_loss": (
+        Mistake(
+            "the margin has the wrong sign",
+            "The margin is subtracted: the chosen reward must lead by it.",
+            lambda c, r, m: right.margin_loss(c, r, -m),
+        ),
+        Mistake("the margin is ignored", "The margin is nowhere used.", lambda c, r, m: right.pairwise_loss(c, r)),
+        Mistake(
+            "[B,1] - [B] broadcast to [B,B]", _BROADCAST, lambda c, r, m: -log_sigmoid((c - r)[:, None] - m).mean()
+        ),
+        Mistake(
+            "the mean margin for all",
+            "Every pair has its own margin.",
+            lambda c, r, m: right.margin_loss(c, r, m.mean()),
+        ),
+        Mistake(
+            "the margin outside log σ",
+            "The margin is part of the argument of σ.",
+            lambda c, r, m: (m - log_sigmoid(c - r)).mean(),
+        ),
+        Mistake(
+            "the margin as a factor",
+            "The margin shifts the difference; it does not weigh the pair.",
+            lambda c, r, m: -(m * log_sigmoid(c - r)).mean(),
+        ),
+        Mistake(
+            "a hinge",
+            "max(0, margin - difference) is not a log-likelihood.",
+            lambda c, r, m: np.maximum(0, m - c + r).mean(),
+        ),
+        Mistake("the minus sign is lost", "The loss is -log σ.", lambda c, r, m: -right.margin_loss(c, r, m)),
+        Mistake(
+            "log(σ) is -inf, or log(1 + e^-margin) overflows",
+            _EXTREME,
+            lambda c, r, m: np.log(1 + np.exp(r - c + m)).mean(),
+        ),
+        Mistake(
+            "log(σ) is -inf, or log(1 + e^-margin) overflows",
+            _EXTREME,
+            lambda c, r, m: -np.log(sigmoid(c - r - m)).mean(),
+        ),
+    ),
+    "margin_loss_backward": (
+        Mistake(
+            "the margin has the wrong sign",
+            "The margin is subtracted: Δ = chosen - rejected - margin.",
+            lambda c, r, m: right.margin_loss_backward(c, r, -m),
+        ),
+        Mistake(
+            "the margin is ignored",
+            "The margin shifts the point at which σ is taken.",
+            lambda c, r, m: right.pairwise_loss_backward(c, r),
+        ),
+        Mistake(
+            "the mean margin for all",
+            "Every pair has its own margin.",
+            lambda c, r, m: right.margin_loss_backward(c, r, m.mean()),
+        ),
+        Mistake(
+            "the gradient through log(σ) where σ is 0", _NAN, lambda c, r, m: both(-through_log(c - r - m) / len(c))
+        ),
+        Mistake("the mean over the batch is missing", _BATCH, lambda c, r, m: both(-sigmoid(r - c + m))),
+    ),
+    "smoothed_loss": (
+        Mistake(
+            "the smoothing is on the wrong side",
+            "1 - ε belongs to the label that was given.",
+            lambda c, r, e: right.smoothed_loss(c, r, 1 - e),
+        ),
+        Mistake("the smoothing is ignored", "ε is nowhere used.", lambda c, r, e: right.pairwise_loss(c, r)),
+        Mistake(
+            "half of the smoothing",
+            "With two outcomes smoothed to ε/2 and 1 - ε/2: here ε is the share of flipped labels.",
+            lambda c, r, e: right.smoothed_loss(c, r, e / 2),
+        ),
+        Mistake(
+            "the flipped part is missing",
+            "-(1 - ε) log σ(Δ) alone is a smaller learning rate.",
+            lambda c, r, e: (1 - e) * right.pairwise_loss(c, r),
+        ),
+        Mistake(
+            "1 - σ instead of its log",
+            "The flipped label's loss is -log σ(-Δ).",
+            lambda c, r, e: (-(1 - e) * log_sigmoid(c - r) + e * sigmoid(c - r)).mean(),
+        ),
+        Mistake(
+            "the flipped part is subtracted",
+            "Both parts are added.",
+            lambda c, r, e: (-(1 - e) * log_sigmoid(c - r) + e * log_sigmoid(r - c)).mean(),
+        ),
+        Mistake(
+            "the full loss plus the flipped part",
+            "The weights must add up to 1.",
+            lambda c, r, e: (-log_sigmoid(c - r) - e * log_sigmoid(r - c)).mean(),
+        ),
+        Mistake(
+            "log σ of a smoothed margin",
+            "The labels are smoothed, not the margin.",
+            lambda c, r, e: -log_sigmoid((1 - e) * (c - r)).mean(),
+        ),
+    ),
+    "smoothed_loss_backward": (
+        Mistake(
+            "the smoothing is on the wrong side",
+            "1 - ε belongs to the label that was given.",
+            lambda c, r, e: right.smoothed_loss_backward(c, r, 1 - e),
+        ),
+        Mistake("the smoothing is ignored", "ε is nowhere used.", lambda c, r, e: right.pairwise_loss_backward(c, r)),
+        Mistake(
+            "half of the smoothing",
+            "ε is the share of flipped labels, not twice that.",
+            lambda c, r, e: right.smoothed_loss_backward(c, r, e / 2),
+        ),
+        Mistake(
+            "the flipped part is missing",
+            "ε σ(Δ) is missing.",
+            lambda c, r, e: tuple((1 - e) * g for g in right.pairwise_loss_backward(c, r)),
+        ),
+        Mistake(
+            "the flipped part is subtracted",
+            "dΔ = ε σ(Δ) - (1 - ε) σ(-Δ): opposite signs.",
+            lambda c, r, e: both((-e * sigmoid(c - r) - (1 - e) * sigmoid(r - c)) / len(c)),
+        ),
+        Mistake(
+            "the mean over the batch is missing",
+            _BATCH,
+            lambda c, r, e: tuple(len(c) * g for g in right.smoothed_loss_backward(c, r, e)),
+        ),
+    ),
+    "centered_loss": (
+        Mistake(
+            "the difference is centred",
+            "chosen + rejected is pulled to 0; squaring the difference works against the loss.",
+            lambda c, r, k: right.pairwise_loss(c, r) + k * ((c - r) ** 2).mean(),
+        ),
+        Mistake(
+            "the penalty has the wrong sign", "The penalty is added.", lambda c, r, k: right.centered_loss(c, r, -k)
+        ),
+        Mistake(
+            "the penalty is ignored", "The coefficient is nowhere used.", lambda c, r, k: right.pairwise_loss(c, r)
+        ),
+        Mistake(
+            "the sum is not squared",
+            "Without the square the penalty has no lower end.",
+            lambda c, r, k: right.pairwise_loss(c, r) + k * (c + r).mean(),
+        ),
+        Mistake(
+            "the absolute sum",
+            "The square of the sum, not its absolute value.",
+            lambda c, r, k: right.pairwise_loss(c, r) + k * np.abs(c + r).mean(),
+        ),
+        Mistake(
+            "each reward is squared alone",
+            "c² + r² also pulls the two together; (c + r)² does not.",
+            lambda c, r, k: right.pairwise_loss(c, r) + k * (c**2 + r**2).mean(),
+        ),
+        Mistake(
+            "the square of the mean",
+            "The mean of the squares, not the square of the mean.",
+            lambda c, r, k: right.pairwise_loss(c, r) + k * (c + r).mean() ** 2,
+        ),
+        Mistake(
+            "the mean reward is squared",
+            "((c + r)/2)² is a quarter of (c + r)².",
+            lambda c, r, k: right.centered_loss(c, r, k / 4),
+        ),
+    ),
+    "centered_loss_backward": (
+        Mistake(
+            "the difference is centred",
+            "The penalty is on the sum: both gradients get the same term.",
+            lambda c, r, k: both(right.pairwise_loss_backward(c, r)[0] + 2 * k * (c - r) / len(c)),
+        ),
+        Mistake(
+            "the penalty has the wrong sign",
+            "The penalty is added.",
+            lambda c, r, k: right.centered_loss_backward(c, r, -k),
+        ),
+        Mistake(
+            "the penalty is ignored",
+            "2c (chosen + rejected) / B is missing.",
+            lambda c, r, k: right.pairwise_loss_backward(c, r),
+        ),
+        Mistake(
+            "the 2 of the square is missing",
+            "The derivative of s² is 2s.",
+            lambda c, r, k: right.centered_loss_backward(c, r, k / 2),
+        ),
+        Mistake(
+            "the penalty is not divided by B",
+            _BATCH,
+            lambda c, r, k: tuple(g + 2 * k * (c + r) for g in right.pairwise_loss_backward(c, r)),
+        ),
+        Mistake(
+            "the penalty reaches chosen only",
+            "The sum holds both rewards.",
+            lambda c, r, k: (right.centered_loss_backward(c, r, k)[0], right.pairwise_loss_backward(c, r)[1]),
+        ),
+        Mistake(
+            "the penalty's gradient is opposite for rejected",
+            "The sum holds both rewards with a plus.",
+            lambda c, r, k: both(right.centered_loss_backward(c, r, k)[0]),
+        ),
+        Mistake(
+            "the mean over the batch is missing",
+            _BATCH,
+            lambda c, r, k: tuple(len(c) * g for g in right.centered_loss_backward(c, r, k)),
+        ),
+    ),
+    "kwise_loss": (
+        Mistake(
+            "divided by C(K,2) twice",
+            "The mean over the pairs has divided already: the formula's 1/C(K,2) is that mean.",
+            lambda r: right.kwise_loss(r) / choose(r),
+        ),
+        Mistake(
+            "the sum over the pairs",
+            "Divide by C(K,2), so that every prompt weighs one.",
+            lambda r: right.kwise_loss(r) * choose(r),
+        ),
+        Mistake("divided by K(K-1)", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss(r) / 2),
+        Mistake(
+            "divided by K²", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss(r) * choose(r) / r.shape[1] ** 2
+        ),
+        Mistake("divided by K", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss(r) * choose(r) / r.shape[1]),
+        Mistake("the minus sign is lost", "log σ is negative; the loss is -log σ.", lambda r: -right.kwise_loss(r)),
+        Mistake(
+            "the worst response comes first",
+            "rewards are ordered best first: i < j means i is preferred.",
+            lambda r: right.kwise_loss(r[:, ::-1]),
+        ),
+        Mistake(
+            "neighbours only",
+            "All C(K,2) pairs, not only the K - 1 neighbours.",
+            lambda r: -log_sigmoid(r[:, :-1] - r[:, 1:]).mean(),
+        ),
+        Mistake(
+            "the best against the rest only",
+            "All C(K,2) pairs, not only those of the first.",
+            lambda r: -log_sigmoid(r[:, :1] - r[:, 1:]).mean(),
+        ),
+        Mistake(
+            "both orders of every pair",
+            "i < j only: the reverse comparison did not happen.",
+            lambda r: -(log_sigmoid(pairs(r)) + log_sigmoid(-pairs(r))).mean(),
+        ),
+        Mistake(
+            "both orders of every pair, halved",
+            "i < j only: the reverse comparison did not happen.",
+            lambda r: -(log_sigmoid(pairs(r)) + log_sigmoid(-pairs(r))).mean() / 2,
+        ),
+        Mistake(
+            "a response is compared with itself",
+            "i < j, not i <= j: the diagonal adds ln 2 each.",
+            lambda r: np.mean(
+                [-log_sigmoid(r[:, i] - r[:, j]) for i in range(r.shape[1]) for j in range(i, r.shape[1])]
+            ),
+        ),
+        Mistake("the sum over the prompts", "Divide by the number of prompts.", lambda r: right.kwise_loss(r) * len(r)),
+        Mistake(
+            "the mean over the prompts is missing",
+            "One loss for each prompt: take their mean.",
+            lambda r: -log_sigmoid(pairs(r)).mean(1),
+        ),
+        Mistake(
+            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda r: -np.log(sigmoid(pairs(r))).mean()
+        ),
+        Mistake(
+            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda r: np.log(1 + np.exp(-pairs(r))).mean()
+        ),
+        Mistake(
+            "Plackett-Luce", "This is the listwise loss; here every pair is one comparison.", right.plackett_luce_loss
+        ),
+    ),
+    "kwise_loss_backward": (
+        Mistake(
+            "divided by C(K,2) twice",
+            "Divide once: the mean over the pairs is the formula's 1/C(K,2).",
+            lambda r: right.kwise_loss_backward(r) / choose(r),
+        ),
+        Mistake("the sum over the pairs", "Divide by C(K,2).", lambda r: right.kwise_loss_backward(r) * choose(r)),
+        Mistake("divided by K(K-1)", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss_backward(r) / 2),
+        Mistake(
+            "divided by K", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss_backward(r) * choose(r) / r.shape[1]
+        ),
+        Mistake(
+            "the mean over the prompts is missing",
+            "Divide by the number of prompts.",
+            lambda r: right.kwise_loss_backward(r) * len(r),
+        ),
+        Mistake(
+            "the minus sign is lost",
+            "The better response's gradient is negative.",
+            lambda r: -right.kwise_loss_backward(r),
+        ),
+        Mistake(
+            "the worst response comes first",
+            "rewards are ordered best first.",
+            lambda r: right.kwise_loss_backward(r[:, ::-1])[:, ::-1],
+        ),
+        Mistake(
+            "overwritten instead of added",
+            "A response takes part in K - 1 pairs: add their gradients, do not assign them.",
+            lambda r: overwritten(r),
+        ),
+        Mistake(
+            "the worse response gets no gradient",
+            "Every pair moves both of its responses.",
+            lambda r: one_sided(r, worse=False),
+        ),
+        Mistake(
+            "the better response gets no gradient",
+            "Every pair moves both of its responses.",
+            lambda r: one_sided(r, worse=True),
+        ),
+        Mistake("neighbours only", "All C(K,2) pairs, not only neighbours.", lambda r: neighbours(r)),
+        Mistake("the literal σ(m) - 1", _LITERAL, lambda r: from_pairs(r, (sigmoid(pairs(r)) - 1) / pairs(r).size)),
+        Mistake(
+            "e^-m / (1 + e^-m) overflows",
+            "inf / inf is NaN: use a stable σ(-m).",
+            lambda r: from_pairs(r, -naive_sigmoid(-pairs(r)) / pairs(r).size),
+        ),
+        Mistake("Plackett-Luce", "This is the gradient of the listwise loss.", right.plackett_luce_loss_backward),
+    ),
+    "plackett_luce_loss": (
+        Mistake(
+            "the minus sign is lost", "The loss is the negative log-likelihood.", lambda r: -right.plackett_luce_loss(r)
+        ),
+        Mistake(
+            "divided by K - 1",
+            "The log-likelihood of a ranking is the sum over its choices.",
+            lambda r: right.plackett_luce_loss(r) / (r.shape[1] - 1),
+        ),
+        Mistake(
+            "divided by K",
+            "The log-likelihood of a ranking is the sum over its choices.",
+            lambda r: right.plackett_luce_loss(r) / r.shape[1],
+        ),
+        Mistake(
+            "every choice is among all",
+            "What was chosen before is no longer there: the sum runs over j >= k.",
+            lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r)[:, :-1].sum(1)),
+        ),
+        Mistake(
+            "every choice is among all, the last included",
+            "The sum runs over j >= k.",
+            lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r).sum(1)),
+        ),
+        Mistake(
+            "the top choice only",
+            "The best of all, then the best of the rest, and so on.",
+            lambda r: np.mean(np.logaddexp.reduce(r, 1) - r[:, 0]),
+        ),
+        Mistake(
+            "the worst response comes first",
+            "rewards are ordered best first, and the denominator of choice k runs over what is left, j >= k.",
+            lambda r: right.plackett_luce_loss(r[:, ::-1]),
+        ),
+        Mistake(
+            "the chosen one is left out of its denominator",
+            "j >= k, the chosen one included.",
+            lambda r: np.mean(sum(np.logaddexp.reduce(r[:, k + 1 :], 1) - r[:, k] for k in range(r.shape[1] - 1))),
+        ),
+        Mistake(
+            "the sum over the prompts",
+            "Divide by the number of prompts.",
+            lambda r: right.plackett_luce_loss(r) * len(r),
+        ),
+        Mistake(
+            "the mean over the prompts is missing",
+            "One loss for each prompt: take their mean.",
+            lambda r: sum(np.logaddexp.reduce(r[:, k:], 1) - r[:, k] for k in range(r.shape[1] - 1)),
+        ),
+        Mistake(
+            "exp overflows",
+            "Subtract the largest reward first, or use np.logaddexp.",
+            lambda r: np.mean(sum(np.log(np.exp(r[:, k:]).sum(1)) - r[:, k] for k in range(r.shape[1] - 1))),
+        ),
+        Mistake(
+            "the K-wise pairwise loss", "This is the mean over the pairs, not the listwise loss.", right.kwise_loss
+        ),
+    ),
+    "plackett_luce_loss_backward": (
+        Mistake("the minus sign is lost", "The sign is opposite.", lambda r: -right.plackett_luce_loss_backward(r)),
+        Mistake(
+            "divided by K - 1",
+            "The loss is the sum over the choices.",
+            lambda r: right.plackett_luce_loss_backward(r) / (r.shape[1] - 1),
+        ),
+        Mistake(
+            "divided by K",
+            "The loss is the sum over the choices.",
+            lambda r: right.plackett_luce_loss_backward(r) / r.shape[1],
+        ),
+        Mistake(
+            "the top choice only",
+            "The gradients of all K - 1 choices add up.",
+            lambda r: (right.softmax(r) - (np.arange(r.shape[1]) == 0)) / len(r),
+        ),
+        Mistake(
+            "the mean over the prompts is missing",
+            "Divide by the number of prompts.",
+            lambda r: right.plackett_luce_loss_backward(r) * len(r),
+        ),
+        Mistake(
+            "the worst response comes first",
+            "rewards are ordered best first.",
+            lambda r: right.plackett_luce_loss_backward(r[:, ::-1])[:, ::-1],
+        ),
+        Mistake(
+            "the chosen response's -1 is missing",
+            "Each choice adds softmax minus one at the chosen place.",
+            lambda r: right.plackett_luce_loss_backward(r) + (np.arange(r.shape[1]) < r.shape[1] - 1) / len(r),
+        ),
+        Mistake(
+            "a -1 for the last response too",
+            "The last response is not chosen: there is nothing left to choose from.",
+            lambda r: right.plackett_luce_loss_backward(r) - (np.arange(r.shape[1]) == r.shape[1] - 1) / len(r),
+        ),
+        Mistake(
+            "every choice is among all",
+            "The softmax of choice k runs over j >= k.",
+            lambda r: ((r.shape[1] - 1) * right.softmax(r) - (np.arange(r.shape[1]) < r.shape[1] - 1)) / len(r),
+        ),
+        Mistake("the K-wise gradient", "This is the gradient of the mean over the pairs.", right.kwise_loss_backward),
+    ),
+}

@@ -1,0 +1,332 @@
+"""What each published function must satisfy: one property, one line of the report, one point.
+
+A property says in a sentence what holds, on which inputs it is tried, and how the answer is judged:
+
+value     the answer is the oracle's, within the tolerance of its dtype times the largest entry (or 1)
+tail      the same relative to each entry: tiny gradients must be tiny, not zero
+law       a relation between answers of the submission alone; no credit for it while no value is right
+manners   the arguments are left as they were
+autograd  of a function written in PyTorch: what autograd makes of it is the gradient derived by hand
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import cases
+
+
+class Property(NamedTuple):
+    statement: str
+    cases: Callable[..., Any]
+    kind: str = "value"
+    gated: bool = False  # as a law: on these inputs a constant would pass
+    part: int | None = None  # of several results, the one that is judged
+    law: Callable[..., Any] | None = None  # law(f, *arguments) -> (got, expected)
+
+
+def shifted(f, chosen, rejected, *rest):
+    """A constant in both rewards cancels"""
+    return f(chosen + 1000, rejected + 1000, *rest), f(chosen, rejected, *rest)
+
+
+def list_shifted(f, rewards):
+    return f(rewards + 1000), f(rewards)
+
+
+def swapped(f, chosen, rejected):
+    return f(chosen, rejected) - f(rejected, chosen), np.mean(rejected - chosen)
+
+
+def opposite(f, *arguments):
+    dchosen, drejected = f(*arguments)
+    return dchosen + drejected, np.zeros_like(dchosen)
+
+
+def sums_to_zero(f, *arguments):
+    total = f(*arguments).sum(-1)
+    return total, np.zeros_like(total)
+
+
+def symmetric(f, x):
+    return f(x) + f(-x), np.ones_like(x)
+
+
+def odd(f, x):
+    return f(x) - f(-x), x
+
+
+def sums_to_one(f, x):
+    total = f(x).sum(-1)
+    return total, np.ones_like(total)
+
+
+def exchanged(f, a, b):
+    return f(a, b), f(b, a)
+
+
+def complementary(f, chosen, rejected):
+    return f(chosen, rejected) + f(rejected, chosen), np.array(1.0)
+
+
+def manners(case):
+    return Property("its arguments are left as they were", case, "manners")
+
+
+def autograd(case, where):
+    """`case` draws the arguments of the backward"""
+    return Property(f"written in PyTorch: autograd's gradient is right {where}", case, "autograd")
+
+
+def loss(case, wide):
+    """The properties common to the variants of the pairwise loss; `wide` are the inputs at which naive forms fail"""
+    return (
+        Property("for one pair, the loss is the formula", case((1, 1))),
+        Property("for a batch, it is the mean over the pairs", case((2, 5))),
+        Property("margins up to ±1000: finite, no overflow, no log of 0", wide),
+        manners(case((2, 4))),
+        autograd(case((1, 4)), "for rewards within ±3"),
+        autograd(wide, "for margins up to ±1000 (no NaN)"),
+    )
+
+
+def loss_backward(case, wide):
+    return (
+        Property("for one pair, both gradients are the formula", case((1, 1))),
+        Property("for a batch, each gradient is divided by the number of pairs", case((2, 5))),
+        Property("margins up to ±1000: finite, no overflow, no NaN", wide),
+        manners(case((2, 4))),
+    )
+
+
+def plain(size):
+    return cases.pair(size=size)
+
+
+def margins(size):
+    return cases.with_margins(cases.pair(size=size))
+
+
+def smoothing(size):
+    return cases.with_number(cases.pair(size=size), [0.1, 0.25, 0.4])
+
+
+def centering(size):
+    return cases.with_number(cases.pair(size=size), [0.5, 0.1, 1.0])
+
+
+WIDE = cases.extreme
+WIDE_MARGINS = cases.with_margins(WIDE)
+WIDE_SMOOTHING = cases.with_number(WIDE, [0.1, 0.25, 0.4])
+WIDE_CENTERING = cases.with_number(WIDE, [0.5, 0.1, 1.0])
+WRONG_ORDER = cases.far_below
+TAIL = cases.apart(37, 80)
+TAIL_STATEMENT = "margins from 37 to 80: tiny (e^-margin) and not zero"
+
+
+PROPERTIES = {
+    "sigmoid": (
+        Property("σ(x) for x within ±3", cases.vector()),
+        Property("σ(x) + σ(-x) = 1", cases.vector(), "law", law=symmetric),
+        Property("x up to ±1000: between 0 and 1, never NaN", cases.extreme_vector),
+        Property("several axes are taken as they are", cases.array(leading=(1, 2))),
+        manners(cases.vector()),
+    ),
+    "log_sigmoid": (
+        Property("log σ(x) for x within ±3", cases.vector()),
+        Property("log σ(x) - log σ(-x) = x", cases.vector(), "law", law=odd),
+        Property("x down to -1000: about x itself, never -inf", lambda draw: cases.far_below(draw)[:1]),
+        Property("x up to 1000: nearly 0, never NaN", lambda draw: cases.far_above(draw)[:1], gated=True),
+        manners(cases.vector()),
+    ),
+    "pairwise_loss": (
+        *loss(plain, WIDE)[:2],
+        Property("chosen far below rejected (margins to -1000): about -margin, never inf", WRONG_ORDER),
+        Property("chosen far above rejected (margins to 1000): nearly 0, never NaN", cases.far_above, gated=True),
+        Property("a constant (1000) added to every reward changes nothing", plain((1, 4)), "law", law=shifted),
+        Property("L(margin) - L(-margin) = -margin: swapping the pair", plain((1, 4)), "law", law=swapped),
+        *loss(plain, WIDE)[3:],
+    ),
+    "pairwise_loss_backward": (
+        *loss_backward(plain, WIDE)[:3],
+        Property(TAIL_STATEMENT, TAIL, "tail"),
+        Property("the two gradients are opposite", plain((1, 4)), "law", law=opposite),
+        manners(plain((2, 4))),
+    ),
+    "margin_loss": loss(margins, WIDE_MARGINS),
+    "margin_loss_backward": (
+        *loss_backward(margins, WIDE_MARGINS)[:3],
+        Property("the two gradients are opposite", margins((1, 4)), "law", law=opposite),
+        manners(margins((2, 4))),
+    ),
+    "smoothed_loss": loss(smoothing, WIDE_SMOOTHING),
+    "smoothed_loss_backward": (
+        *loss_backward(smoothing, WIDE_SMOOTHING)[:3],
+        Property("the two gradients are opposite", smoothing((1, 4)), "law", law=opposite),
+        manners(smoothing((2, 4))),
+    ),
+    "centered_loss": loss(centering, WIDE_CENTERING),
+    "centered_loss_backward": loss_backward(centering, WIDE_CENTERING),
+    "kwise_loss": (
+        Property("K = 2: the pairwise loss", cases.ranked((1, 3), (2, 2))),
+        Property("one prompt, K from 3 to 6: the mean over its C(K,2) pairs", cases.ranked((1, 1), (3, 6))),
+        Property("several prompts: the mean over them", cases.ranked((2, 3), (2, 4))),
+        Property("margins up to ±800: finite, no overflow, no log of 0", cases.extreme_list),
+        Property("a constant (1000) added to every reward changes nothing", cases.ranked(), "law", law=list_shifted),
+        manners(cases.ranked()),
+        autograd(cases.ranked(), "for rewards within ±3"),
+    ),
+    "kwise_loss_backward": (
+        Property("K = 2: the pairwise gradient", cases.ranked((1, 1), (2, 2))),
+        Property("one prompt, K from 3 to 6: divided once by C(K,2)", cases.ranked((1, 1), (3, 6))),
+        Property("several prompts: divided by their number", cases.ranked((2, 3), (2, 4))),
+        Property("margins up to ±800: finite, no overflow, no NaN", cases.extreme_list),
+        Property("two rewards 37 to 80 apart: tiny (e^-margin) and not zero", cases.tail_list, "tail"),
+        Property("the gradient of a list sums to zero", cases.ranked(), "law", law=sums_to_zero),
+        manners(cases.ranked()),
+    ),
+    "plackett_luce_loss": (
+        Property("K = 2: the pairwise loss", cases.ranked((1, 1), (2, 2))),
+        Property("one prompt, K from 3 to 6: the sum over its K - 1 choices", cases.ranked((1, 1), (3, 6))),
+        Property("several prompts: the mean over them", cases.ranked((2, 3), (2, 4))),
+        Property("margins up to ±800: finite, no overflow", cases.extreme_list),
+        Property("a constant (1000) added to every reward changes nothing", cases.ranked(), "law", law=list_shifted),
+        manners(cases.ranked()),
+        autograd(cases.ranked(), "for rewards within ±3"),
+    ),
+    "plackett_luce_loss_backward": (
+        Property("K = 2: the pairwise gradient", cases.ranked((1, 1), (2, 2))),
+        Property("one prompt, K from 3 to 6: the formula", cases.ranked((1, 1), (3, 6))),
+        Property("several prompts: divided by their number", cases.ranked((2, 3), (2, 4))),
+        Property("margins up to ±800: finite, no NaN", cases.extreme_list),
+        Property("the gradient of a list sums to zero", cases.ranked(), "law", law=sums_to_zero),
+        manners(cases.ranked()),
+    ),
+    "linear": (
+        Property("two axes: x (N, I)", cases.linear()),
+        Property("more leading axes", cases.linear((2, 3), (1, 3))),
+        manners(cases.linear()),
+    ),
+    "linear_backward": (
+        Property("dx for x (N, I)", cases.linear(dout=True), part=0),
+        Property("dweight for x (N, I)", cases.linear(dout=True), part=1),
+        Property("dbias for x (N, I)", cases.linear(dout=True), part=2),
+        Property("all three for more leading axes", cases.linear((2, 3), (1, 3), dout=True)),
+        manners(cases.linear(dout=True)),
+    ),
+    "softmax": (
+        Property("one row", cases.array(rows=(1, 1))),
+        Property("several rows: over the last axis", cases.array(last=(2, 5), rows=(2, 3))),
+        Property("one row with entries up to ±800: finite, no overflow", cases.extreme_row),
+        Property("more leading axes", cases.array(last=(2, 4), leading=(2, 2))),
+        Property("rows at heights of ±800: each has its own maximum", cases.rows_apart),
+        Property("every row sums to 1", cases.array(leading=(1, 2)), "law", law=sums_to_one),
+        manners(cases.array()),
+    ),
+    "softmax_backward": (
+        Property("one row", cases.probabilities(cases.array(last=(2, 5), rows=(1, 1)))),
+        Property(
+            "several rows: the sum runs over the last axis",
+            cases.probabilities(cases.array(last=(2, 5), leading=(1, 1))),
+        ),
+        Property("more leading axes", cases.probabilities(cases.array(last=(2, 4), leading=(2, 2)))),
+        Property(
+            "dx sums to zero in every row", cases.probabilities(cases.array(last=(2, 5))), "law", law=sums_to_zero
+        ),
+        manners(cases.probabilities(cases.array())),
+    ),
+    "gelu": (
+        Property("x within ±3", cases.array()),
+        Property("gelu(x) - gelu(-x) = x", cases.array(), "law", law=odd),
+        Property("x from 20 to 100 on either side: 0 on the left, x on the right", cases.saturated),
+        manners(cases.array()),
+        autograd(cases.with_dout(cases.array()), "for x within ±3"),
+    ),
+    "gelu_backward": (
+        Property("x within ±3", cases.with_dout(cases.array())),
+        Property("x from 20 to 100 on either side: 0 on the left, dy on the right", cases.with_dout(cases.saturated)),
+        Property("several axes are taken as they are", cases.with_dout(cases.array(leading=(1, 2)))),
+        manners(cases.with_dout(cases.array())),
+    ),
+    "layer_norm": (
+        Property("one row", cases.layer_norm(rows=(1, 1))),
+        Property("several rows: mean and variance over the last axis", cases.layer_norm(rows=(2, 4))),
+        Property("more leading axes", cases.layer_norm((2, 2), (1, 3))),
+        Property("rows that hardly vary: ε under the root keeps it finite", cases.layer_norm(rows=(1, 2), step=2**-12)),
+        manners(cases.layer_norm()),
+        autograd(cases.layer_norm(dout=True), "for x within ±3"),
+    ),
+    "layer_norm_backward": (
+        Property("dx for one row", cases.layer_norm(rows=(1, 1), dout=True), part=0),
+        Property("dx for several rows", cases.layer_norm(rows=(2, 4), dout=True), part=0),
+        Property("dweight is summed over the rows", cases.layer_norm(rows=(1, 4), dout=True), part=1),
+        Property("dbias is summed over the rows", cases.layer_norm(rows=(1, 4), dout=True), part=2),
+        Property("all three for more leading axes", cases.layer_norm((2, 2), (1, 3), dout=True)),
+        Property(
+            "dx for rows that hardly vary: ε under the root",
+            cases.layer_norm(rows=(1, 2), step=2**-12, dout=True),
+            part=0,
+        ),
+        manners(cases.layer_norm(dout=True)),
+    ),
+    "embedding_backward": (
+        Property("every token at most once: its row is its gradient", cases.embedding(repeats=False)),
+        Property("a token that stands twice receives both gradients", cases.embedding(repeats=True)),
+        Property("tokens of shape (B, T)", cases.embedding(True, (2, 2))),
+        manners(cases.embedding(repeats=True)),
+    ),
+    "attention": (
+        Property("two positions: the first sees itself only", cases.attention(time=(1, 2))),
+        Property("more positions: no one sees a later one", cases.attention(time=(3, 4))),
+        Property("several rows and heads", cases.attention((1, 3), (1, 3), (1, 2))),
+        manners(cases.attention()),
+        autograd(cases.attention(dout=True), "for entries within ±2"),
+    ),
+    "attention_backward": (
+        Property("dv", cases.attention(dout=True), part=2),
+        Property("dq", cases.attention(dout=True, time=(2, 4)), part=0),
+        Property("dk", cases.attention(dout=True, time=(2, 4)), part=1),
+        Property("all three for several rows and heads", cases.attention((2, 3), (1, 3), (1, 2), dout=True)),
+        manners(cases.attention(dout=True)),
+    ),
+    "last_token": (
+        Property("rows without padding", cases.padded(full=True)),
+        Property("padded rows", cases.padded()),
+        Property("pad is the end token: the last real token is the end token itself", cases.padded(pad=cases.END)),
+        Property("the pad id stands inside the text as well", cases.padded(inside=True)),
+        manners(cases.padded()),
+    ),
+    "last_hidden": (
+        Property("rows without padding", cases.hidden(full=True)),
+        Property("padded rows: each its own last real token", cases.hidden()),
+        manners(cases.hidden()),
+    ),
+    "adamw_step": (
+        Property("the first step, without decay", cases.adamw(True, False), part=0),
+        Property("a later step, without decay", cases.adamw(False, False), part=0),
+        Property("the moments m and v, first of them m", cases.adamw(False, False), part=1),
+        Property("the moments m and v, second of them v", cases.adamw(False, False), part=2),
+        Property("a step with weight decay", cases.adamw(), part=0),
+        Property("a step with a large ε", cases.adamw(decay=False, eps=0.5), part=0),
+        manners(cases.adamw()),
+    ),
+    "accuracy": (
+        Property("no ties", cases.untied),
+        Property("all pairs tied: one half", cases.tied, gated=True),
+        Property("some pairs tied: each one half", cases.some_tied),
+        Property("accuracy and its reverse add up to 1", cases.some_tied, "law", law=complementary),
+        manners(cases.pair(size=(2, 4))),
+    ),
+    "cohen_kappa": (
+        Property("two labels", cases.two_raters()),
+        Property("three and four labels", cases.two_raters(4)),
+        Property("the raters may change places", cases.two_raters(3), "law", law=exchanged),
+        manners(cases.two_raters()),
+    ),
+    "brier_score": (
+        Property("one forecast", lambda draw: tuple(array[:1] for array in cases.forecasts(draw))),
+        Property("the mean over several", cases.forecasts),
+        manners(cases.forecasts),
+    ),
+}

@@ -1,0 +1,106 @@
+"""What a function returned against what it should have: is it the right kind, is it equal, and how it is shown."""
+
+import numpy as np
+
+from .wire import Foreign
+
+# float64: half of the digits; torch's softplus, right in every other sense, is off by 2e-9 at its threshold, and a
+# careful central difference by 1e-9. float32: a thousand eps; layer norm in float32 needs up to 36 * rstd.
+TOLERANCE = {"float64": 1e-7, "float32": 1000 * float(np.finfo(np.float32).eps)}
+
+
+class Unfit(Exception):
+    """Not the kind of answer that the list publishes, in a sentence"""
+
+
+def fit(value, expected, function, part=None):
+    """The answer as an array, or a tuple of arrays; Unfit if kind, number, shape or dtype are not the published ones
+
+    Of several results only `part` is looked at, if it is given.
+    """
+    if not isinstance(expected, tuple):
+        return fit_one(value, np.asarray(expected), function.results[0])
+    names = function.results
+    if not isinstance(value, tuple | list) or len(value) != len(names):
+        count = f", expected {len(names)} arrays ({', '.join(names)})"
+        raise Unfit(f"returns {kind_of(value)}" + ("" if value is None else count))
+    wanted = [part is None or part == place for place in range(len(names))]
+    triples = zip(value, expected, names, wanted, strict=True)
+    return tuple(fit_one(v, np.asarray(e), n) if judged else v for v, e, n, judged in triples)
+
+
+def fit_one(value, expected, name):
+    wanted = f"an array of shape {expected.shape}" if expected.ndim else "a number"
+    if not isinstance(value, np.ndarray):
+        raise Unfit(f"returns {kind_of(value)} for {name}, expected {wanted}")
+    if value.shape != expected.shape:
+        raise Unfit(f"returns {kind_of(value)} for {name}, expected {wanted}")
+    integers = expected.dtype.kind in "iu"
+    if integers and value.dtype.kind not in "iu":
+        raise Unfit(f"returns {name} of dtype {value.dtype}, expected integers")
+    if (
+        value.dtype.kind not in "fiu"
+        or value.dtype == np.float16
+        or (value.ndim and not integers and value.dtype.kind != "f")
+    ):
+        raise Unfit(f"returns {name} of dtype {value.dtype}, expected float64 or float32")
+    return value
+
+
+def kind_of(value):
+    if value is None:
+        return "None (is a return missing?)"
+    if isinstance(value, Foreign):
+        return value.words
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}" if value.ndim else "a number"
+    return f"a {type(value).__name__} of {len(value)}" if value else f"an empty {type(value).__name__}"
+
+
+def agree(got, expected, relative=False):
+    """Same shape and equal within the tolerance of the dtype that was used; NaN equals NaN, inf equals inf"""
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape or got.dtype.kind not in "fiub":
+        return False
+    finite = np.isfinite(expected)
+    with np.errstate(all="ignore"):
+        if not finite.all() and not np.array_equal(got[~finite], expected[~finite], equal_nan=True):
+            return False
+        error = np.abs(got[finite] - expected[finite])
+        scale = np.abs(expected[finite]) if relative else max(1.0, np.abs(expected[finite]).max(initial=0))
+        if (error <= TOLERANCE["float64"] * scale).all():
+            return True
+        return in_single_precision(got) and bool((error <= TOLERANCE["float32"] * scale).all())
+
+
+def in_single_precision(got):
+    """A number that float32 holds exactly was computed in float32, whatever dtype carries it home"""
+    return got.dtype == np.float32 or np.array_equal(got, got.astype(np.float32), equal_nan=True)
+
+
+def show_value(value):
+    """Numbers as a person writes them: [0.5, -1.25]"""
+    if isinstance(value, tuple | list):
+        inside = ", ".join(map(show_value, value))
+        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+    if isinstance(value, Foreign):
+        return value.words
+    if value is None:
+        return "None"
+    if isinstance(value, dict):
+        return f"a dict with {', '.join(value)}"
+    array = np.asarray(value)
+    if array.size > 200:
+        return f"an array of shape {array.shape}"
+    return show_list(array.tolist())
+
+
+def show_list(value):
+    if isinstance(value, list):
+        return "[" + ", ".join(map(show_list, value)) + "]"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def show_call(function, arguments):
+    pairs = zip(function.arguments, arguments, strict=False)
+    return f"{function.name}({', '.join(f'{name}={show_value(value)}' for name, value in pairs)})"

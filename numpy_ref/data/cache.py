@@ -1,0 +1,219 @@
+"""Tokens of a large file, read once: flat files in a directory of its own, memory-mapped by every later start.
+
+    ~/.cache/reward-by-hand/1f0c.../ids  start  length ...     what is mapped
+                                    tokens.json                how many bytes each file has: it is written last
+                            1f0c....lock                       held by the process that writes, while others wait
+                            sha256-77aa....json                a file's size, times and SHA-256, as git keeps them
+
+The directory's name is a digest of the file's content and of all that decides which tokens it becomes, also of the code
+that reads it. So nothing in it is ever stale, and any of it may be deleted at any time. It is written beside its
+place, flushed and renamed: it is whole or not there, and one that was damaged afterwards is noticed and written anew.
+"""
+
+import hashlib
+import json
+import mmap
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .tokenizer import Bytes, TokenIds, Words
+from .tokens import COLUMNS, Tokens, id_type
+
+LARGE, LARGE_PACKED = 2**25, 2**22  # bytes: from there on a file is cached; .gz and .parquet unpack to some eight times
+READS = 4096  # a read maps up to 64 KB around it: at most 256 MB before they are given back
+# The modules whose code decides which tokens a file becomes; a test holds the list to the imports of `reader`.
+MAKE_TOKENS = ("preference", "reader", "row", "ranked", "conversation", "parquet", "tokenizer", "tokens")
+RECENT = 2 * 10**9  # ns: a file changed again within the clock's tick would look the same
+
+
+def default_directory():
+    """~/.cache/reward-by-hand, or where XDG_CACHE_HOME says"""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reward-by-hand"
+
+
+def directory_for(path, cache_dir=None):
+    """Where the tokens of a file belong: a directory, or None for memory, which is where a small file's are"""
+    if cache_dir is not None:
+        return Path(cache_dir)
+    try:
+        large = os.stat(path).st_size >= (LARGE_PACKED if Path(path).suffix in (".gz", ".parquet") else LARGE)
+    except OSError:  # which whoever reads it will say
+        return None
+    return default_directory() if large else None
+
+
+def fingerprint(path, cache_dir=None):
+    """The SHA-256 of a file; of a large one it is remembered, for as long as size, times and inode are the same"""
+    directory, before = directory_for(path, cache_dir), identity(path)
+    memo = directory and directory / f"sha256-{_digest(str(Path(path).resolve()))}.json"
+    known = _read_json(memo) if memo else None
+    if isinstance(known, dict) and before and known.get("identity") == before:
+        return known["sha256"]
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if memo and before and before == identity(path) and time.time_ns() - max(before[1:3]) > RECENT:
+        with suppress(OSError):  # it saves a second, no more
+            directory.mkdir(parents=True, exist_ok=True)
+            _write_whole(memo, {"identity": before, "sha256": sha256})
+    return sha256
+
+
+def identity(path):
+    """[size, mtime, ctime, inode]: what cannot stay the same when the content changes; None where there is no file
+
+    The time of the last change of the inode (ctime) cannot be set back, as the time of the last change of the content
+    (mtime) is by whatever restores a file with its old date.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def key_of(path, tokenizer, columns=None, cache_dir=None):
+    """A digest of all that decides the tokens; None for a tokenizer that has none of its own"""
+    if isinstance(tokenizer, (Bytes, Words, TokenIds)):
+        own = repr(TokenIds(0) if isinstance(tokenizer, TokenIds) else tokenizer)  # ids are the same in any vocabulary
+    elif not (own := getattr(tokenizer, "fingerprint", "")):
+        return None
+    names = sorted((columns or {}).items())
+    return _digest(fingerprint(path, cache_dir), Path(path).suffix, own, names, _code())[:32]
+
+
+def _code():
+    """A digest of the rooms that turn a file into tokens"""
+    here = Path(__file__).parent
+    return _digest(*((here / f"{module}.py").read_text(encoding="utf-8") for module in MAKE_TOKENS))
+
+
+def _digest(*parts):
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def cached(directory, key, tokenizer, write):
+    """(Tokens, whether they were written now); write(files) appends to binary files by name, as write_tokens does"""
+    place = directory / key
+    if tokens := opened(place):
+        return tokens, False
+    with _writing(directory), _lock(directory / f"{key}.lock") as alone:
+        if tokens := opened(place):  # another process has written it meanwhile
+            return tokens, False
+        if alone:
+            for left in directory.glob(f".{key}-*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+        _write(place, id_type(tokenizer), write)
+        tokens = opened(place)
+    if tokens is None:
+        raise InputError(f"{place}: does not hold what was just written: give another --cache-dir")
+    return tokens, True
+
+
+def opened(place):
+    """The Tokens of a directory, mapped into memory; None where they are missing or not whole"""
+    about = _read_json(place / "tokens.json")
+    try:
+        for name in ("ids", *COLUMNS):
+            if (place / name).stat().st_size != about["bytes"][name]:
+                return None
+        ids = Mapped(place / "ids", about["ids"])
+        arrays = [np.asarray(np.memmap(place / name, dtype, "r")) for name, dtype in COLUMNS.items()]
+        return Tokens._make([ids, *arrays, Counter(about["formats"]), about["largest"]])
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+class Mapped:
+    """An array in a file, of which slices are read; what was read counts as this process's memory, so it is given back
+
+    The pages stay in the system's own memory for as long as there is room, and are there again when they are asked for.
+    """
+
+    def __init__(self, path, dtype):
+        with open(path, "rb") as file:
+            self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.array, self.reads = np.frombuffer(self.map, dtype), 0
+
+    def __getitem__(self, part):
+        self.reads += 1
+        if self.reads % READS == 0 and hasattr(mmap, "MADV_DONTNEED"):
+            self.map.madvise(mmap.MADV_DONTNEED)
+        return self.array[part]
+
+
+def _write(place, ids, write):
+    """Beside its place, then renamed; whatever interrupts leaves nothing behind"""
+    building = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(open(building / name, "wb")) for name in ("ids", *COLUMNS)}
+            formats, largest = write(files)
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
+        sizes = {name: (building / name).stat().st_size for name in files}
+        _write_whole(building / "tokens.json", {"ids": ids, "bytes": sizes, "formats": formats, "largest": largest})
+        if not opened(place):  # without a lock another process may have been first
+            shutil.rmtree(place, ignore_errors=True)  # a damaged one
+            os.rename(building, place)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_whole(path, content):
+    """Seen by others whole or not at all"""
+    descriptor, building = tempfile.mkstemp(prefix=".", dir=path.parent)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(building, path)
+
+
+@contextmanager
+def _writing(directory):
+    """Makes the directory; what keeps it from being written is one sentence"""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f"--cache-dir {directory}: the tokens cannot be kept there ({error.strerror}): make room, or give another "
+            "directory that you may write, with some four bytes for each byte of the data"
+        ) from None
+
+
+@contextmanager
+def _lock(path):
+    """One process after the other, True; where the system has no such lock they all write at once, False
+
+    The lock is the system's and ends with the process, also by a kill. It saves work: what is right does not hang on
+    it, since each process writes under a name of its own.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield False
+        return
+    with open(path, "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            alone = True
+        except OSError:  # some network drives
+            alone = False
+        yield alone

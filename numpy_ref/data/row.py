@@ -1,0 +1,124 @@
+"""One row of preferences, checked: a pair or a ranked list, or one sentence about what is wrong with it."""
+
+import json
+import math
+from collections import Counter
+from difflib import get_close_matches
+from reprlib import repr as shortened
+
+from ..errors import InputError
+from .conversation import shape
+from .preference import Preference, found_in, ids, kind
+from .ranked import LIST_COLUMNS, ranked_list
+
+REQUIRED, COLUMNS = ("chosen", "rejected"), ("chosen", "rejected", "prompt", "margin")
+EXAMPLE = 'one object a line, as {"prompt": "...", "chosen": "...", "rejected": "..."}'
+RENAMED = ("prompt", "chosen", "rejected", "margin", "responses", "ranks", "scores")  # that may have another name
+IDS_COLUMNS = (  # TRL's names of today, its older ones, and those of its older manuals
+    ("chosen_ids", "rejected_ids"),
+    ("chosen_input_ids", "rejected_input_ids"),
+    ("input_ids_chosen", "input_ids_rejected"),
+)
+
+
+def object_of(text) -> dict:
+    """One line of JSON as an object; the caller adds the file and the line to what InputError says"""
+    try:
+        row = json.loads(text, parse_int=float, object_pairs_hook=_object)  # float: an endless integer is just inf
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON ({error.msg} at character {error.pos + 1}): {_remedy(text)}") from None
+    except RecursionError:
+        raise InputError(f"the JSON is nested too deeply: write {EXAMPLE}") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{kind(row)} instead of an object: write {EXAMPLE}")
+    return row
+
+
+def _remedy(text):
+    """Only a file's last line has no line end"""
+    if text.lstrip().startswith("{") and not text.endswith("\n"):
+        return "the file seems cut off in the middle of this line, its last: copy or download it again"
+    return f"write {EXAMPLE}"
+
+
+def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
+    """(the name of the format, the preference) of a row as JSON has it, where every number is a float
+
+    columns: {"chosen": "winner", ...}, the names of the columns where they are not ours
+    of_table: every row has all columns, so that null says that this row has none
+    """
+    row = renamed(row, columns) if columns else row
+    row = _without_missing(row) if of_table else row
+    for pair in IDS_COLUMNS:
+        if not row.keys().isdisjoint(pair):
+            return "token ids", _pair_of_ids(pair, row)
+    ranked = LIST_COLUMNS & row.keys() and not row.keys() & set(REQUIRED)
+    return ranked_list(row, _check_absent) if ranked else _pair(row)
+
+
+def renamed(row, columns) -> dict:
+    """The row with our names for its columns; one that has our name but is not meant gives way"""
+    for ours, theirs in columns.items():
+        if theirs not in row:
+            likeness = get_close_matches(theirs, row, n=1)
+            hint = f"did you mean {shortened(likeness[0])}?" if likeness else "name one of these"
+            raise InputError(f"--{ours}-column {theirs}: there is no such column (found: {found_in(row)}): {hint}")
+    others = {name: value for name, value in row.items() if name not in columns.values()}
+    return others | {ours: row[theirs] for ours, theirs in columns.items()}
+
+
+def _without_missing(row) -> dict:
+    """A table's row without its nulls, but where one side of a pair is missing: that must be said"""
+    missing = {name for name, value in row.items() if value is None}
+    if not set(REQUIRED) <= missing:
+        missing -= set(REQUIRED)
+    return {name: value for name, value in row.items() if name not in missing}
+
+
+def _pair(row) -> tuple[str, Preference]:
+    for column in COLUMNS:
+        if column not in row:
+            _check_absent(column, row)
+    form, prompt, responses = shape(row.get("prompt", ""), [row["chosen"], row["rejected"]], ['"chosen"', '"rejected"'])
+    return form, Preference(prompt, responses, _margin(row))
+
+
+def _pair_of_ids(pair, row) -> Preference:
+    """Whole texts that somebody has encoded, as TRL has them; text columns beside them are not read, as there"""
+    for column in pair:
+        if column not in row:
+            raise InputError(f'there is no column "{column}" (found: {found_in(row)}): give both sides as token ids')
+    for column in ("prompt_ids", "prompt_input_ids"):
+        if column in row:
+            raise InputError(
+                f'"{column}" beside "{pair[0]}": ids are used as they are: put the prompt\'s in front of both sides'
+            )
+    return Preference("", tuple(ids(f'"{column}"', row[column]) for column in pair), _margin(row))
+
+
+def _object(pairs) -> dict:
+    """A JSON object whose keys differ: of two `chosen` in one row, Python would keep the last in silence"""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise InputError(f"the column {shortened(twice)} stands twice in one object: keep one")
+    return row
+
+
+def _check_absent(column, row):
+    """A required column must be there; an optional one must not be there under a misspelled name"""
+    others = {name.lower(): name for name in row}
+    for likeness in get_close_matches(column, others, n=1, cutoff=0.82):  # promt is close to prompt, prompt_id is not
+        name = shortened(others[likeness])
+        raise InputError(f'there is no column "{column}", only {name}: did you mean "{column}"? Rename it')
+    if column in REQUIRED:
+        remedy = f"write {EXAMPLE}, or say with --{column}-column what yours is called"
+        raise InputError(f'there is no column "{column}" (found: {found_in(row)}): {remedy}')
+
+
+def _margin(row) -> float:
+    value = row.get("margin", 0.0)
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    found = str(value) if isinstance(value, float) else kind(value)
+    raise InputError(f'"margin" is {found}, but a finite number is expected: mend it, or leave the column out')

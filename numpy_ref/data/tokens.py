@@ -1,0 +1,275 @@
+"""A file's preferences as flat arrays of token ids: read once, row by row, then chosen from and paired without a list.
+
+`batches.encode` says the same of preferences that stand in memory, one list inside another, and is this room's witness.
+Here a million pairs are seven arrays, which may lie in files (token_cache.py): nothing is an object of its own but the
+rows of the batch in hand.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from .preference import length_of
+from .tokenizer import Bytes, TokenIds, within
+
+COLUMNS = {"start": "<i8", "length": "<i4", "letters": "<i4", "rank": "<i4", "size": "<i4", "margin": "<f8"}
+AT_ONCE = 4096  # rows whose numbers are written together
+BLOCK = 2**20  # comparisons that are formed together
+
+
+class Tokens(NamedTuple):
+    """N rows of R responses, best first within a row, all those of the first row before those of the second
+
+    A response that stands twice in a row is stored once: within a row, equal starts are equal responses.
+    """
+
+    ids: Any  # all responses end to end: an array, or token_cache.Mapped, of which slices are read
+    start: np.ndarray  # (R,) where a response begins in ids
+    length: np.ndarray  # (R,) in tokens
+    letters: np.ndarray  # (R,) in characters, of its text alone
+    rank: np.ndarray  # (R,)
+    size: np.ndarray  # (N,) responses in a row
+    margin: np.ndarray  # (N,)
+    formats: Counter  # rows of each
+    largest: int  # of the ids, where they are somebody's own; else 0
+
+
+def id_type(tokenizer):
+    """Two bytes an id where they are enough"""
+    return "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
+
+
+def write_tokens(tokenizer, rows, files, name=""):
+    """Appends (format, preference) rows to binary files by name, ids and COLUMNS; returns (formats, largest id)
+
+    name: of the source, for InputError
+    """
+    formats: Counter = Counter()
+    pending: dict = {column: [] for column in COLUMNS}
+    position = largest = 0
+    for number, (form, preference) in enumerate(rows, 1):
+        formats[form] += 1
+        pending["size"].append(len(preference.responses))
+        pending["margin"].append(preference.margin)
+        pending["rank"] += preference.ranks
+        pending["letters"] += map(length_of, preference.responses)
+        places: dict = {}
+        for ids in _encoded(tokenizer, preference, f"{name}, preference {number}"):
+            raw = ids.tobytes()
+            if raw not in places:
+                files["ids"].write(raw)
+                places[raw], position = position, position + len(ids)
+            pending["start"].append(places[raw])
+            pending["length"].append(len(ids))
+            largest = max(largest, int(ids.max())) if isinstance(tokenizer, TokenIds) else 0
+        if number % AT_ONCE == 0:
+            _flush(pending, files)
+    _flush(pending, files)
+    return formats, largest
+
+
+def _encoded(tokenizer, preference, where):
+    """The ids of each response, as arrays"""
+    dtype = id_type(tokenizer)
+    try:
+        if isinstance(tokenizer, Bytes):
+            return [tokenizer.array(preference.prompt, response) for response in preference.responses]
+        return [np.array(tokenizer.encode(preference.prompt, response), dtype) for response in preference.responses]
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _flush(pending, files):
+    for column, values in pending.items():
+        files[column].write(np.array(values, COLUMNS[column]).tobytes())
+        values.clear()
+
+
+def tokens_in_memory(tokenizer, rows, name=""):
+    """(format, preference) rows as Tokens"""
+    files = {column: BytesIO() for column in ("ids", *COLUMNS)}
+    found = write_tokens(tokenizer, rows, files, name)
+    dtypes = {"ids": id_type(tokenizer), **COLUMNS}
+    return Tokens._make([*(np.frombuffer(files[column].getbuffer(), dtypes[column]) for column in dtypes), *found])
+
+
+def check_vocabulary(tokens, vocab_size, name):
+    """InputError names the first preference with an id that the vocabulary does not hold"""
+    if tokens.largest < vocab_size:
+        return
+    row_of = np.repeat(np.arange(len(tokens.size)), tokens.size)
+    for response, row in enumerate(row_of):
+        try:
+            within(_ids(tokens, response), vocab_size)
+        except InputError as error:
+            raise InputError(f"{name}, preference {row + 1}: {error}") from None
+
+
+def _ids(tokens, response):
+    start = tokens.start[response]
+    return tokens.ids[start : start + tokens.length[response]]
+
+
+class Ragged(Sequence):
+    """N pieces of one array, end to end: item i is values[first[i] : first[i + 1]]"""
+
+    def __init__(self, values, first):
+        self.values, self.first = values, first
+
+    @classmethod
+    def of_sizes(cls, values, sizes):
+        """Cut from an array, one piece of each size after the other"""
+        return cls(values, np.concatenate([[0], np.cumsum(sizes)]).astype(int))
+
+    def __len__(self):
+        return len(self.first) - 1
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"{i} of {len(self)}")
+        i %= len(self)
+        return self.item(self.values[self.first[i] : self.first[i + 1]])
+
+    def item(self, values):
+        """What a piece is handed out as"""
+        return values
+
+    @property
+    def sizes(self):
+        """How many values each piece has"""
+        return np.diff(self.first)
+
+    def padded(self, fill):
+        """Below each other, the shorter ones filled up on the right        -> (N, K)"""
+        out = np.full((len(self), self.sizes.max()), fill, self.values.dtype)
+        out[np.arange(out.shape[1]) < self.sizes[:, None]] = self.values
+        return out
+
+    def pairs(self):
+        """piece, i, j, by the block: all pairs of places i < j within a piece, as itertools.combinations orders them"""
+        behind = np.repeat(self.first[1:], self.sizes) - np.arange(1, len(self.values) + 1)  # later places of the piece
+        before = np.concatenate([[0], np.cumsum(behind)])  # (R + 1,)
+        piece_of = np.repeat(np.arange(len(self)), self.sizes)
+        low = 0
+        while low < len(behind):
+            high = max(low + 1, int(np.searchsorted(before, before[low] + BLOCK, side="right")) - 1)
+            i = np.repeat(np.arange(low, high), behind[low:high])
+            j = i + 1 + np.arange(len(i)) - np.repeat(before[low:high] - before[low], behind[low:high])
+            yield piece_of[i], i, j
+            low = high
+
+
+class Rows(Ragged):
+    """Lists of responses: item i is a list of arrays of token ids"""
+
+    def __init__(self, tokens, responses, first):
+        super().__init__(responses, first)
+        self.tokens = tokens
+
+    def item(self, values):
+        return [_ids(self.tokens, response) for response in values]
+
+
+class Texts(Sequence):
+    """Single responses: item i is an array of token ids"""
+
+    def __init__(self, tokens, responses):
+        self.tokens, self.responses = tokens, responses
+
+    def __len__(self):
+        return len(self.responses)
+
+    def __getitem__(self, i):
+        return _ids(self.tokens, self.responses[i])
+
+
+class Chosen(NamedTuple):
+    """What is trained on or held out: batches.Encoded without its texts"""
+
+    rows: Rows
+    margin: np.ndarray  # (N,)
+    too_long: int
+    identical: int
+    ranks: Sequence
+    all_tied: int = 0
+    repeating: int = 0
+
+
+def choose(tokens, max_length, keep_tied=False):
+    """The rows that `batches.encode` keeps, and why it leaves the others out"""
+    at = np.cumsum(tokens.size) - tokens.size  # where a row begins
+
+    def differ(values):
+        return np.maximum.reduceat(values, at) > np.minimum.reduceat(values, at)
+
+    too_long = np.maximum.reduceat(tokens.length, at) > max_length
+    identical = ~too_long & ~differ(tokens.start)
+    all_tied = ~too_long & ~identical & ~differ(tokens.rank) & (not keep_tied)
+    kept = ~(too_long | identical | all_tied)
+    again = np.concatenate([[False], tokens.start[1:] <= np.maximum.accumulate(tokens.start)[:-1]])
+    repeating = kept & np.logical_or.reduceat(again, at)
+    responses = np.flatnonzero(np.repeat(kept, tokens.size))
+    ranks = Ragged.of_sizes(tokens.rank[responses].astype(np.int64), tokens.size[kept])
+    rows, counts = Rows(tokens, responses, ranks.first), [int(np.sum(count)) for count in (all_tied, repeating)]
+    return Chosen(rows, tokens.margin[kept], int(np.sum(too_long)), int(np.sum(identical)), ranks, *counts)
+
+
+def comparisons(data, margin_per_rank=0.0):
+    """`batches.comparisons` of Chosen: every comparison of every list as a pair of its own, the better first"""
+    responses, margin, identical = [], [], data.identical
+    rank, start = data.ranks.values, data.rows.tokens.start
+    for piece, i, j in data.rows.pairs():
+        distance, pair = rank[j] - rank[i], data.rows.values[np.stack([i, j], 1)]  # (M,), (M, 2)
+        equal = start[pair[:, 0]] == start[pair[:, 1]]
+        identical += int(np.sum(equal & (distance != 0)))
+        taken = ~equal & (distance != 0)
+        responses.append(pair[taken].ravel())
+        margin.append(data.margin[piece[taken]] + margin_per_rank * distance[taken])
+    flat = np.concatenate(responses)
+    rows = Rows(data.rows.tokens, flat, np.arange(0, len(flat) + 1, 2))
+    return Chosen(rows, np.concatenate(margin), data.too_long, identical, [(1, 2)] * len(rows), data.all_tied)
+
+
+def chosen_texts(tokens, max_length):
+    """(the best response to each prompt, each text once; how many were too long, how many chosen before)"""
+    best = np.cumsum(tokens.size) - tokens.size
+    short = best[tokens.length[best] <= max_length]
+    first: dict = {}  # by digest: the texts themselves stay where they are
+    for response in short:
+        first.setdefault(blake2b(_ids(tokens, response), digest_size=16).digest(), response)
+    return Texts(tokens, np.array([*first.values()], int)), len(best) - len(short), len(short) - len(first)
+
+
+def untied(ranks):
+    """How many comparisons lists of ranks hold, without their ties"""
+    return sum(int(np.sum(ranks.values[i] != ranks.values[j])) for _, i, j in ranks.pairs())
+
+
+def longer_wins(data):
+    """`preferences.longer_wins` of Chosen: the share of comparisons whose longer response was chosen"""
+    letters, rank, wins = data.rows.tokens.letters[data.rows.values], data.ranks.values, 0.0
+    for _, i, j in data.rows.pairs():
+        better = rank[i] != rank[j]
+        wins += float(np.sum((np.sign(letters[i] - letters[j]) + 1)[better])) / 2
+    return wins / untied(data.ranks)
+
+
+def are_pairs(ranks):
+    """Whether each list of ranks is that of a pair, 1 and 2"""
+    if not isinstance(ranks, Ragged):
+        return all(tuple(row) == (1, 2) for row in ranks)
+    return bool((ranks.sizes == 2).all() and (ranks.values.reshape(-1, 2) == (1, 2)).all())
+
+
+def flat_ranks(ranks):
+    """Lists of ranks as Ragged"""
+    if isinstance(ranks, Ragged):
+        return ranks
+    return Ragged.of_sizes(np.array([rank for row in ranks for rank in row]), [len(row) for row in ranks])

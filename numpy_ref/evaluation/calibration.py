@@ -1,0 +1,186 @@
+"""Do the probabilities mean what they say? Of the pairs that a model calls with 80 %, four in five should go its way.
+
+Which response of a pair stands first is arbitrary, and in a preference file the first one has always won: σ(margin)
+against "the first won" would be a curve that is 1 everywhere. So a pair is counted once, from the side that the model
+itself predicts: confidence σ(|m|) in [½, 1] against whether that side won. To count every pair from both sides gives
+this curve and its mirror image in (½, ½), and nothing more. A margin of 0 predicts nothing: ½ against ½.
+
+All pairs are taken as independent. No torch twin: the one gradient here is that of the temperature, a single number.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..losses import log_sigmoid, sigmoid, sigmoid_derivative
+
+
+def folded(margin, first_won=1.0):
+    """confidence = σ(|m|),  right = [the predicted side won], ½ where m = 0        (N,) -> (N,), (N,)
+
+    first_won   1 or 0, or its probability: (N,), or 1 as in a preference file, where chosen stands first
+    """
+    lead = (2 * np.asarray(first_won) - 1) * np.sign(margin)
+    return sigmoid(abs(margin)), (1 + lead) / 2
+
+
+class Curve(NamedTuple):
+    """A reliability curve: of each bin that is not empty the pairs, their mean confidence, and the share that was right
+
+    Sources: DeGroot & Fienberg 1983; Niculescu-Mizil & Caruana 2005.
+    """
+
+    pairs: np.ndarray
+    confidence: np.ndarray
+    right: np.ndarray
+
+
+def places(confidence, bins=10, equal_mass=True):
+    """The bin of each pair, from 0: bins of as many pairs each, or of one width in [½, 1]        (N,) -> (N,)
+
+    Equal confidences are never parted: the order of the pairs changes nothing, and bins may be uneven or empty.
+    """
+    n = len(confidence)
+    inner = np.arange(1, bins)
+    borders = np.sort(confidence)[inner * n // bins] if equal_mass else (1 + inner / bins) / 2
+    return np.searchsorted(borders, confidence, side="right")
+
+
+def reliability_curve(confidence, right, bins=10, equal_mass=True):
+    """Mean confidence against the share of right predictions, bin by bin        (N,), (N,) -> Curve"""
+    check(confidence, right)
+    place = places(confidence, bins, equal_mass)
+    count, said, was = (np.bincount(place, x, bins) for x in (np.ones(len(place)), confidence, right))
+    there = count > 0
+    return Curve(count[there].astype(int), said[there] / count[there], was[there] / count[there])
+
+
+def ece(curve):
+    """Σ_b n_b / N |right_b - confidence_b|, the expected calibration error        Source: Naeini et al. 2015
+
+    It is biased upwards: the noise of a bin's labels counts as an error. Read it beside ece_if_calibrated.
+    """
+    return float(curve.pairs @ abs(curve.right - curve.confidence) / curve.pairs.sum())
+
+
+def ece_if_calibrated(confidence, rng, bins=10, equal_mass=True, draws=1000):
+    """Mean and 95 % quantile of the ECE of these confidences, were every one of them the true probability: not 0
+
+    The labels are drawn `draws` times with P(right) = confidence. An ECE beyond the quantile is no accident.
+    Sources: Bröcker & Smith 2007 (such draws); Roelofs et al. 2022, arXiv:2012.08668 (how large the bias is).
+    """
+    place, n = places(confidence, bins, equal_mass), len(confidence)
+    said, found = np.bincount(place, confidence, bins), np.empty(draws)
+    for i in range(draws):
+        right = np.where(confidence == 0.5, 0.5, rng.random(n) < confidence)
+        found[i] = abs(np.bincount(place, right, bins) - said).sum() / n
+    return float(found.mean()), float(np.quantile(found, 0.95))
+
+
+def squared_calibration_error(confidence, right, bins=10, equal_mass=True):
+    """Σ_b n_b / N mean_{i ≠ j in b} d_i d_j,  d = right - confidence        (N,), (N,) -> (), without bias
+
+    The square of a bin's mean d holds each d_i², which is never 0; left out, what remains is (right_b - confidence_b)²
+    in expectation, 0 for a calibrated model, and so sometimes negative. A bin of one pair tells nothing and counts 0.
+    Source: the debiased estimator of Kumar, Liang & Ma 2019, arXiv:1909.10155, here for confidences that differ within
+    a bin.
+    """
+    check(confidence, right)
+    place, d = places(confidence, bins, equal_mass), np.asarray(right) - confidence
+    count, total, squares = (np.bincount(place, x, bins) for x in (np.ones(len(place)), d, d * d))
+    several = count > 1
+    count, total, squares = count[several], total[several], squares[several]
+    return float(((total * total - squares) / (count - 1)).sum() / len(d))
+
+
+def brier_parts(curve):
+    """reliability - resolution + uncertainty = the Brier score of the bins' mean confidences        Murphy 1973
+
+    reliability Σ w (c - a)² is lost by wrong probabilities, resolution Σ w (a - ā)² is won by telling sure pairs from
+    unsure ones, and uncertainty ā (1 - ā) stays: w = n_b / N, c and a the bin's confidence and accuracy, ā the mean.
+    """
+    weight = curve.pairs / curve.pairs.sum()
+    overall = weight @ curve.right
+    reliability = weight @ (curve.confidence - curve.right) ** 2
+    resolution = weight @ (curve.right - overall) ** 2
+    return float(reliability), float(resolution), float(overall * (1 - overall))
+
+
+def check(confidence, right):
+    """InputError for what cannot be drawn: no pair, or another number of labels"""
+    if np.ndim(confidence) != 1 or np.shape(confidence) != np.shape(right) or not len(confidence):
+        raise InputError(f"confidence {np.shape(confidence)} and right {np.shape(right)}: one length expected, not 0")
+
+
+# One number for all margins: P = σ(m / T)
+
+
+class Temperature(NamedTuple):
+    """T and its certificate: below `low` the loss falls, above `high` it rises, and its one minimum lies between"""
+
+    temperature: float
+    low: float
+    high: float
+    steps: int
+
+
+def temperature_loss(beta, margin):
+    """f(β) = mean[-log σ(β m)],  f' = -mean[m σ(-β m)],  f'' = mean[m² σ'(β m)] ≥ 0        (), (N,) -> (), (), ()
+
+    Convex in β = 1 / T, which it is not in T.
+    """
+    x = beta * margin
+    slope = -(margin * sigmoid(-x)).mean()
+    return -log_sigmoid(x).mean(), slope, (margin * margin * sigmoid_derivative(x)).mean()
+
+
+def fit_temperature(margin):
+    """T > 0 with the least mean[-log σ(m / T)], by Newton's method on β = 1 / T        (N,) -> Temperature
+
+    margin      reward of the chosen minus reward of the rejected response, on pairs that the model was not trained on
+    f' rises, so a bracket of its zero is kept, and a Newton step that leaves it is replaced by the middle. There is no
+    finite T > 0 where no margin is negative (T → 0: always surer is always better), nor where their mean is not
+    positive (T = ∞, an even guess, is better than the model): InputError.
+
+    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2, whose two-class case this is.
+    """
+    scale = check_margins(np.asarray(margin, float))
+    m, steps = margin / scale, 0
+    low, high = 0.0, 1.0
+    while temperature_loss(high, m)[1] < 0:
+        low, high = high, 2 * high
+    beta, moved = (low + high) / 2, np.inf
+    while moved > 1e-9 * beta and steps < 100:
+        _, slope, curvature = temperature_loss(beta, m)
+        low, high = (beta, high) if slope < 0 else (low, beta)
+        newton = beta - slope / curvature if curvature else np.inf
+        to = newton if low < newton < high else (low + high) / 2
+        beta, moved, steps = to, abs(to - beta), steps + 1
+    return certified(beta, m, scale, steps)
+
+
+def certified(beta, margin, scale, steps, width=1e-6):
+    """Temperature, once the slope's sign has been seen to change within a millionth of β"""
+    low, high = beta * (1 - width), beta * (1 + width)
+    if not temperature_loss(low, margin)[1] < 0 < temperature_loss(high, margin)[1]:
+        raise InputError(
+            "no temperature found: the loss is flat in float64 around its minimum; the margins differ too much"
+        )
+    return Temperature(float(scale / beta), float(scale / high), float(scale / low), steps)
+
+
+def check_margins(margin):
+    """The largest |m|; InputError where no finite T > 0 is the best"""
+    if margin.ndim != 1 or not len(margin) or not np.isfinite(margin).all():
+        raise InputError(f"margins of shape {margin.shape}: expected (N,) finite numbers, at least one")
+    if not (margin < 0).any():
+        what = "every margin is 0" if not margin.any() else f"all {len(margin)} pairs are ranked right, or tie"
+        raise InputError(f"no temperature is the best: {what}, so the loss has no minimum: fit on more held-out pairs")
+    scale = abs(margin).max()
+    if (margin / scale).mean() <= 0:
+        raise InputError(
+            f"no temperature is the best: the mean margin is {scale * (margin / scale).mean():.3g}, so an even guess "
+            "beats the model at any: it does not rank these pairs"
+        )
+    return scale

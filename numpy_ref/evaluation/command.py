@@ -1,0 +1,132 @@
+"""The command `evaluate` of both packages: how good rewards are on held-out preferences, and by what they are fooled.
+
+Every figure stands beside what it is to be read against: an interval, a baseline, the best that anybody could reach.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .. import metrics
+from ..batches import first_of_same
+from ..cli.main import natural, positive_int
+from ..errors import InputError
+from ..losses import sigmoid
+from ..storage.checkpoint import replace_whole
+from . import calibration
+from . import pairs as evaluate_pairs
+from .measures import calibrated, measured
+from .score import counted, numpy_scorer
+from .text import as_text
+
+
+def add_arguments(parser):
+    """The options of `evaluate`"""
+    parser.add_argument("--model", metavar="DIR", required=True, help="a run or model directory of either package")
+    parser.add_argument("--data", metavar="FILE", help="held-out preferences; the built-in world's if left out")
+    parser.add_argument("--subset-column", metavar="NAME", help="a column of --data: accuracy for each of its values")
+    parser.add_argument(
+        "--temperature",
+        metavar="T",
+        help="a number, or `fit`: probabilities σ(margin / T); fitted on --temperature-data",
+    )
+    parser.add_argument(
+        "--temperature-data", metavar="FILE", help="preferences to fit T on; --data itself if left out, which flatters"
+    )
+    parser.add_argument("--bins", type=positive_int, default=10, help="of the reliability curve, of as many pairs each")
+    parser.add_argument("--figure", metavar="FILE", help="draw the reliability curve and accuracy by length, as .png")
+    parser.add_argument("--json", metavar="FILE", help="write every figure, as JSON")
+    parser.add_argument(
+        "--seed", type=natural, default=0, help="of the bootstrap, and of the world: that of the training"
+    )
+
+
+def run(args, scorer_of=numpy_scorer):
+    """Scores, measures, prints; returns the exit status"""
+    check_figure(args.figure)
+    scorer = scorer_of(args.model)
+    if args.subset_column and args.data is None:
+        raise InputError("--subset-column: the built-in world has no columns: give --data FILE")
+    temperature = asked_temperature(args)
+    if args.data is None:
+        data = evaluate_pairs.load_world(args.seed, scorer)
+    else:
+        data = evaluate_pairs.load_file(args.data, scorer, args.subset_column)
+    pairs, rng = compare_with_bar(data, scorer), np.random.default_rng([args.seed, 3])
+    won = drawn_labels(pairs, rng)
+    result = {
+        "model": args.model,
+        "data": data.about,
+        "left_out": data.left_out,
+        **measured(pairs, won, rng, args.bins),
+    }
+    if temperature is not None:
+        result["temperature"] = after_temperature(args, scorer, pairs, won, temperature, rng)
+    if args.json:
+        replace_whole(Path(args.json), json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    for line in as_text(result):
+        print(line)
+    if args.figure:
+        from .figure import draw_evaluation
+
+        draw_evaluation(result, args.figure)
+    return 0
+
+
+def check_figure(path):
+    """InputError, before anything is computed, for a name that no picture can have"""
+    if path is not None and Path(path).suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--figure {path}: expected a file name that ends in .png, .svg or .pdf")
+
+
+def asked_temperature(args):
+    """None, "fit", or the number of --temperature"""
+    if args.temperature_data is not None and args.temperature != "fit":
+        raise InputError(f"--temperature-data {args.temperature_data}: is for --temperature fit")
+    return positive_or_fit(args.temperature)
+
+
+def positive_or_fit(text):
+    """ "1.5" -> 1.5; "fit" and None stay"""
+    if text in (None, "fit"):
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < np.inf:
+        raise InputError(f"--temperature {text}: expected a number above 0, or fit")
+    return value
+
+
+def compare_with_bar(data, scorer):
+    """evaluate_pairs.compare with a progress bar over the responses"""
+    from tqdm import tqdm
+
+    with tqdm(total=len(np.unique(first_of_same(data.rows))), desc="scoring", unit="response") as bar:
+        return evaluate_pairs.compare(data, counted(scorer.rewards, bar))
+
+
+def drawn_labels(pairs, rng):
+    """1 where the first response won: always in a file, drawn with the true probability in the world        -> (M,)"""
+    return (rng.random(len(pairs.margin)) < sigmoid(pairs.true)).astype(float)
+
+
+def after_temperature(args, scorer, pairs, won, temperature, rng):
+    """What division of all margins by T changes; T is given, or fitted on --temperature-data or the pairs themselves"""
+    fitted_on = None
+    if temperature == "fit":
+        fitted_on = args.temperature_data or "the evaluated pairs themselves, which flatters"
+        labelled = np.where(won == 1, pairs.margin, -pairs.margin)
+        if args.temperature_data is not None:
+            labelled = compare_with_bar(evaluate_pairs.load_file(args.temperature_data, scorer), scorer).margin
+        temperature = calibration.fit_temperature(labelled).temperature
+    cooled = pairs.margin / temperature
+    return {
+        "T": temperature,
+        "fitted_on": fitted_on,
+        "loss": metrics.log_loss(cooled, pairs.true),
+        "brier": metrics.brier(cooled, pairs.true),
+        "calibration": calibrated(cooled, won, rng, args.bins),
+    }

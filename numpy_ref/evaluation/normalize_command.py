@@ -1,0 +1,122 @@
+"""The command `normalize`: shifts and scales a model's rewards by what they are on reference responses."""
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..batches import all_rewards, first_of_same
+from ..errors import InputError
+from ..objectives import LEARNED_TIES
+from ..storage import model_card
+from ..storage.checkpoint import directory_of, load_model, read_config, replace_whole, save_model
+from . import pairs
+from .calibration import fit_temperature
+from .command import compare_with_bar, positive_or_fit
+from .normalize import moments, shift_and_scale
+from .score import counted, numpy_scorer
+from .score_files import checked, located, raw_rows, responses_of
+
+
+def reference_responses(path):
+    """(line number, prompt, responses) of each row: the best-ranked of a labelled one, all of one without labels"""
+    for number, _, columns in raw_rows(path):
+        with located(path, number):
+            if {"rejected", "ranks", "scores", "answers"} & columns.keys():
+                preference = checked(columns)
+                best = [r for r, rank in zip(preference.responses, preference.ranks, strict=True) if rank == 1]
+                yield number, preference.prompt, best
+            else:
+                yield number, *responses_of(columns)
+
+
+def reference_rewards(path, scorer):
+    """The reward of every reference response        -> (R,)"""
+    from tqdm import tqdm
+
+    rows = []
+    for number, prompt, responses in reference_responses(path):
+        with located(path, number):
+            rows += [[scorer.tokenizer.encode(prompt, response)] for response in responses]
+            if max(len(row[0]) for row in rows[-len(responses) :]) > scorer.max_length:
+                raise InputError(f"a response is longer than the {scorer.max_length} tokens that the model reads")
+    if not rows:
+        raise InputError(f"{path}: the file is empty: give prompts with responses whose mean reward is to be 0")
+    with tqdm(total=len(np.unique(first_of_same(rows))), desc="scoring", unit="response") as bar:
+        return all_rewards(counted(scorer.rewards, bar), rows)[:, 0]
+
+
+def add_arguments(parser):
+    """The options of `normalize`"""
+    parser.add_argument("--model", metavar="DIR", required=True, help="a run or model directory of either package")
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        required=True,
+        help="reference responses: of a labelled row the best one counts, of one without labels every one",
+    )
+    parser.add_argument("--output-dir", metavar="DIR", required=True, help="a new directory for the normalised model")
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--mean-only", action="store_true", help="mean 0, no division: P = σ(margin) stays")
+    scale.add_argument(
+        "--temperature",
+        metavar="T",
+        help="mean 0, divided by T instead of the deviation: a number, or `fit` on --data, which then needs labels",
+    )
+
+
+def run(args, scorer_of=numpy_scorer, write=None):
+    """Measures, folds, writes; returns the exit status
+
+    write(source, target, numbers) -> what was done with the numbers (mean, scale, why, reference, count)
+    """
+    temperature = positive_or_fit(args.temperature)
+    target = Path(args.output_dir)
+    if target.exists():
+        raise InputError(f"--output-dir {target}: exists already: choose another")
+    scorer = scorer_of(args.model)
+    reward = reference_rewards(args.data, scorer)
+    mean, scale, why = float(reward.mean()), 1.0, "no division"
+    if temperature is not None:
+        scale = fit_on(args.data, scorer) if temperature == "fit" else temperature
+        why = f"temperature {'fitted on ' + Path(args.data).name if temperature == 'fit' else 'as given'}"
+    elif not args.mean_only:
+        (mean, scale), why = moments(reward, np.finfo(np.float32).eps), "the standard deviation"
+    done = (write or fold)(args.model, target, (mean, scale, why, args.data, len(reward)))
+    print(f"reference {args.data}: {len(reward):,} responses, mean reward {mean:.4f}, deviation {reward.std():.4f}")
+    print(f"{done:<10}(reward - {mean:.4f}) / {scale:.4f}: {why}")
+    if scale != 1:
+        print(f"note      P(preferred) was σ(margin) and is σ(margin / {scale:.4f}) now: evaluate before relying on it")
+    print(f"saved     {target}")
+    return 0
+
+
+def fit_on(path, scorer):
+    """The temperature of a labelled file's margins"""
+    return fit_temperature(compare_with_bar(pairs.load_file(path, scorer), scorer).margin).temperature
+
+
+def fold(source, target, numbers):
+    """The model with the numbers in its weights; a tie parameter is in log-odds and goes with them"""
+    source = directory_of(source)
+    (params, n_head, tokenizer), config, (mean, scale, *_) = load_model(source), read_config(source), numbers
+    ties = {name: config[name] for name in ("ties", *LEARNED_TIES.values()) if name in config and scale == 1}
+    with built_beside(target) as building:
+        save_model(building, shift_and_scale(params, mean, scale), n_head, tokenizer, ties)
+        replace_whole(building / "README.md", model_card.normalised(source, *numbers))
+    return "folded"
+
+
+@contextmanager
+def built_beside(target):
+    """An empty directory that gets its name when it is whole, or is removed"""
+    building = target.with_name(f".{target.name}.new")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        yield building
+        os.rename(building, target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

@@ -1,0 +1,130 @@
+"""What `evaluate` measures on: every comparison of held-out prompts as one row of plain arrays."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..batches import all_rewards, collate_ranks, encode
+from ..data import world
+from ..data.reader import length_of, read_preferences
+from ..data.tokenizer import Words
+from ..errors import InputError
+from ..training.data import held_world, kept_share
+from .score_files import checked, located, raw_rows
+
+
+class Data(NamedTuple):
+    """N prompts' responses, encoded, and what is known of them"""
+
+    rows: list  # N lists of K lists of token ids
+    ranks: np.ndarray  # (N, K), 1 best, 0 where there is no response
+    lengths: np.ndarray  # (N, K), in characters
+    prompts: np.ndarray  # (N,) equal numbers for equal prompts
+    subsets: list | None  # N names
+    true: np.ndarray | None  # (N, K) rewards, where the world knows them
+    about: str
+    left_out: str = ""
+
+
+class Comparisons(NamedTuple):
+    """M pairs, the better response first; where the truth is known, the one of the higher true reward"""
+
+    margin: np.ndarray
+    true: np.ndarray  # the true margin, ∞ where the label is what it says
+    longer: np.ndarray  # by how many characters the first response is longer, relative to the longer of the two
+    prompt: np.ndarray
+    subset: np.ndarray | None
+    rewards: np.ndarray  # of all responses, (R,), each minus its list's mean
+    lengths: np.ndarray  # the same of their lengths
+
+
+def load_file(path, scorer, subset_column=None):
+    """A preference file as Data; what a training would leave out is left out and counted"""
+    subsets = None
+    if subset_column is None:
+        preferences = read_preferences(path)
+    else:
+        preferences, subsets = with_subsets(path, subset_column)
+    data = encode(scorer.tokenizer, preferences, scorer.max_length)
+    left_out = f"{data.too_long} longer than {scorer.max_length} tokens, {data.identical} identical"
+    if not data.rows:
+        raise InputError(f"{path}: nothing is left to evaluate on: {left_out}, {data.all_tied} all tied")
+    lengths = [tuple(map(length_of, preference.responses)) for preference in data.kept]
+    if subsets:
+        pairs = iter(zip(preferences, subsets, strict=True))
+        subsets = [next(name for preference, name in pairs if preference is kept) for kept in data.kept]
+    left_out += f", {data.all_tied} all tied" if data.all_tied else ""
+    about = f"{path}: {kept_share(data)}"
+    # Rows without a prompt are prompts of their own.
+    names = [preference.prompt or i for i, preference in enumerate(data.kept)]
+    ranks, lengths = collate_ranks(data.ranks), collate_ranks(lengths)
+    return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, left_out)
+
+
+def with_subsets(path, column):
+    """(preferences, the column's value in each row)"""
+    preferences, subsets = [], []
+    for number, _, columns in raw_rows(path):
+        with located(path, number):
+            preferences.append(checked(columns))
+            name = columns.get(column)
+            if not isinstance(name, str | float):
+                raise InputError(f'--subset-column {column}: the row has no such name: write "{column}": "..."')
+            subsets.append(name if isinstance(name, str) else f"{name:g}")
+    if not preferences:
+        raise InputError(f"{path}: the file is empty: write rows with chosen, rejected and {column}")
+    return preferences, subsets
+
+
+def load_world(seed, scorer):
+    """The held-out prompts of the built-in world, whose true rewards are known"""
+    if not isinstance(scorer.tokenizer, Words):
+        raise InputError(
+            "there is no --data, and this model does not read the built-in world's words: give --data FILE"
+        )
+    responses = world.make_world(seed)[1]
+    held = held_world(scorer.tokenizer, responses)
+    ranks = np.broadcast_to(np.arange(1, held.true.shape[1] + 1), held.true.shape)
+    lengths = np.array([[len(text) for text in texts] for texts in responses.responses])
+    about = f"the built-in world of seed {seed}: {len(held.rows):,} held-out prompts"
+    return Data(held.rows, ranks, lengths, np.arange(len(held.rows)), None, held.true, about)
+
+
+def numbered(names):
+    """0, 1, 2, ... in the order in which the names are met, equal for equal names"""
+    found: dict = {}
+    return np.array([found.setdefault(name, len(found)) for name in names])
+
+
+def compare(data, rewards):
+    """All comparisons of Data: `rewards(tokens, length)` is asked once for each response"""
+    reward = all_rewards(rewards, data.rows)  # (N, K)
+    n, better, worse = comparisons(data.ranks)
+    margin = reward[n, better] - reward[n, worse]
+    ahead, behind = data.lengths[n, better], data.lengths[n, worse]
+    true = np.inf if data.true is None else data.true[n, better] - data.true[n, worse]
+    present = data.ranks > 0
+    return Comparisons(
+        margin,
+        np.broadcast_to(true, margin.shape),
+        (ahead - behind) / np.maximum(np.maximum(ahead, behind), 1),
+        data.prompts[n],
+        None if data.subsets is None else np.array(data.subsets)[n],
+        centred(reward, present),
+        centred(data.lengths, present),
+    )
+
+
+def comparisons(ranks):
+    """Every two responses of a list that differ in rank, the better first        (N, K) -> three of (M,): n, i, j"""
+    i, j = np.triu_indices(ranks.shape[1], 1)
+    n, pair = np.nonzero((ranks[:, i] != ranks[:, j]) & (ranks[:, i] > 0) & (ranks[:, j] > 0))
+    i, j = i[pair], j[pair]
+    first = ranks[n, i] < ranks[n, j]
+    return n, np.where(first, i, j), np.where(first, j, i)
+
+
+def centred(x, present):
+    """x minus its list's mean, of the responses that are present: lists share no zero        (N, K) -> (R,)"""
+    mean = np.where(present, x, 0).sum(1, keepdims=True) / present.sum(1, keepdims=True)
+    return (x - mean)[present]

@@ -1,0 +1,137 @@
+"""The command `score` of both packages: responses to one prompt ranked by their rewards, or a file of them scored.
+
+score --model DIR --prompt P R1 R2 ...
+score --model DIR --data FILE --output FILE
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..batches import collate
+from ..cli.main import table
+from ..errors import InputError
+from ..losses import sigmoid
+from ..reward_model import rewards
+from ..storage.checkpoint import directory_of, load_model, read_config
+from . import score_files
+
+
+class Scorer(NamedTuple):
+    """A model to use: rewards(tokens (B, K, T), length (B, K)) -> (B, K), how text becomes tokens, how many it reads"""
+
+    rewards: Callable
+    tokenizer: Any
+    max_length: int
+
+
+def numpy_scorer(directory):
+    """The Scorer of a run or model directory of either package, by numpy_ref"""
+    params, n_head, tokenizer = load_model(directory)
+
+    def by_hand(tokens, length):
+        return rewards(tokens, length, **params, n_head=n_head)[0]
+
+    config = read_config(directory_of(directory))
+    return Scorer(standardised(by_hand, config), tokenizer, len(params["body"]["pos"]["weight"]))
+
+
+def standardised(raw_rewards, config):
+    """(r - reward_mean) / reward_std, the numbers of a config.json whose weights could not hold them        -> function
+
+    A model that has neither is given back as it is.
+    """
+    mean, std = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
+    if not all(isinstance(x, int | float) and math.isfinite(x) for x in (mean, std)) or std <= 0:
+        raise InputError(f"config.json: reward_mean {mean!r} and reward_std {std!r}: expected a number and one above 0")
+    if (mean, std) == (0, 1):
+        return raw_rewards
+    return lambda tokens, length: (raw_rewards(tokens, length) - mean) / std
+
+
+def counted(raw_rewards, bar):
+    """The same function, which moves a progress bar on by the responses scored"""
+
+    def and_count(tokens, length):
+        found = raw_rewards(tokens, length)
+        bar.update(length.size)
+        return found
+
+    return and_count
+
+
+def add_arguments(parser):
+    """The options of `score`"""
+    parser.add_argument("--model", metavar="DIR", required=True, help="a run or model directory of either package")
+    parser.add_argument("--prompt", default="", help="what the responses answer")
+    parser.add_argument("responses", metavar="RESPONSE", nargs="*", help="one or more responses")
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        help="score every row of a .jsonl or .jsonl.gz file instead: prompt with response, responses, or chosen and "
+        "rejected; no label is needed, and all columns are kept",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        default="-",
+        help="with --data: a new .jsonl or .jsonl.gz file; - is the standard output",
+    )
+
+
+def run(args, scorer_of=numpy_scorer):
+    """One prompt's responses as a table, or a file's with `score_file`"""
+    if args.data is not None and (args.responses or args.prompt):
+        raise InputError("--data: the file has its own prompts and responses: give either, not both")
+    if args.data is None and args.output != "-":
+        raise InputError(f"--output {args.output}: is for --data FILE: leave it out")
+    if args.data is None and not args.responses:
+        raise InputError("there is nothing to score: give one or more responses, or --data FILE")
+    score_files.check_output(args.output)
+    scorer = scorer_of(args.model)
+    return score_one(scorer, args) if args.data is None else score_file(scorer, args)
+
+
+def score_file(scorer, args):
+    """Writes each row of --data with its rewards; --output is there when it is whole, or not at all"""
+    from tqdm import tqdm
+
+    n_rows = sum(1 for _ in score_files.raw_rows(args.data))
+    if not n_rows:
+        raise InputError(f"{args.data}: the file is empty: write {score_files.EXAMPLE}")
+    rows = tqdm(score_files.scored_rows(scorer, args.data), total=n_rows, desc="scoring", unit="row")
+    with score_files.written_whole(args.output) as file:
+        file.writelines(rows)
+    if args.output != "-":
+        print(f"scored    {n_rows:,} rows -> {args.output}")
+    return 0
+
+
+def score_one(scorer, args):
+    """Prints the responses best first, with the probability that each is preferred to each other"""
+    rows = [scorer.tokenizer.encode(args.prompt, response) for response in args.responses]
+    for response, ids in zip(args.responses, rows, strict=True):
+        if not response.strip():
+            raise InputError("a response is empty: give each a text")
+        if len(ids) > scorer.max_length:
+            raise InputError(
+                f"response {shortened(response)}: {len(ids)} tokens, but the model reads {scorer.max_length} at most: "
+                "shorten it"
+            )
+    reward = scorer.rewards(*collate([rows]))[0]
+    order = sorted(range(len(rows)), key=lambda i: -reward[i])
+    print("P(row beats column) = σ(reward of row - reward of column)\n")
+    names = [str(i + 1) for i in range(len(order))]
+    head = ["rank", "reward", *(f"vs {name}" for name in names)] if len(order) > 1 else ["rank", "reward"]
+    body = []
+    for name, i in zip(names, order, strict=True):
+        against = ["-" if i == j else f"{sigmoid(reward[i] - reward[j]):.3f}" for j in order] if len(order) > 1 else []
+        body.append([name, f"{reward[i]:.3f}", *against])
+    for line, text in zip(table([head, *body]), ["response", *(args.responses[i] for i in order)], strict=True):
+        print(f"{line}  {text}")
+    return 0
+
+
+def shortened(text):
+    """The text in quotes, at most 40 characters of it"""
+    return repr(text if len(text) <= 40 else text[:37] + "...")

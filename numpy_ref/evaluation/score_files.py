@@ -1,0 +1,160 @@
+"""The files of `score`: rows with responses, labelled or not, go in; the same rows with their rewards come out.
+
+    {"prompt": "sort b a", "response": "a b"}                      -> reward
+    {"prompt": "sort b a", "responses": ["b a", "a b", "a a"]}     -> rewards, order, best_probability
+    {"prompt": "sort b a", "chosen": "a b", "rejected": "b a"}     -> the same, of [chosen, rejected]
+
+Whatever a preference file may hold is read; its labels are not looked at. A line is kept letter by letter, and what is
+added stands at its end: no number is rounded, no column lost.
+"""
+
+import gzip
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..batches import all_rewards
+from ..data.reader import _lines
+from ..data.row import object_of, preference_of
+from ..errors import InputError
+from ..layers import softmax
+
+EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
+MOST_RESPONSES, MOST_TOKENS = 1024, 2**18  # of one chunk: what is in memory at a time
+ADDED = ("reward", "rewards", "order", "best_probability")
+
+
+def raw_rows(path):
+    """(line number from 1, the line's text, its columns, numbers as floats) of each; InputError names file and line"""
+    for number, line in _lines(path):
+        if line.strip():
+            with located(path, number):
+                yield number, *_columns(line, number)
+
+
+def _columns(line, number):
+    try:
+        text = line.decode("utf-8").removeprefix("\ufeff" if number == 1 else "").strip()
+    except UnicodeDecodeError as error:
+        raise InputError(f"byte {error.start + 1} of the line is not UTF-8: save the file as UTF-8") from None
+    return text, object_of(text + "\n")
+
+
+@contextmanager
+def located(path, number):
+    """Puts the file and the line before what InputError says"""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}, line {number}: {error}") from None
+
+
+def checked(columns):
+    """The Preference of a labelled row, as a training would read it"""
+    return preference_of(columns)[1]
+
+
+def responses_of(columns):
+    """The prompt and the responses in the order of the row, checked as a training's are, with labels of our own"""
+    prompt = {name: columns[name] for name in ("prompt",) if name in columns}
+    if "response" in columns:
+        texts = [columns["response"]]
+    elif isinstance(columns.get("responses"), list):
+        texts = columns["responses"]
+    elif isinstance(columns.get("answers"), list):
+        texts = [answer.get("answer") if isinstance(answer, dict) else answer for answer in columns["answers"]]
+    elif "chosen" in columns and "rejected" in columns:
+        pair = checked(prompt | {name: columns[name] for name in ("chosen", "rejected")})
+        return pair.prompt, pair.responses
+    else:
+        found = ", ".join(map(repr, list(columns)[:6])) or "none"
+        raise InputError(f"there is no column of responses (found: {found}): write {EXAMPLE}")
+    if not texts:
+        raise InputError(f"there is no response: write {EXAMPLE}")
+    ranks = [float(i) for i in range(1, len(texts) + 2)]  # of one more: a list has two or more
+    preference = checked(prompt | {"responses": [*texts, texts[-1]], "ranks": ranks})
+    return preference.prompt, preference.responses[:-1]
+
+
+def encoded(scorer, columns):
+    """Token ids of a row's responses; one that the model cannot read to its end is refused, never cut"""
+    taken = [name for name in ADDED if name in columns]
+    if taken:
+        raise InputError(f'the row has a column "{taken[0]}" already, which would be overwritten: rename it')
+    prompt, responses = responses_of(columns)
+    row = [scorer.tokenizer.encode(prompt, response) for response in responses]
+    for i, ids in enumerate(row, 1):
+        if len(ids) > scorer.max_length:
+            raise InputError(
+                f"response {i} has {len(ids)} tokens with its prompt, but the model reads {scorer.max_length} at most: "
+                "shorten it, or leave the row out"
+            )
+    return row
+
+
+def chunks(scorer, path):
+    """Lists of (line, whether it has one response, token ids), each list no larger than the bounds, or one row"""
+    chunk: list = []
+    responses = tokens = 0
+    for number, text, columns in raw_rows(path):
+        with located(path, number):
+            row = encoded(scorer, columns)
+        responses, tokens = responses + len(row), tokens + sum(map(len, row))
+        if chunk and (responses > MOST_RESPONSES or tokens > MOST_TOKENS):
+            yield chunk
+            chunk, responses, tokens = [], len(row), sum(map(len, row))
+        chunk.append((text, "response" in columns, row))
+    if chunk:
+        yield chunk
+
+
+def scored_rows(scorer, path):
+    """Every line with what `added` gives at its end, chunk by chunk"""
+    for chunk in chunks(scorer, path):
+        rewards = all_rewards(scorer.rewards, [row for _, _, row in chunk])  # (N, K)
+        for (text, alone, row), reward in zip(chunk, rewards, strict=True):
+            yield f"{text[:-1].rstrip()}, {json.dumps(added(reward[: len(row)], alone))[1:]}\n"
+
+
+def added(reward, alone):
+    """The reward of one response; of several rewards, order and P(best) = softmax(rewards)        (K,) -> dict
+
+    order               places in the row's list from 0, the best first; equal rewards in the order of the row
+    best_probability    that a response is preferred to all others at once: Luce's choice axiom (Luce 1959), the first
+                        choice of Plackett-Luce, and of two responses σ(margin). It takes rewards for log-odds.
+    """
+    if alone:
+        return {"reward": float(reward[0])}
+    order = np.argsort(-reward, kind="stable")
+    return {"rewards": reward.tolist(), "order": order.tolist(), "best_probability": softmax(reward)[0].tolist()}
+
+
+def check_output(path):
+    """InputError where --output would overwrite something, or cannot be written"""
+    if path == "-":
+        return
+    if Path(path).exists():
+        raise InputError(f"--output {path}: exists already: choose another name, or take the old file away")
+    if not Path(path).parent.is_dir():
+        raise InputError(f"--output {path}: there is no directory {Path(path).parent}: make it first")
+
+
+@contextmanager
+def written_whole(path):
+    """A text file that stands under its name once all of it is written, or never; "-" is the standard output"""
+    if path == "-":
+        yield sys.stdout
+        return
+    check_output(path)
+    beside = Path(path).with_name(f".{Path(path).name}.new")
+    opened = gzip.open if beside.suffixes[-2:-1] == [".gz"] else open
+    try:
+        with opened(beside, "wt", encoding="utf-8") as file:
+            yield file
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

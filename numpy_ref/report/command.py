@@ -1,0 +1,83 @@
+"""The command `report`: what a preference file holds, and what in it would mislead training."""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+from ..bradley_terry.command import progress_bar
+from ..cli.main import positive_int
+from ..data.tokenizer import Bytes, load
+from ..data.train_source import add_column_arguments, columns
+from ..errors import InputError
+from ..storage.checkpoint import directory_of, replace_whole
+from .findings import examine
+from .report_json import as_json
+from .rows import read
+from .text import as_text
+
+
+def add_arguments(parser):
+    """The options of `report`"""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "What preference files hold: counts, lengths, how far counting characters leads,\n"
+        "how far labels agree, and what in them would mislead training, by line number.\n"
+        "Files given together are splits of one data set, which should share nothing."
+    )
+    parser.epilog = (
+        "--strict fails for errors, not for warnings and notes. Errors are: rows that\n"
+        "cannot be read, empty answers, pairs whose two texts are the same (also once cut\n"
+        "at --max-length tokens), both orders of one pair, cycles of preferences, and\n"
+        "comparisons or prompts that stand in more than one file.\n"
+        "Exit status: 0, 1 with --strict where there is an error, 2 for bad input."
+    )
+    add = parser.add_argument
+    add(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="pairs or ranked lists as .jsonl, .jsonl.gz or .parquet, one file a split",
+    )
+    add("--strict", action="store_true", help="exit status 1 where something would mislead training")
+    add(
+        "--repeated-labels",
+        action="store_true",
+        help="several labels of one pair are meant, as from several people: both orders, cycles and repetitions are "
+        "notes then, and no errors",
+    )
+    add(
+        "--max-length",
+        type=positive_int,
+        default=1024,
+        metavar="N",
+        help="in tokens, as in train, which leaves out what is longer (default: %(default)s)",
+    )
+    add_column_arguments(parser)
+    add("--model", metavar="DIR", help="count tokens with this model's tokenizer (default: bytes)")
+    add("--json", metavar="FILE", help="write the report as JSON")
+    add("--figure", metavar="FILE", help="draw the lengths, and how often the longer answer was chosen")
+
+
+def run(args):
+    """Reads, examines, prints; the exit status: 0, or 1 where --strict finds an error"""
+    tokenizer = load(directory_of(args.model)) if args.model else Bytes()
+    rows = read(args.files, tokenizer, args.max_length, partial(progress_bar, unit=" rows"), columns(args))
+    report = examine(rows, args.max_length, args.repeated_labels)
+    misleading = any(finding.severity == "error" and finding.rows.any() for finding in report.findings)
+    print(as_text(report, args.files))
+    if args.json:
+        write(args.json, json.dumps(as_json(report, args.files, misleading), indent=2, ensure_ascii=False) + "\n")
+    if args.figure:
+        from .figure import draw_report
+
+        draw_report(report, args.files, args.figure)
+    return int(args.strict and misleading)
+
+
+def write(path, text):
+    """The JSON, whole or not at all"""
+    try:
+        replace_whole(Path(path), text)
+    except OSError as error:
+        raise InputError(f"--json {path}: cannot be written ({error.strerror}): choose another place") from None

@@ -1,0 +1,159 @@
+"""Preference files as columns of numbers: of each row the report keeps hashes, lengths and flags, but no text.
+
+A million pairs take 120 MB so. Hashes have 64 bits: among n texts two different ones are taken for one with probability
+n² / 2⁶⁵, one in ten million for two million texts.
+"""
+
+import re
+from array import array
+from collections import Counter, defaultdict
+from hashlib import blake2b
+from itertools import combinations, islice
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.reader import Ids, as_text, read_rows
+from ..data.tokenizer import EOS, Bytes
+from ..errors import InputError
+
+UNREADABLE, EMPTY, NEAR_EMPTY, IDENTICAL, SAME_WHEN_CUT, PREFIX, SPECIAL, TOO_LONG = (1 << i for i in range(8))
+# What tokenizers of the field hold to be more than text: GPT, ChatML, Llama 2 and 3, Gemma, BERT, and this project's.
+SPECIAL_TEXT = re.compile(
+    r"<\|\w+\|>|</?s>|<(?:pad|bos|sep|eos|cls|unk|mask)>|<(?:start|end)_of_turn>|\[/?INST\]|\[(?:PAD|CLS|SEP|MASK|UNK)\]"
+)
+OF_ROWS = {"file": "I", "line": "I", "flags": "I", "prompt": "Q", "prompt_chars": "I", "size": "I", "margin": "B"}
+OF_RESPONSES = {"text": "Q", "written": "Q", "chars": "I", "tokens": "I", "rank": "I"}
+
+
+class Rows(NamedTuple):
+    """N rows, also those that cannot be read, and their M responses laid end to end, best first"""
+
+    file: np.ndarray  # (N,) which of the files
+    line: np.ndarray  # (N,) from 1
+    flags: np.ndarray  # (N,) UNREADABLE | EMPTY | ...
+    prompt: np.ndarray  # (N,) hash, whitespace aside
+    prompt_chars: np.ndarray  # (N,)
+    size: np.ndarray  # (N,) responses, 0 where the row cannot be read
+    margin: np.ndarray  # (N,) 1 where the row asks for a lead
+    text: np.ndarray  # (M,) hash of a response, whitespace aside
+    written: np.ndarray  # (M,) hash of prompt and response as they are written
+    chars: np.ndarray  # (M,)
+    tokens: np.ndarray  # (M,) of the whole text, prompt and specials included
+    rank: np.ndarray  # (M,) 1 best, equal ranks tie
+    kinds: list  # for each file {what is wrong with rows that cannot be read: their lines}
+    specials: Counter  # how many texts hold <|endoftext|>, </s>, ...
+
+
+def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
+    """Every row of the files; InputError where a file cannot be read further or holds no row at all"""
+    columns = {name: array(code) for name, code in (OF_ROWS | OF_RESPONSES).items()}
+    kinds: list = [defaultdict(list) for _ in paths]
+    specials: Counter = Counter()
+    for file, path in enumerate(paths):
+        before = len(columns["line"])
+        for line, row in progress(read_rows(path, renamed)):
+            if isinstance(row, InputError):
+                add_unreadable(columns, file, line, kind_of(row), kinds[file])
+                continue
+            try:
+                add_row(columns, file, line, row, tokenizer, max_length, specials)
+            except InputError as error:  # a tokenizer of words met another one
+                raise InputError(f"{path}, line {line}: {error}; or leave out --model") from None
+        if len(columns["line"]) == before:
+            raise InputError(f"{path}: the file is empty: there is nothing to report on")
+    arrays = {name: np.frombuffer(column, column.typecode) for name, column in columns.items() if column}
+    return Rows(**{name: arrays.get(name, np.zeros(0, int)) for name in columns}, kinds=kinds, specials=specials)
+
+
+def kind_of(error) -> str:
+    """What is wrong with a row, without what is so in this row alone: byte N of the line is not UTF-8"""
+    sentence = re.sub(r" \([^)]*\)", "", str(error))
+    return re.sub(r"(?<!\S)-?\d+(\.\d+)?(?!\S)", "N", sentence.partition(": ")[0])
+
+
+def add_unreadable(columns, file, line, kind, kinds):
+    """A row without responses"""
+    kinds[kind].append(line)
+    flags = UNREADABLE | EMPTY * kind.endswith(" is empty")
+    add_columns(columns, OF_ROWS, (file, line, flags, 0, 0, 0, 0))
+
+
+def add_row(columns, file, line, row, tokenizer, max_length, specials):
+    """One row: its hashes, lengths, and what can be said of it alone"""
+    prompt, responses = as_text(row.prompt), [as_text(response) for response in row.responses]
+    prompt_ids, prompt_bytes = ids(prompt, tokenizer), prompt.encode()
+    around = 0 if isinstance(row.responses[0], Ids) else len(prompt_ids) + len(("<bos>", "<sep>", "<eos>"))
+    plain = [" ".join(text.split()) for text in responses]
+    flags = about_answers(plain)
+    all_ids = []
+    for part, text, simple, rank in zip(row.responses, responses, plain, row.ranks, strict=True):
+        response_ids = part if isinstance(part, Ids) else ids(text, tokenizer)
+        all_ids.append(response_ids)
+        tokens = around + len(response_ids)
+        flags |= TOO_LONG * (tokens > max_length)
+        written = hashed(prompt_bytes + b"\0" + text.encode())
+        add_columns(columns, OF_RESPONSES, (hashed(simple.encode()), written, len(text), tokens, rank))
+    for text in (prompt, *responses):
+        if "<" in text or "[" in text:
+            found = set(SPECIAL_TEXT.findall(text))
+            flags |= SPECIAL * bool(found)
+            specials.update(found)
+    better_worse = [(i, j) for i, j in combinations(range(len(plain)), 2) if row.ranks[i] < row.ranks[j]]
+    flags |= about_pairs(better_worse, plain, all_ids, max_length - len(prompt_ids) - 2)
+    numbers = (file, line, flags, simple_hash(prompt), len(prompt), len(responses), row.margin != 0)
+    add_columns(columns, OF_ROWS, numbers)
+
+
+def add_columns(columns, names, values):
+    """One number to each of these columns"""
+    for name, value in zip(names, values, strict=True):
+        columns[name].append(value)
+
+
+def about_answers(plain) -> int:
+    """Flags of single answers: empty, or with fewer than two letters or digits"""
+    flags = 0
+    for text in plain:
+        if not text:
+            flags |= EMPTY
+        elif len(list(islice(filter(str.isalnum, text), 2))) < 2:
+            flags |= NEAR_EMPTY
+    return flags
+
+
+def about_pairs(better_worse, plain, all_ids, room) -> int:
+    """Flags of compared answers: the same, the same when cut at --max-length, one the beginning of the other
+
+    room        how many tokens of a response, eos included, stand in front of the cut
+    """
+    flags = 0
+    for i, j in better_worse:
+        short, long = sorted((plain[i], plain[j]), key=len)
+        if short == long:
+            flags |= IDENTICAL
+        elif cut(all_ids[i], room) == cut(all_ids[j], room):
+            flags |= SAME_WHEN_CUT
+        if short and short != long and long.startswith(short):
+            flags |= PREFIX
+    return flags
+
+
+def cut(response_ids, room):
+    """What is left of a response where the whole text is cut on the right; eos stands behind a response that fits"""
+    return response_ids[: max(room, 0)], EOS if len(response_ids) < room else None
+
+
+def ids(text, tokenizer):
+    """One entry for each token: of a byte tokenizer the bytes themselves, which take no list of integers"""
+    return text.encode() if isinstance(tokenizer, Bytes) else tokenizer.text_ids(text)
+
+
+def simple_hash(text) -> int:
+    """Texts that differ in whitespace only have the same"""
+    return hashed(" ".join(text.split()).encode())
+
+
+def hashed(content) -> int:
+    """64 bits"""
+    return int.from_bytes(blake2b(content, digest_size=8).digest())

@@ -1,0 +1,240 @@
+"""Models on disk, in the ecosystem's own format: config.json and model.safetensors of a GPT-2 sequence classifier.
+
+`transformers.AutoModelForSequenceClassification.from_pretrained(directory)` gives the same rewards; a language model is
+written as AutoModelForCausalLM reads it. GPT-2's linear layers are stored (in, out), ours (out, in): the only
+arithmetic here is that transpose. No pickle is ever read.
+"""
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from reprlib import repr as shortened
+
+import numpy as np
+
+from ..data import tokenizer as tokenizers
+from ..errors import InputError
+from ..tree import flatten, unflatten
+from .checksums import verify
+
+GPT2_NAMES = {
+    "body": "transformer",
+    "tok": "wte",
+    "pos": "wpe",
+    "blocks": "h",
+    "ln1": "ln_1",
+    "ln2": "ln_2",
+    "ln": "ln_f",
+    "qkv": "c_attn",
+    "ffn": "mlp",
+    "fc": "c_fc",
+    "proj": "c_proj",
+    "head": "score",
+    "unembedding": "lm_head",
+}
+# What is on top of the body, how the ecosystem calls that model, and the sentence for who wanted another one
+ARCHITECTURES = {"head": "GPT2ForSequenceClassification", "unembedding": "GPT2LMHeadModel"}
+IS_A = {"head": "a reward model", "unembedding": "a language model, which has no rewards"}
+
+
+def gpt2_name(name):
+    """body.blocks.0.attn.qkv.weight -> transformer.h.0.attn.c_attn.weight"""
+    return ".".join(GPT2_NAMES.get(part, part) for part in name.split("."))
+
+
+def _is_transposed(name):
+    return re.search(r"\.(attn|ffn)\.\w+\.weight$", name) is not None
+
+
+def _transposed(name, array):
+    return np.ascontiguousarray(array.T) if _is_transposed(name) else array
+
+
+def shapes(vocab_size, n_positions, n_embd, n_layer, top="head"):
+    """Name and shape of every parameter in the tree's order, one by one: a config.json may ask for a billion layers"""
+    C = n_embd
+    yield from {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}.items()
+    attention, feed_forward = {"qkv": (3 * C, C), "proj": (C, C)}, {"fc": (4 * C, C), "proj": (C, 4 * C)}
+    layer = flatten({"ln1": (C,), "attn": attention, "ln2": (C,), "ffn": feed_forward})
+    for i in range(n_layer):
+        for name, shape in layer.items():
+            yield f"body.blocks.{i}.{name}.weight", shape
+            yield f"body.blocks.{i}.{name}.bias", shape[:1]
+    rows = 1 if top == "head" else vocab_size
+    yield from {"body.ln.weight": (C,), "body.ln.bias": (C,), f"{top}.weight": (rows, C)}.items()
+
+
+def config_of(params, n_head):
+    """config.json: everything that the ecosystem's GPT-2 asks for, and that our own loader reads"""
+    tok, pos = params["body"]["tok"]["weight"], params["body"]["pos"]["weight"]
+    top = next(name for name in params if name != "body")
+    of_top = (
+        {"id2label": {"0": "reward"}, "label2id": {"reward": 0}} if top == "head" else {"tie_word_embeddings": False}
+    )
+    return {
+        "architectures": [ARCHITECTURES[top]],
+        "model_type": "gpt2",
+        "vocab_size": tok.shape[0],
+        "n_positions": pos.shape[0],
+        "n_embd": tok.shape[1],
+        "n_layer": len(params["body"]["blocks"]),
+        "n_head": n_head,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        **of_top,
+        "pad_token_id": tokenizers.PAD,
+        "bos_token_id": tokenizers.BOS,
+        "eos_token_id": tokenizers.EOS,
+        "dtype": str(tok.dtype),
+    }
+
+
+def save_model(directory, params, n_head, tokenizer, learned_ties=None):
+    """Writes config.json, model.safetensors and the tokenizer's files into a directory
+
+    learned_ties stands in config.json as it is, beside what the ecosystem reads: the model of ties and its parameter
+    """
+    write_arrays(
+        Path(directory, "model.safetensors"),
+        {gpt2_name(name): _transposed(name, array) for name, array in flatten(params).items()},
+    )
+    write_json(
+        Path(directory, "config.json"),
+        config_of(params, n_head) | tokenizers.config_without_specials(tokenizer) | (learned_ties or {}),
+    )
+    tokenizers.save(tokenizer, directory)
+
+
+def load_model(directory, tops=("head",)):
+    """(params, n_head, tokenizer) of a directory that either package wrote, or of a run's newest checkpoint
+
+    tops  what may stand on the body: "head", a reward model's; "unembedding", a language model's
+    """
+    directory = directory_of(directory)
+    verify(directory)
+    config = read_config(directory)
+    top = top_of(config)
+    if top not in tops:
+        advice = f": train a reward model from it with train --init-from {shlex.quote(str(directory))}" * (
+            top != "head"
+        )
+        raise InputError(f"{directory}: {IS_A[top]}, where {IS_A[tops[0]].split(',')[0]} is expected{advice}")
+    size = {key: config[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer")} | {"top": top}
+    path = directory / "model.safetensors"
+    arrays, flat = read_arrays(path), {}
+    for name, shape in shapes(**size):
+        theirs, wanted = gpt2_name(name), shape[::-1] if _is_transposed(name) else shape
+        stored = arrays.pop(theirs, None)
+        if stored is None:
+            raise InputError(f"{path}: the tensor {theirs} is missing: use a whole checkpoint")
+        if stored.shape != wanted:
+            raise InputError(
+                f"{path}: {theirs} has the shape {stored.shape}, but config.json asks for {wanted}: "
+                "the two files belong to different models"
+            )
+        flat[name] = _transposed(name, stored)
+    if arrays:
+        raise InputError(f"{path}: unknown tensor {min(arrays)}: not a model of this project")
+    tokenizer = tokenizers.load(directory)
+    if tokenizer.vocab_size != config["vocab_size"]:
+        raise InputError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config['vocab_size']}: "
+            "the files belong to different models"
+        )
+    return unflatten(flat), config["n_head"], tokenizer
+
+
+def top_of(config):
+    """ "unembedding" for a language model, else "head": what config.json says stands on the body"""
+    return "unembedding" if config.get("architectures") == [ARCHITECTURES["unembedding"]] else "head"
+
+
+def read_config(directory):
+    """config.json, checked for what our model needs"""
+    path = Path(directory, "config.json")
+    config = read_json(path)
+    sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+    fits = isinstance(config, dict) and all(type(config.get(key)) is int and config[key] > 0 for key in sizes)
+    if not fits or config.get("model_type") != "gpt2" or config["n_embd"] % config["n_head"]:
+        raise InputError(f"{path}: not the configuration of a model saved by this project")
+    return config
+
+
+def directory_of(directory):
+    """The directory itself where it holds a finished model, else the checkpoint that its file `latest` points to"""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"{directory}: there is no such directory: give a run or model directory made by train")
+    if (directory / "model.safetensors").is_file():
+        return directory
+    if (directory / "latest").is_file():
+        return newest(directory)
+    pickled = [path.name for path in sorted(directory.glob("*")) if path.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+    if pickled:
+        raise InputError(
+            f"{directory / pickled[0]}: a pickle can run any code and is never loaded: convert it to safetensors"
+        )
+    raise InputError(f"{directory}: holds no model.safetensors: give a run or model directory made by train")
+
+
+def newest(run):
+    """The checkpoint that a run's file `latest` points to"""
+    with open(run / "latest", encoding="utf-8", errors="replace") as file:
+        name = file.read(100).strip()
+    if not re.fullmatch(r"checkpoint-\d+", name) or not (run / name).is_dir():
+        raise InputError(f"{run / 'latest'}: points to {shortened(name)}, which is no checkpoint of this run")
+    return run / name
+
+
+def read_arrays(path):
+    """The tensors of a safetensors file; anything damaged, missing or not float32/float64 is one sentence"""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file: the checkpoint is not whole") from None
+    except (SafetensorError, OSError, KeyError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}): the checkpoint is damaged") from None
+    dtypes = {str(array.dtype) for array in arrays.values()}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+        raise InputError(f"{path}: tensors of type {', '.join(sorted(dtypes))}: float32 or float64 expected throughout")
+    return arrays
+
+
+def write_arrays(path, arrays):
+    """A safetensors file; the metadata is what older versions of transformers ask for"""
+    from safetensors.numpy import save
+
+    path.write_bytes(save(arrays, metadata={"format": "pt"}))
+
+
+def read_json(path):
+    """The content of a JSON file; anything damaged or missing is one sentence"""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file: the checkpoint is not whole") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable JSON ({error}): the checkpoint is damaged") from None
+
+
+def write_json(path, content):
+    """A JSON file that people can read"""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def replace_whole(path, text):
+    """Writes a small file so that a reader finds the old text or the new one, never a part"""
+    beside = path.with_name(f".{path.name}.new")
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)

@@ -1,0 +1,60 @@
+"""The SHA-256 of every file of a save, in SHA256SUMS beside them, as `sha256sum -c SHA256SUMS` reads it too.
+
+safetensors keeps no checksum: a flipped bit of a weight is another weight, and nobody would know. What has no
+SHA256SUMS is read unchecked, since the directory may be anybody's; a save to go on from must have one.
+"""
+
+import hashlib
+import re
+
+from ..errors import InputError
+
+SUMS = "SHA256SUMS"
+MODEL = ("config.json", "model.safetensors")  # the least that it must list, or else half of it is lost
+LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)", re.ASCII)
+
+
+def seal(directory):
+    """Writes SHA256SUMS for what the directory holds now: the last file of a save"""
+    names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name != SUMS)
+    lines = (f"{sha256(directory / name)}  {name}\n" for name in names)
+    (directory / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def verify(directory, needed=MODEL):
+    """InputError unless every file that SHA256SUMS lists is what was saved, or there is no SHA256SUMS"""
+    path = directory / SUMS
+    if not path.is_file():
+        return
+    sums = dict(_lines(path))
+    for name in needed:
+        if name not in sums:
+            raise InputError(f"{path}: does not list {name}: the checkpoint is damaged")
+    for name, expected in sums.items():
+        if not (directory / name).is_file():
+            raise InputError(f"{directory / name}: is missing, but {SUMS} lists it: the checkpoint is not whole")
+        if sha256(directory / name) != expected:
+            raise InputError(
+                f"{directory / name}: is not what was saved, its SHA-256 is not the one in {SUMS}: copy it again; "
+                f"if it was changed on purpose, write {SUMS} anew with sha256sum"
+            )
+
+
+def _lines(path):
+    """(name, checksum) of every line"""
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n")
+        lines = text.split("\n") if text else []  # splitlines knows nine other ends of a line
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}): the checkpoint is damaged") from None
+    for number, line in enumerate(lines, 1):
+        match = LINE.fullmatch(line)
+        if not match:
+            raise InputError(f"{path}, line {number}: is no checksum and name: the checkpoint is damaged")
+        yield match[2], match[1]
+
+
+def sha256(path):
+    """The SHA-256 of a file, which need not fit the memory"""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

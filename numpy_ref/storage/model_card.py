@@ -1,0 +1,181 @@
+"""README.md of a finished model: what it is, what it was trained on, what was measured, how to load it.
+
+Its header is what the Hugging Face hub reads. Nothing is claimed that was not recorded or measured.
+"""
+
+import re
+from pathlib import Path
+
+from ..data.tokenizer import Words
+from .checkpoint import replace_whole
+
+HEADER = """---
+library_name: transformers
+pipeline_tag: text-classification
+tags:
+- reward-model
+- bradley-terry
+- rlhf
+{datasets}---
+"""
+LOAD = """```python
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+directory = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(directory)
+model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
+prompt, responses = {prompt!r}, {responses!r}
+batch = tokenizer([prompt] * 2, responses, padding=True, return_tensors="pt")
+with torch.no_grad():
+    rewards = model(**batch).logits[:, 0]
+print(rewards, "P(first is preferred):", torch.sigmoid(rewards[0] - rewards[1]))
+```"""
+LIMITS = """\
+- A reward means something only beside the reward of another response to the same prompt: the loss sees no other
+  difference, and rewards of different prompts have no common zero.
+- P(first is preferred) = σ(reward of the first - reward of the second) is as good as the log loss above says.
+- `pipeline("text-classification")` puts a single label through a sigmoid: ask it for `function_to_apply="none"`.
+- A text of more than {max_length} tokens has no place: it was left out of the training, and is refused by `score`.
+- What is not listed under Measured was not measured: other data, other languages, safety, use as a target to
+  optimise."""
+TITLES = {"eval_accuracy": "accuracy", "eval_loss": "log loss", "eval_brier": "Brier score"}
+NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256"}
+
+
+def write(directory, learner, weights, tokenizer, data, measured, options):
+    """README.md beside the finished model
+
+    weights     those of the learner, whole
+    data        what was trained on, as batches.Encoded
+    measured    what train_data.report returned: {} where nothing was held out
+    options     of the training, with the SHA-256 of each file, as train_resume.recorded gives them
+    """
+    parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, weights, tokenizer)]
+    parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner, options)]
+    parts += ["## Measured", *measured_table(measured), "## Limits"]
+    parts.append(LIMITS.format(max_length=len(weights["body.pos.weight"])))
+    parts += ["## Load it", load_it(tokenizer)]
+    replace_whole(Path(directory, "README.md"), "\n\n".join(parts) + "\n")
+
+
+def header(dataset=None):
+    """The hub's YAML; a dataset is named where it is one of the hub's: owner/name or name"""
+    of_the_hub = dataset and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) and not Path(dataset).exists()
+    return HEADER.format(datasets=f"datasets:\n- {dataset}\n" if of_the_hub else "")
+
+
+def what(learner, weights, tokenizer):
+    """One paragraph: the kind of model and its size"""
+    n_layer = len({name.split(".")[2] for name in weights if name.startswith("body.blocks.")})
+    size, head = sum(array.size for array in weights.values()), weights["head.weight"]
+    texts = {"words": "the words of a small built-in world", "bytes": "bytes"}.get(tokenizer.name, "token ids")
+    yield (
+        f"A reward model: it gives a response to a prompt one number, its reward. A GPT-2 sequence classifier with "
+        f"{size:,} parameters ({n_layer} blocks, {learner.n_head} heads, {head.size} channels, {head.dtype}), which "
+        f"reads {texts}, trained by `{learner.side}`."
+    )
+
+
+def data_table(data, options):
+    """The files by name and SHA-256, and how much of them was used"""
+    unit = "comparisons" if options.get("loss") == "pairwise" else "ranked lists"
+    left_out = f"{data.too_long:,} too long, {data.identical:,} identical, {data.all_tied:,} all tied"
+    dataset = options.get("dataset_name")
+    if not options.get("data") and not dataset:
+        seed = options.get("seed")
+        yield f"The built-in world of seed {seed}: {len(data.rows):,} {unit}, labels drawn from known rewards."
+        return
+    rows = [
+        ("training" if name == "data" else "held-out", Path(path).name, options.get(f"{name}_sha256", ""))
+        for name in ("data", "eval_data")
+        for path in as_list(options.get(name))
+    ]
+    rows += [("dataset", shown(dataset), options.get("dataset_sha256", ""))] if dataset else []
+    yield markdown_table(("", "file", "SHA-256"), rows)
+    yield f"Trained on {len(data.rows):,} {unit}; left out: {left_out}."
+
+
+def options_table(learner, options):
+    """Every recorded option that was set, and the versions"""
+    rows = [(f"--{name.replace('_', '-')}", shown(value)) for name, value in options.items() if name not in NOT_SHOWN]
+    yield markdown_table(("option", "value"), [row for row in rows if row[1] not in ("", "None")])
+    yield "Made with " + ", ".join(f"{name} {cell(value)}" for name, value in learner.versions().items()) + "."
+
+
+def measured_table(measured):
+    """Held-out scores beside their floors and the baseline; or that there are none"""
+    if not measured:
+        yield "Nothing was held out, so nothing was measured."
+        return
+    result, floors = measured["result"], measured["floors"]
+    head = ("held out", "value", *(["best reachable"] if floors else []))
+    rows = [
+        (title, f"{result[name]:.4f}", *([f"{floors[name.removeprefix('eval_')]:.4f}"] if floors else []))
+        for name, title in TITLES.items()
+        if name in result
+    ]
+    rows.append(("baseline: the longer response wins", f"{measured['baseline']:.4f}", *([""] if floors else [])))
+    rows.append(("pairs of equal reward", f"{result.get('eval_ties', 0.0):.4f}", *([""] if floors else [])))
+    yield markdown_table(head, rows)
+    yield f"On {measured['prompts']:,} held-out prompts{': ' + measured['kept'] if measured['kept'] else ''}."
+
+
+FOLDED = "folded into the weights"
+BESIDE = "written into config.json as reward_mean and reward_std, which only this project's own commands apply"
+
+
+def normalised(source, mean, scale, why, data, n, *, where=FOLDED):
+    """The card of a model made by `normalize`: the old one, if there is one, and what was done"""
+    path = Path(source, "README.md")
+    card = path.read_text(encoding="utf-8") if path.is_file() else header() + "# Reward model\n"
+    card = re.sub(r"\n## Normalised\n.*", "\n", card, flags=re.DOTALL).rstrip("\n")
+    changed = (
+        ""
+        if scale == 1
+        else (
+            f"\n\nP(preferred) is now σ(margin of before / {scale:.6g}). No preference changes, so that the accuracy "
+            "above holds; the log loss and the Brier score do not."
+        )
+    )
+    return (
+        f"{card}\n\n## Normalised\n\nreward = (reward of before - {mean:.6g}) / {scale:.6g}, {where} "
+        f"({why}); the mean is that of {n:,} reference responses in {cell(Path(data).name)}.{changed}\n"
+    )
+
+
+def load_it(tokenizer):
+    """Code that runs where the card lies; a tokenizer of somebody else's ids has no text to show"""
+    if tokenizer.name in ("words", "bytes"):
+        return LOAD.format(**example(tokenizer))
+    return "With `AutoModelForSequenceClassification`; it reads the ids of the tokenizer that made the data."
+
+
+def example(tokenizer):
+    """A prompt and two responses that the tokenizer can read"""
+    if isinstance(tokenizer, Words):
+        return {"prompt": "say cat", "responses": ["cat .", "dog"]}
+    return {"prompt": "2 + 2?", "responses": ["4", "5"]}
+
+
+def as_list(value):
+    """One path or several, as a list"""
+    return [] if not value else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def shown(value):
+    """An option's value; of an absolute path the last part, for it names somebody's machine"""
+    values = [Path(v).name if isinstance(v, str) and Path(v).is_absolute() else str(v) for v in as_list(value)]
+    return ", ".join(values) if values else str(value)
+
+
+def markdown_table(head, rows):
+    """A table of GitHub's Markdown"""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
+
+
+def cell(value):
+    """Text that cannot break out of its cell: no bar, no line end, no markup of its own"""
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    return re.sub(r"([|`*\\<>\[\]])", r"\\\1", text)

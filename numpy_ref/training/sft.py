@@ -1,0 +1,176 @@
+"""The command `sft` of both packages: the language model that a reward model starts from (`train --init-from`).
+
+It learns to write the responses that people chose: supervised fine-tuning, stage one of Ouyang et al. 2022. Each text
+is learned once an epoch, however often it was chosen: a response that won nine comparisons is one text, not nine.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from ..batches import collate
+from ..data import world
+from ..data.tokenizer import SEP, TokenIds
+from ..data.tokens import chosen_texts, tokens_in_memory
+from ..data.train_source import check_source, is_world, read_sources
+from ..errors import InputError
+from ..language_model import init_unembedding, loss_and_grads, response_loss
+from ..storage.run import load_state
+from ..train import Learner, Log, check_finite
+from .command import Stage, begin, first_weights
+from .data import world_tokenizer
+from .options import data_arguments, model_arguments, optimisation_arguments, run_arguments
+
+
+def add_arguments(parser):
+    """The options of `sft`"""
+    data_arguments(parser)
+    model_arguments(parser)
+    optimisation_arguments(parser)
+    run_arguments(parser)
+
+
+class Texts(NamedTuple):
+    """Chosen responses after their prompts, as token ids; a row's tokens from its start on are to be predicted"""
+
+    rows: Sequence  # N arrays of ids
+    start: np.ndarray  # (N,)
+    too_long: int = 0
+    repeated: int = 0  # chosen more than once
+
+    def predicted(self):
+        """How many tokens are predicted"""
+        return sum(map(len, self.rows)) - int(self.start.sum())
+
+
+class LanguageLearner(Learner):
+    """The language model and its optimiser, by hand; the loop, the saves and the resume are the reward model's"""
+
+    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
+        """One update; returns loss, gradient norm before clipping, learning rate"""
+        loss, grads = loss_and_grads(self.params, tokens, length, start, self.n_head)
+        return float(loss), *self.update(grads)
+
+    def nats(self, tokens, length, start):
+        """The loss without a step, in nats a predicted token"""
+        return float(response_loss(tokens, length, start, **self.params, n_head=self.n_head)[0])
+
+
+def texts(tokenizer, preferences, max_length):
+    """The best response to each prompt, each text once        -> Texts"""
+    return texts_of(tokens_in_memory(tokenizer, (("", preference) for preference in preferences)), max_length)
+
+
+def texts_of(tokens, max_length):
+    """`texts` of Tokens; a response begins behind the only sep, which no text can spell        -> Texts"""
+    rows, too_long, repeated = chosen_texts(tokens, max_length)
+    return Texts(rows, np.array([1 + np.argmax(ids == SEP) for ids in rows], int), too_long, repeated)
+
+
+def load(args, tokenizer=None):
+    """(Texts to learn, held-out Texts or None, tokenizer, one line about them)"""
+    check_source(args)
+    if is_world(args):
+        tokenizer = world_tokenizer(tokenizer)
+        train_set, eval_set = world.make_world(args.seed)
+        data = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
+        held = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 3]), eval_set), args.max_length)
+        return data, held, tokenizer, f"data      the built-in world: {len(data.rows):,} chosen responses"
+    found, held_out, tokenizer = read_sources(args, tokenizer)
+    if isinstance(tokenizer, TokenIds):
+        raise InputError(
+            f"{found.option} {found.source}: token ids do not say where the response begins: sft needs texts"
+        )
+    data, line = chosen_responses(found, args.max_length)
+    held = None
+    if held_out:
+        held, held_line = chosen_responses(held_out, args.max_length)
+        line = f"{line}\n{held_line}"
+    return data, held, tokenizer, line
+
+
+def chosen_responses(found, max_length):
+    """(Texts of a source, lines about them)"""
+    option, source, tokens, note = found
+    data = texts_of(tokens, max_length)
+    if not data.rows:
+        raise InputError(f"{option} {source}: no response has at most --max-length {max_length} tokens: raise it")
+    left_out = f"{data.repeated:,} chosen again, {data.too_long:,} longer than {max_length} tokens"
+    title = "data" if option in ("--data", "--dataset-name") else "held-out"
+    return data, f"{title:<10}{source}: {len(data.rows):,} chosen responses; {left_out}" + (note and f"\n{note}")
+
+
+def learn(learner, data, chosen, step):
+    """One update from the texts `chosen`"""
+    tokens, length, start = arrays(data, chosen)
+    loss, norm, lr = learner.step(tokens, length, start)
+    check_finite(step, loss, norm)
+    return {"loss": loss, "tokens": int((length - start).sum()), "grad_norm": norm, "learning_rate": lr}
+
+
+def arrays(data, chosen):
+    """tokens (B, T), length (B,), start (B,)"""
+    tokens, length = collate([[data.rows[i]] for i in chosen])
+    return tokens[:, 0], length[:, 0], data.start[chosen]
+
+
+class TokenLog(Log):
+    """Sums steps up over all their tokens"""
+
+    arrays = ()
+    numbers = (*Log.numbers, "tokens")
+
+    def summed_up(self, records):
+        """The mean loss of the tokens that these steps learned from"""
+        tokens = [record["tokens"] for record in records]
+        loss = float(np.average([record["loss"] for record in records], weights=tokens))
+        return {"loss": loss, "num_tokens": sum(tokens)}
+
+
+def evaluate(learner, held, max_tokens=2**14):
+    """Loss and perplexity over all held-out tokens, texts of similar length together"""
+    order, first, total = sorted(range(len(held.rows)), key=lambda i: -len(held.rows[i])), 0, 0.0
+    while first < len(order):
+        chunk = order[first : first + max(1, max_tokens // len(held.rows[order[first]]))]
+        tokens, length, start = arrays(held, chunk)
+        total += learner.nats(tokens, length, start) * (length - start).sum()
+        first += len(chunk)
+    loss = float(total / held.predicted())
+    return {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700))}
+
+
+def report(directory, learner, held):
+    """What a user wants to know at the end, beside what it can be compared with"""
+    if held is None:
+        print("held-out  nothing was held out: give --eval-data FILE to see how the model does on new texts")
+    else:
+        result = evaluate(learner, held)
+        vocab_size = len(learner.weights()["body.tok.weight"])
+        print(f"held-out  {result['eval_loss']:.4f} nats a token, perplexity {result['eval_perplexity']:.2f};", end=" ")
+        print(f"{math.log(vocab_size):.4f} and {vocab_size} for a model that knows nothing")
+    print(f"saved     {directory}; go on with train --init-from {directory}")
+
+
+def random_weights(args, tokenizer):
+    """A language model's random weights: those of a reward model, and an unembedding for its head"""
+    params = first_weights(args, tokenizer)
+    rng = np.random.default_rng([args.seed, 4])
+    unembedding = init_unembedding(rng, tokenizer.vocab_size, args.n_embd, np.dtype(args.dtype))
+    return {"body": params["body"], "unembedding": unembedding}
+
+
+LANGUAGE_MODEL = Stage(
+    command="sft",
+    saved=load_state,
+    begin=partial(begin, top="unembedding", converted=None),
+    load=load,
+    first_weights=random_weights,
+    options=lambda _args: {},
+    learn=learn,
+    log=TokenLog,
+    evaluate=evaluate,
+    report=report,
+)

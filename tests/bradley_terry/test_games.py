@@ -1,0 +1,145 @@
+"""Files of games: every format gives the same table, and every mistake is named with file and line."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games
+from numpy_ref.errors import InputError
+
+ROWS = [("Ann", "Bob", 3), ("Bob", "Cem, Jr.", 1), ("Cem, Jr.", "Ann", 2), ("Bob", "Ann", 1)]
+
+
+def write(path, lines):
+    """One line each, compressed where the name says so"""
+    text = "".join(f"{line}\n" for line in lines)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+def same(one, other):
+    assert one.items == other.items
+    for a, b in zip(one.pairs, other.pairs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_format_gives_the_same_table(tmp_path):
+    quoted = [(f'"{w}"', f'"{x}"', str(c)) for w, x, c in ROWS]
+    csv = read_games(write(tmp_path / "g.csv", ["# a comment", "winner,loser,count", *map(",".join, quoted)]))
+    assert csv.items == ["Ann", "Bob", "Cem, Jr."]
+    assert not csv.ordered
+    assert csv.pairs.first.tolist() == [0, 0, 1]
+    assert csv.pairs.wins.tolist() == [3, 0, 1]
+    assert csv.pairs.losses.tolist() == [1, 2, 0]
+    tabs = ["\t".join(map(str, row)) for row in ROWS]
+    records = [json.dumps({"loser": x, "winner": w, "count": c}) for w, x, c in ROWS]
+    single = [f"{w},{x}" for w, x, c in quoted for _ in range(int(c))]
+    swapped = ["count,loser,winner", *(f"{c},{x},{w}" for w, x, c in quoted)]
+    same(csv, read_games(write(tmp_path / "g.tsv", ["winner\tloser\tcount", *tabs])))
+    same(csv, read_games(write(tmp_path / "g.tsv.gz", ["winner\tloser\tcount", *tabs])))
+    same(csv, read_games(write(tmp_path / "g.jsonl", ["", *records, ""])))
+    same(csv, read_games(write(tmp_path / "g.jsonl.gz", records)))
+    same(csv, read_games(write(tmp_path / "single.csv.gz", ["winner,loser", *single])))
+    same(csv, read_games(write(tmp_path / "swapped.CSV", ["\ufeffcount,loser,winner", *swapped[1:]])))
+
+
+def test_pairs_with_ties_keep_their_order(tmp_path):
+    table = read_games(write(tmp_path / "g.csv", ["a,b,wins_a,wins_b,ties", "x,y,3,1,2", "y,x,0,4,0", "x,y,1,0,0"]))
+    assert table.ordered
+    assert table.pairs.first.tolist() == [0, 1]
+    assert table.pairs.wins.tolist() == [4, 0]
+    assert table.pairs.losses.tolist() == [1, 4]
+    assert table.pairs.ties.tolist() == [2, 0]
+
+
+def test_an_item_without_games_is_an_item(tmp_path):
+    table = read_games(write(tmp_path / "g.csv", ["a,b,wins_a,wins_b", "x,y,3,1", "x,z,0,0"]))
+    assert table.items == ["x", "y", "z"]
+    assert table.pairs.n_items == 3
+    assert len(table.pairs.first) == 1
+
+
+def test_the_shipped_tables():
+    baseball, citations = read_games(BASEBALL), read_games(TABLES / "citations_1994.csv")
+    assert len(baseball.items) == 7
+    assert baseball.pairs.wins.sum() + baseball.pairs.losses.sum() == 273
+    assert citations.pairs.wins.sum() + citations.pairs.losses.sum() == 3727
+    for path in TABLES.iterdir():
+        assert path.read_text().startswith("# ")
+
+
+HEAD, PAIR = "winner,loser,count", "a,b,wins_a,wins_b"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "message"),
+    [
+        ("g.csv", [], r"g\.csv: there is no game"),
+        ("g.csv", [HEAD], r"g\.csv: there is no game"),
+        ("g.csv", [HEAD, "A,B,0"], "every count is 0"),
+        ("g.csv", [HEAD, "A,B,1", "A,A,1"], r"g\.csv, line 3: 'A' is compared with itself"),
+        ("g.csv", [HEAD, "A,B,-1"], "line 2: count is '-1', expected a whole number"),
+        ("g.csv", [HEAD, "A,B,1.5"], "line 2: count is '1.5'"),
+        ("g.csv", [HEAD, "A,B,nan"], "line 2: count is 'nan'"),
+        ("g.csv", [HEAD, "A,B,"], "line 2: count is ''"),
+        ("g.csv", [HEAD, "A,B,1e3"], "line 2: count is '1e3'"),
+        ("g.csv", [HEAD, "A,B,٣"], "line 2: count is '٣'"),
+        ("g.csv", [HEAD, "A,B,1000000000"], "line 2: count is 1000000000, expected a count below 1,000,000,000"),
+        ("g.csv", [HEAD, "A,B," + "9" * 5000], "expected a count below"),
+        ("g.csv", [PAIR, "A,B,1,2", "", "B,C,1,-2"], "line 4: wins_b is '-2'"),
+        ("g.csv", ["winner,looser", "A,B"], "line 2: found the columns winner, looser; expected the columns winner"),
+        ("g.csv", ["winner,winner", "A,B"], "line 1: a column stands twice"),
+        ("g.csv", [HEAD, "A,B"], "line 2: 2 cells, expected 3"),
+        ("g.csv", [HEAD, "A,B,1,1"], "line 2: 4 cells, expected 3"),
+        ("g.csv", [HEAD, "A,,1"], "line 2: '' is not the name of an item"),
+        ("g.csv", [HEAD, "NaN,B,1"], "line 2: 'NaN' is not the name of an item"),
+        ("g.csv", [HEAD, 'A,"B" x,1'], r"g\.csv: .*expected a readable"),
+        ("g.jsonl", ['{"winner": 1, "loser": 2}', '{"winner": "1", "loser": 2}'], "line 2: '1' is str, but .* line 1"),
+        ("g.jsonl", ['{"winner": 1, "loser": 2.5}'], "line 1: 2.5 is not the name"),
+        ("g.jsonl", ['{"winner": true, "loser": 2}'], "line 1: True is not the name"),
+        ("g.jsonl", ['{"winner": 1, "loser": null}'], "line 1: None is not the name"),
+        ("g.jsonl", ['{"winner": 1, "loser": 2, "count": NaN}'], "line 1: count is nan"),
+        ("g.jsonl", ['{"winner": 1, "loser": 2, "count": 2.0}'], "line 1: count is 2.0"),
+        ("g.jsonl", ['{"winner": 1, "loser": 2}', '{"winner": 1}'], "line 2: found winner; expected winner, loser"),
+        ("g.jsonl", ["{"], "line 1: not JSON"),
+        ("g.jsonl", ["[1, 2]"], r"line 1: found \[1, 2\]; expected an object"),
+        ("g.txt", [HEAD], "cannot tell the format of 'g.txt'"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_line(tmp_path, name, lines, message):
+    with pytest.raises(InputError, match=message) as raised:
+        read_games(write(tmp_path / name, lines))
+    assert "\n" not in str(raised.value)
+
+
+def test_unreadable_files_are_named(tmp_path):
+    (tmp_path / "broken.csv.gz").write_bytes(b"no gzip")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"winner,loser\nA,B\n" * 99)[:-20])
+    (tmp_path / "latin.csv").write_bytes("winner,loser\nJosé,B\n".encode("latin-1"))
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("broken.csv.gz", "cut.csv.gz", "latin.csv", "folder.csv", "missing.csv"):
+        with pytest.raises(InputError, match=f"{name}.*expected a readable"):
+            read_games(tmp_path / name)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 10**6), st.integers(-3, 10**6)), min_size=1), st.booleans())
+def test_labels_of_every_kind_are_numbered_in_order(games, spread):
+    first, second = (np.array(column) * (10**9 if spread else 1) for column in zip(*games, strict=True))
+    for columns in ((first, second), (first.tolist(), second.tolist())):
+        items, i, j = index_labels(*columns)
+        assert items == sorted({*first.tolist(), *second.tolist()})
+        np.testing.assert_array_equal(np.array(items)[i], first)
+        np.testing.assert_array_equal(np.array(items)[j], second)
+    items, i, j = index_labels(first.astype(str), second.astype(str))
+    assert items == sorted({*map(str, first.tolist()), *map(str, second.tolist())})
+    assert [items[k] for k in i] == first.astype(str).tolist()
+
+
+@pytest.mark.parametrize("labels", [["a", 1], [1.5, 2.5], [None, "a"], [float("nan"), "a"]])
+def test_labels_of_mixed_kinds_are_refused(labels):
+    with pytest.raises(InputError, match="expected all of them text, or all whole numbers"):
+        index_labels(labels)

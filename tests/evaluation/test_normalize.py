@@ -1,0 +1,95 @@
+"""(r - mean) / std, folded into two arrays: every reward is shifted and divided, and nothing else changes."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from compare import assert_agree, assert_bitwise
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import cases
+
+from numpy_ref.errors import InputError
+from numpy_ref.evaluation.normalize import moments, numbers_in_config, shift_and_scale
+from numpy_ref.reward_model import init_params, rewards
+from numpy_ref.tree import flatten, tree_map
+
+# The fold
+
+
+@given(case=cases(), mean=st.floats(-10, 10), std=st.floats(0.1, 10))
+def test_every_reward_is_shifted_and_divided(case, mean, std):
+    """In eps of what is added up: the rewards' own terms |w| · |h|, and the mean, each divided by std"""
+    before, _ = rewards(case.tokens, case.length, **case.params, n_head=case.n_head)
+    folded = shift_and_scale(case.params, mean, std)
+    after, _ = rewards(case.tokens, case.length, **folded, n_head=case.n_head)
+    w, norm = case.params["head"]["weight"][0], case.params["body"]["ln"]
+    largest = np.sqrt(len(w)) * abs(norm["weight"]) + abs(norm["bias"]) + abs(mean * w) / (w @ w)
+    scale = (abs(w) @ largest + abs(mean)) / std
+    assert_agree(after, ((before - mean) / std).astype(before.dtype), 20, scale)
+
+
+@given(case=cases())
+def test_only_two_arrays_change_and_the_arguments_do_not(case):
+    before = tree_map(np.copy, case.params)
+    folded = flatten(shift_and_scale(case.params, 1.5, 2.0))
+    assert_bitwise(case.params, before)
+    changed = {name for name, leaf in flatten(before).items() if not np.array_equal(leaf, folded[name])}
+    assert changed == {"head.weight", "body.ln.bias"}
+    assert {name: (leaf.dtype, leaf.shape) for name, leaf in folded.items()} == {
+        name: (leaf.dtype, leaf.shape) for name, leaf in flatten(before).items()
+    }
+    assert_bitwise(shift_and_scale(case.params, 0.0, 1.0), case.params)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(0, 0), (1.0, 0.0), (0, -1.0), (np.nan, 1), (np.inf, 1), (0, np.nan), (0, np.inf)]
+)
+def test_numbers_that_cannot_be_divided_by_are_refused(mean, std):
+    params = init_params(np.random.default_rng(0), 5, 4, 3, 1)
+    with pytest.raises(InputError, match="expected finite numbers, the deviation above 0"):
+        shift_and_scale(params, mean, std)
+    with pytest.raises(InputError, match="expected finite numbers, the deviation above 0"):
+        numbers_in_config(Path(), mean, std)
+
+
+def test_a_head_of_zeros_is_refused():
+    params = init_params(np.random.default_rng(0), 5, 4, 3, 1)
+    params["head"]["weight"][:] = 0
+    with pytest.raises(InputError, match="the head is 0 throughout"):
+        shift_and_scale(params, 1.0, 1.0)
+
+
+def test_equal_rewards_have_no_deviation():
+    """Rounding apart: a batch may move equal rewards by 100 eps"""
+    assert moments(np.array([1.0, 3.0]), 1e-16) == (2.0, 1.0)
+    eps = np.finfo(float).eps
+    assert moments(np.array([1.0, 1 + 300 * eps]), eps)[1] > 100 * eps
+    for reward in ([2.0, 2.0], [5.0], [0.0, 0.0], [1.0, 1 + 180 * eps], [1e6, 1e6 + 1e-9]):
+        with pytest.raises(InputError, match="their deviation is 0"):
+            moments(np.array(reward), eps)
+
+
+# The numbers in config.json
+
+
+def test_numbers_in_the_config_are_applied_one_after_the_other():
+    """((r - 2) / 4 - 0.5) / 3 = (r - 4) / 12"""
+    with TemporaryDirectory() as name:
+        shifted_twice(Path(name))
+
+
+def shifted_twice(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "other"}')
+    numbers_in_config(tmp_path, 2.0, 4.0)
+    assert json.loads((tmp_path / "config.json").read_text()) == {
+        "model_type": "other",
+        "reward_mean": 2.0,
+        "reward_std": 4.0,
+    }
+    numbers_in_config(tmp_path, 0.5, 3.0)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["reward_mean"], config["reward_std"]) == (4.0, 12.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -1,0 +1,162 @@
+"""The card says what was recorded and measured, nothing else; what it tells a reader to run runs."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from running import PACKAGES, TINY, numbers, run, small_world, write_rows
+
+from numpy_ref.data import world
+from numpy_ref.reward_model import rewards
+from numpy_ref.storage import model_card
+from numpy_ref.storage.checkpoint import load_model
+from numpy_ref.training.data import evaluate, held_world
+
+BOTH = pytest.mark.parametrize("package", PACKAGES)
+
+
+@pytest.fixture(autouse=True)
+def _an_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def trained(package, *more, directory="out"):
+    assert run(package, "train", *TINY, "--max-steps", "3", "--output-dir", directory, *more) == 0
+    return Path(directory, "README.md").read_text(encoding="utf-8")
+
+
+def tables(card):
+    """{first cell: other cells} of every row of every table"""
+    rows = [line.strip("| ").split(" | ") for line in card.splitlines() if line.startswith("|")]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+def header(card):
+    """The YAML between the two lines of dashes, read by hand: names, and a list of tags"""
+    head, _ = card.removeprefix("---\n").split("---\n", 1)
+    plain = dict(line.split(": ") for line in head.splitlines() if ": " in line)
+    return plain | {"tags": re.findall(r"^- (\S+)$", head, re.MULTILINE)}
+
+
+@BOTH
+def test_the_card_of_a_model_trained_on_files(package):
+    Path("private").mkdir()
+    data = write_rows(Path("private/pairs|1.jsonl"), [*numbers(20), {"chosen": "same", "rejected": "same"}])
+    held = write_rows(Path("private/held.jsonl"), numbers(7, seed=1))
+    card = trained(package, "--data", data, "--eval-data", held, "--max-length", "32", "--learning-rate", "0.002")
+    assert header(card)["library_name"] == "transformers"
+    assert header(card)["pipeline_tag"] == "text-classification"
+    assert "reward-model" in header(card)["tags"]
+    cells = tables(card.replace("\\|", "¦"))
+    assert cells["training"] == ["pairs¦1.jsonl", hashlib.sha256(Path(data).read_bytes()).hexdigest()]
+    assert cells["held-out"] == ["held.jsonl", hashlib.sha256(Path(held).read_bytes()).hexdigest()]
+    assert "private" not in card, "names of files, no paths"
+    assert str(Path().resolve()) not in card
+    assert "Trained on 20 comparisons; left out: 0 too long, 1 identical, 0 all tied." in card
+    assert cells["--learning-rate"] == ["0.002"]
+    assert cells["--seed"] == ["0"]
+    assert "None" not in card
+    last = json.loads(Path("out/metrics.jsonl").read_text().splitlines()[-1])
+    for title, name in [("accuracy", "accuracy"), ("log loss", "loss"), ("Brier score", "brier")]:
+        assert cells[title] == [f"{last[f'eval_{name}']:.4f}"]
+    longer = [np.sign(len(row["chosen"]) - len(row["rejected"])) / 2 + 0.5 for row in numbers(7, seed=1)]
+    assert cells["baseline: the longer response wins"] == [f"{np.mean(longer):.4f}"]
+    assert "7 of 7 pairs kept" in card
+    size = sum(leaf.size for leaf in leaves(load_model("out")[0]))
+    assert f"{size:,} parameters (1 blocks, 2 heads, 8 channels, float32)" in card
+    assert f"`{package}`" in card
+
+
+def leaves(tree):
+    if isinstance(tree, np.ndarray):
+        return [tree]
+    return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(part)]
+
+
+@BOTH
+def test_the_card_of_a_model_of_the_world_names_the_floors(package, monkeypatch):
+    monkeypatch.setattr(world, "make_world", small_world)
+    cells = tables(card := trained(package, "--seed", "4"))
+    params, n_head, tokenizer = load_model("out")
+    held = held_world(tokenizer, small_world(4)[1])
+    result = evaluate(lambda tokens, length: rewards(tokens, length, **params, n_head=n_head)[0], held)
+    floors = world.floors(held.true)
+    assert cells["accuracy"] == [f"{result['eval_accuracy']:.4f}", f"{floors['accuracy']:.4f}"]
+    assert cells["log loss"] == [f"{result['eval_loss']:.4f}", f"{floors['loss']:.4f}"]
+    assert cells["Brier score"] == [f"{result['eval_brier']:.4f}", f"{floors['brier']:.4f}"]
+    assert "The built-in world of seed 4: 120 comparisons" in card
+    assert "On 8 held-out prompts." in card
+
+
+def test_what_was_not_measured_is_not_claimed():
+    data = write_rows(Path("pairs.jsonl"), numbers(9))
+    card = trained("numpy_ref", "--data", data, "--max-length", "32")
+    assert "Nothing was held out, so nothing was measured." in card
+    assert not {"accuracy", "log loss", "Brier score"} & tables(card).keys()
+
+
+def test_lists_are_called_lists():
+    rows = [{"prompt": "p", "responses": ["a", "b", f"{i}"], "ranks": [1, 2, 3]} for i in range(5)]
+    card = trained("numpy_ref", "--data", write_rows(Path("l.jsonl"), rows), "--max-length", "32", "--loss", "kwise")
+    assert "Trained on 5 ranked lists" in card
+
+
+def test_a_dataset_of_the_hub_is_named_in_the_header_and_a_directory_is_not():
+    assert header(model_card.header("owner/some-data") + "#")["tags"][-1] == "owner/some-data"
+    assert "datasets:\n- owner/some-data\n---" in model_card.header("owner/some-data")
+    Path("here").mkdir()
+    for other in (None, "/somebody/s/data", "here", "a b", "x\ny: z", "a/b/c"):
+        assert "datasets" not in model_card.header(other)
+    assert "The built-in world" not in "".join(model_card.data_table(fake_data(), {"dataset_name": "owner/x"}))
+
+
+def fake_data():
+    return SimpleNamespace(rows=[0] * 3, too_long=0, identical=0, all_tied=0)
+
+
+def test_ids_of_another_tokenizer_have_no_text_to_show():
+    assert "```" not in model_card.load_it(SimpleNamespace(name="token ids"))
+    assert "```python" in model_card.load_it(SimpleNamespace(name="bytes"))
+
+
+def test_no_name_breaks_out_of_its_cell():
+    assert model_card.cell("a|b\nc`<d>\u202e[e](f)*\\") == "a\\|b c\\`\\<d\\> \\[e\\](f)\\*\\\\"
+    assert model_card.markdown_table(("x",), [("a|b",)]) == "| x |\n| --- |\n| a\\|b |"
+    assert model_card.shown("/somebody/s/machine/sft") == "sft"
+    assert model_card.shown(["/a/b.jsonl", "c"]) == "b.jsonl, c"
+    assert model_card.shown(0) == "0"
+
+
+def test_a_normalised_model_has_the_card_of_the_old_one_and_what_was_done():
+    data = write_rows(Path("pairs.jsonl"), numbers(9))
+    card = trained("numpy_ref", "--data", data, "--max-length", "32")
+    for target, model, more in [("n", "out", []), ("n2", "n", ["--mean-only"])]:
+        arguments = ["--model", model, "--data", data, "--output-dir", target, *more]
+        assert run("numpy_ref", "normalize", *arguments) == 0
+        new = Path(target, "README.md").read_text(encoding="utf-8")
+        assert new.startswith(card.rstrip("\n"))
+        assert new.count("## Normalised") == 1
+        assert "9 reference responses in pairs.jsonl" in new
+        assert ("P(preferred) is now" in new) == (not more)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["words", "bytes"])
+def test_the_code_on_the_card_runs(kind, monkeypatch):
+    monkeypatch.setattr(world, "make_world", small_world)
+    more = [] if kind == "words" else ["--data", write_rows(Path("pairs.jsonl"), numbers(9)), "--max-length", "32"]
+    card = trained("numpy_ref", *more)
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd="out", env=environment, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert re.match(r"tensor\(\[.*\]\) P\(first is preferred\): tensor\(0\.\d+\)", process.stdout)

@@ -1,0 +1,187 @@
+"""The house stands by one rule: the top level is the book and imports no folder; a folder is one capability."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from numpy_ref.reward_model import init_params
+from numpy_ref.tree import flatten
+from torch_impl.reward_model import RewardModel
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A folder may import the folders that stand before it, torch_impl's also all of numpy_ref. A new folder is entered here.
+FOLDERS = {
+    "numpy_ref": "cli figures data storage bradley_terry check evaluation training report".split(),
+    "torch_impl": "bradley_terry engine backbone".split(),
+}
+DOORS = {"numpy_ref.__main__", "torch_impl.__main__", "torch_impl.compare"}  # at the top, where commands come together
+ONLY_IN_TORCH = {"engine", "backbone", "compare"}  # what has no counterpart by hand
+LAZY = {  # beside NumPy and the standard library, inside functions only
+    "matplotlib",
+    "IPython",
+    "tqdm",
+    "safetensors",
+    "filelock",
+    "hypothesis",
+    "torch",
+    "pyarrow",
+    "datasets",
+}
+HEAVY = LAZY | {"scipy", "pandas", "torch_impl", "transformers"}
+
+
+def modules(package):
+    """{dotted name: path} of a package's files; a folder bears the name of its __init__"""
+    paths = sorted((ROOT / package).rglob("*.py"))
+    dotted = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return dict(zip(dotted, paths, strict=True))
+
+
+FILES = {package: modules(package) for package in FOLDERS}
+EVERY_FILE = FILES["numpy_ref"] | FILES["torch_impl"]
+
+
+def folder_of(name):
+    """numpy_ref.data.reader -> data,  numpy_ref.losses -> None"""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FOLDERS[parts[0]] else None
+
+
+def imports(name, inside_functions=True):
+    """The dotted name of every module that a file imports, in whatever form"""
+    path = EVERY_FILE[name]
+    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
+    tree = ast.parse(path.read_text())
+    functions = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if id(node) in functions and not inside_functions:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            yield from (full if (full := f"{module}.{alias.name}") in EVERY_FILE else module for alias in node.names)
+
+
+def ours(names):
+    return {name for name in names if name.split(".")[0] in FOLDERS}
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERY_FILE) - DOORS - set(FOLDERS)))
+def test_imports_go_down_only(name):
+    """From folders to the top level, and to folders that stand before their own in FOLDERS"""
+    package, own = name.split(".")[0], folder_of(name)
+    for other in ours(imports(name)) - {package}:
+        folder, home = folder_of(other), other.split(".")[0]
+        assert (package, home) != ("numpy_ref", "torch_impl"), f"{name} imports its twin {other}"
+        if folder is None or (package, own) == (home, folder) or (package, home) == ("torch_impl", "numpy_ref"):
+            assert own or folder is None, f"{name} stands at the top and imports the folder of {other}"
+            continue
+        assert own, f"{name} stands at the top and imports the folder of {other}"
+        assert FOLDERS[home].index(folder) < FOLDERS[package].index(own), f"{name} imports up: {other}"
+
+
+def test_no_imports_go_in_circles():
+    """Not even those that are hidden in functions"""
+    edges = {name: ours(imports(name)) & set(EVERY_FILE) for name in EVERY_FILE}
+    done: set = set()
+    while ready := [name for name in edges if name not in done and edges[name] - {name} <= done]:
+        done.update(ready)
+    assert done == set(edges), f"in a circle, or above one: {sorted(set(edges) - done)}"
+
+
+@pytest.mark.parametrize("name", sorted(FILES["numpy_ref"]))
+def test_numpy_ref_imports_numpy_and_the_standard_library(name):
+    """Whatever else is imported where it is used; the book needs nothing else at all"""
+    roots = lambda found: {module.split(".")[0] for module in found} - {"numpy_ref", "numpy", *sys.stdlib_module_names}  # noqa: E731
+    assert not roots(imports(name, inside_functions=False))
+    assert roots(imports(name)) <= (LAZY if folder_of(name) else set())
+
+
+def test_every_file_of_torch_impl_outside_its_own_folders_has_its_twin():
+    path = lambda name: name.split(".", 1)[1]  # noqa: E731
+    twins = {
+        path(name) for name in FILES["torch_impl"] if "." in name and path(name).split(".")[0] not in ONLY_IN_TORCH
+    }
+    missing = twins - {path(name) for name in FILES["numpy_ref"] if "." in name}
+    assert not missing, f"numpy_ref has no {sorted(missing)}"
+
+
+def test_every_backward_of_the_book_belongs_to_a_twin():
+    """What has a gradient is written twice"""
+    derived = {
+        name.split(".", 1)[1]
+        for name, path in FILES["numpy_ref"].items()
+        if not folder_of(name) and any(function.endswith("_backward") for function in functions_of(path))
+    }
+    assert derived - {"gradient_check"} <= {name.split(".", 1)[1] for name in FILES["torch_impl"] if "." in name}
+
+
+@pytest.mark.parametrize("folder", [f"{package}.{folder}" for package, names in FOLDERS.items() for folder in names])
+def test_every_folder_says_what_it_is_for_and_names_its_files_in_reading_order(folder):
+    said = ast.get_docstring(ast.parse(EVERY_FILE[folder].read_text())) or ""
+    inside = {name.removeprefix(f"{folder}.").split(".")[0] for name in EVERY_FILE if name.startswith(f"{folder}.")}
+    assert inside <= set(said.replace(",", " ").replace(":", " ").split()), f"{folder}: {sorted(inside)}"
+
+
+def loaded_by(statement):
+    """The top-level modules in sys.modules of a fresh interpreter after the statement"""
+    code = f"import sys\n{statement}\nprint(' '.join({{name.split('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(result.stdout.split())
+
+
+def test_importing_every_file_of_numpy_ref_loads_numpy_and_nothing_heavier():
+    """What is heavy is imported where it is used, so that a command that draws nothing does not wait for it"""
+    loaded = loaded_by("import " + ", ".join(name for name in FILES["numpy_ref"] if not name.endswith("__main__")))
+    assert "numpy" in loaded
+    assert not loaded & HEAVY
+
+
+def functions_of(path):
+    return [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+
+
+TABLES = {"properties", "cases", "oracles", "mistakes"}  # of check: functions that state themselves, in a table
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERY_FILE) - {"numpy_ref.__main__", "torch_impl.__main__"}))
+def test_every_file_and_its_public_functions_and_classes_have_docstrings(name):
+    module = importlib.import_module(name)
+    without = [
+        key
+        for key, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", None) == name and not key.startswith("_")
+        if not inspect.getdoc(value) and not set(name.split(".")) & TABLES
+    ]
+    assert module.__doc__
+    assert not without, f"without a docstring: {without}"
+
+
+def test_every_backward_stands_directly_below_its_forward():
+    for name, path in FILES["numpy_ref"].items():
+        names = functions_of(path)
+        for i, function in enumerate(names):
+            if (
+                folder_of(name) != "check"
+                and function.endswith("_backward")
+                and not function.startswith(("_", "check_"))
+            ):
+                forward = function.removesuffix("_backward")
+                assert names[i - 1] == forward, f"{name}.{function} does not stand directly below {forward}"
+
+
+def test_the_flattened_tree_is_the_twins_state_dict_in_names_shapes_and_order():
+    params = init_params(np.random.default_rng(0), vocab_size=11, n_positions=7, n_embd=8, n_layer=2)
+    state = RewardModel(vocab_size=11, n_positions=7, n_embd=8, n_layer=2, n_head=4).state_dict()
+    assert [(k, v.shape) for k, v in flatten(params).items()] == [(k, tuple(v.shape)) for k, v in state.items()]
+    assert all(isinstance(leaf, torch.Tensor) for leaf in state.values())

@@ -1,0 +1,106 @@
+"""Features of a frozen body, computed once for each distinct response and kept on disk.
+
+The cache is one memory-mapped .npy file, named by what it depends on: the weights, the layers, the poolings and the
+token ids. Whatever changes has another name; a file that is not whole is computed again. It is written under another
+name and renamed when it is whole.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from numpy_ref.batches import collate
+
+from .model import blocks_of, final_norm, pooled, real_tokens
+
+TOKENS_AT_ONCE = 4096
+
+
+def cached_features(model, rows, layers, poolings, directory, max_tokens=TOKENS_AT_ONCE):
+    """Features of M rows of ids, of each layer and pooling, memory-mapped        -> (M, L, P, C) float32
+
+    Layer n is the final norm applied to the state after block n: the last hidden state of the model cut to n blocks.
+    """
+    body = model.body
+    shape = (len(rows), len(layers), len(poolings), body.config.hidden_size)
+    path = Path(directory, f"features-{fingerprint(body, rows, layers, poolings)[:32]}.npy")
+    if (found := _whole(path, shape)) is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        building = path.with_name(f".{path.name}.{os.getpid()}.new")
+        try:
+            out = np.lib.format.open_memmap(building, "w+", np.float32, shape)
+            _fill(out, body, rows, layers, poolings, max_tokens)
+            out.flush()
+            os.replace(building, path)
+        finally:
+            building.unlink(missing_ok=True)
+        found = np.load(path, mmap_mode="r")
+    return found
+
+
+def fingerprint(body, rows, layers, poolings):
+    """SHA-256 of everything that the features depend on"""
+    digest = hashlib.sha256(json.dumps([type(body).__name__, list(layers), list(poolings), rows]).encode())
+    digest.update(json.dumps(body.config.to_dict(), sort_keys=True, default=str).encode())
+    for name, tensor in body.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _whole(path, shape):
+    """The cached array, or None where there is none that can be used"""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # none; torn; no array at all
+        return None
+    return found if found.shape == shape and found.dtype == np.float32 and np.isfinite(found).all() else None
+
+
+@torch.no_grad()
+def _fill(out, body, rows, layers, poolings, max_tokens):
+    """Responses of similar length together, the longest first: what does not fit into memory fails at once"""
+    from tqdm import tqdm
+
+    device = body.get_input_embeddings().weight.device
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+    with tqdm(total=sum(map(len, rows)), desc="features", unit="token") as bar:
+        while order:
+            size = max(1, max_tokens // len(rows[order[0]]))
+            chunk, order = order[:size], order[size:]
+            tokens, length = collate([[rows[i]] for i in chunk])
+            ends = torch.from_numpy(length[:, 0]).to(device)
+            features = features_of(body, torch.from_numpy(tokens[:, 0]).to(device), ends, layers, poolings)
+            out[chunk] = features.float().cpu().numpy()
+            bar.update(int(length.sum()))
+
+
+def features_of(body, tokens, length, layers, poolings):
+    """One forward pass, every layer read as it passes        (B, T), (B,) -> (B, L, P, C)"""
+    last, found = body.config.num_hidden_layers, {}
+
+    def keep(layer, states):
+        found[layer] = torch.stack([pooled(states, length, pooling) for pooling in poolings], 1)  # (B, P, C)
+
+    hooks = []
+    for layer in layers:
+        if layer != last:
+            owner, name = blocks_of(body)
+
+            def read(_module, _inputs, output, layer=layer):
+                keep(layer, final_norm(body)(output[0] if isinstance(output, tuple) else output))
+
+            hooks.append(getattr(owner, name)[layer - 1].register_forward_hook(read))
+    try:
+        mask = real_tokens(tokens.shape[1], length)
+        states = body(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if last in layers:
+        keep(last, states)
+    return torch.stack([found[layer] for layer in layers], 1)

@@ -1,0 +1,74 @@
+"""What one training step does on a pretrained body: the engine's, with its pieces, processes and sharded weights.
+
+All weights are trained, or low-rank additions to some of them (LoRA, by peft), which are merged into the weights
+when these are saved: the result loads without peft. Decay, clipping and schedule are those of train.py.
+"""
+
+from numpy_ref.errors import InputError
+
+from ..engine.learner import Engine
+from .model import blocks_of, save_model
+
+FULL_RATE, LORA_RATE = 1e-5, 2e-4  # pretrained weights are moved little; additions that start at 0 further
+
+
+class BackboneLearner(Engine):
+    """BackboneReward and its optimiser, with the methods of torch_impl.train.Learner; `weights` is the model"""
+
+    def _made(self, weights, n_head):  # noqa: ARG002  the model comes with its weights
+        return weights
+
+    def _blocks(self, model):
+        owner, name = blocks_of(model.body)
+        return getattr(owner, name)
+
+    def rewards_of(self, tokens, length):
+        return self.model(tokens, length)
+
+    def weights(self):
+        """What is trained, and only that: additions without the weights they are added to"""
+        return {name: self._array(p) for name, p in self._trained()}
+
+    def state(self):
+        return super().state() | {f"weight.{name}": array for name, array in self.weights().items()}
+
+    def restore(self, weights, state, step):  # noqa: ARG002
+        """Goes on from `state` alone, on a model as it was at the start"""
+        super().restore({name: state[f"weight.{name}"] for name, _ in self._trained()}, state, step)
+
+    def save_model(self, directory, tokenizer, weights):
+        """weights: what `weights()` gave, gathered from all processes"""
+        save_model(directory, self.model, tokenizer, self.learned_ties(), weights)
+
+
+def add_lora(model, r, alpha, target_modules=None):
+    """Freezes the body and adds α/r B A, B = 0, to the weights of its target modules (peft's choice if left out)
+
+    Source: Hu et al. 2021, arXiv:2106.09685. No dropout, as everywhere here.
+    """
+    try:
+        import peft
+    except ImportError:
+        raise InputError('--use-peft needs the extra hf: pip install -c constraints.txt -e ".[hf]"') from None
+    transposed = any(type(module).__name__ == "Conv1D" for module in model.body.modules())  # GPT-2 stores (in, out)
+    options = {"r": r, "lora_alpha": alpha, "target_modules": target_modules, "fan_in_fan_out": transposed}
+    try:
+        peft.inject_adapter_in_model(peft.LoraConfig(**options), model.body)
+    except ValueError as error:
+        raise InputError(
+            f"--lora-target-modules: {' '.join(str(error).split())[:200]}; name modules to add to"
+        ) from None
+    model.train(False)
+
+
+def trained_share(model):
+    """(weights that are trained, all weights)"""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, on in sizes if on), sum(n for n, _ in sizes)
+
+
+def learning_rate(args):
+    """The one given, or one for pretrained weights: the default of train is for weights that start at random"""
+    if "learning_rate" in args.given:
+        return args.learning_rate
+    return LORA_RATE if args.use_peft else FULL_RATE

@@ -1,0 +1,151 @@
+"""The Learner that the command `train` uses: the same step for less time, in less memory, on more than one processor.
+
+One step of torch_impl.train.Learner is one forward and one backward pass over the whole batch. Here the batch is cut
+into pieces (gradient accumulation), shared among processes (torchrun), run without padding (lean.py), with activations
+computed twice rather than kept (gradient checkpointing), with weights spread over processes (FSDP), or in bfloat16.
+Each is the same step but for rounding, and bfloat16 but for its 8 bits.
+"""
+
+from functools import partial
+
+import torch
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.utils.checkpoint import checkpoint
+
+from numpy_ref.cli.main import positive_int
+
+from ..train import Learner
+from . import last_token, shared_prompt
+from .processes import Processes
+
+
+def add_arguments(parser):
+    """The options of `torch_impl train` that numpy_ref has not"""
+    group = parser.add_argument_group("processors and memory")
+    group.add_argument(
+        "--gradient-accumulation-steps",
+        type=positive_int,
+        default=1,
+        help="batches summed up before a step: for less memory; each has --per-device-train-batch-size prompts, and "
+        "under torchrun each process has as many",
+    )
+    group.add_argument(
+        "--gradient-checkpointing", action="store_true", help="compute activations twice instead of keeping them"
+    )
+    group.add_argument("--fsdp", action="store_true", help="spread the weights over the processes of torchrun")
+    group.add_argument("--bf16", action="store_true", help="matrix products in bfloat16; weights stay what they are")
+
+
+def options(args):
+    """What Engine takes of them"""
+    return {name: getattr(args, name) for name in ("gradient_checkpointing", "fsdp", "bf16")}
+
+
+class Engine(Learner):
+    """Learner with the same methods; each process takes its share of a step in so many pieces"""
+
+    def __init__(
+        self, *args, processes=None, pieces_each=1, fsdp=False, gradient_checkpointing=False, bf16=False, **options
+    ):
+        self.processes, self.pieces = processes or Processes(), pieces_each
+        self.fsdp, self.gradient_checkpointing, self.bf16 = fsdp, gradient_checkpointing, bf16
+        super().__init__(*args, **options)
+        self.writes = self.processes.rank == 0
+        for group in self.optimiser.param_groups:
+            group["fused"] = not fsdp  # AdamW in one pass over the weights
+
+    def _placed(self, model):
+        """The model on its device or devices"""
+        model = super()._placed(model)
+        blocks = self._blocks(model)
+        if self.gradient_checkpointing:
+            for block in blocks:
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        if self.fsdp:
+            for module in (*blocks, model.body, model.head):
+                sharded = fully_shard(module, reshard_after_forward=True)  # or an evaluation leaves them whole
+                sharded.set_gradient_divide_factor(1.0)  # a sum, as the losses' shares ask for
+        return model
+
+    def _blocks(self, model):
+        return model.body.blocks
+
+    def step(self, tokens, length, margin, ranks=None):
+        """One update from the whole job's batch; the same on every process"""
+        n, loss, reward = len(tokens), self._zeros(()), self._zeros(length.shape)
+        self.model.zero_grad(set_to_none=True)
+        for raw_tie in self.tie.values():
+            raw_tie.grad = None
+        parts = self.processes.parts(n, self.pieces)
+        for part in parts:
+            if self.fsdp:
+                for module in (self.model.body, self.model.head):
+                    module.set_requires_gradient_sync(part is parts[-1])
+            taken = part if part.stop > part.start else slice(0, 1)  # with nothing to do: a row that weighs nothing
+            share = (part.stop - part.start) / n
+            loss_here, reward_here = self.forward(
+                *(a if a is None else a[taken] for a in (tokens, length, margin, ranks))
+            )
+            (share * loss_here).backward()
+            loss += share * loss_here.detach()
+            reward[part] = reward_here.detach()[: part.stop - part.start].to(self.dtype)
+        self.sum_gradients()
+        self.processes.sum([loss, reward])
+        norm, lr = self.update()
+        return loss.item(), reward.cpu().numpy(), norm, lr
+
+    def _zeros(self, shape):
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)  # there nccl sums it
+
+    def forward(self, tokens, length, margin, ranks):
+        """The loss and the rewards of some of the batch's rows, for autograd"""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            reward = self.rewards_of(self._tensor(tokens), self._tensor(length))
+        options = self._objective(margin, ranks)
+        objective = options.pop("objective")
+        return objective(reward.to(self.dtype), **options), reward
+
+    def rewards_of(self, tokens, length):
+        """By the shortest way that the weights allow"""
+        if self.fsdp:  # sharded weights are gathered where a module is called as a whole
+            return self.model(tokens, length)
+        shortest = last_token if self.gradient_checkpointing else shared_prompt  # which calls no block as a whole
+        return shortest.rewards(self.model, tokens, length)
+
+    def sum_gradients(self):
+        """Over all processes; of sharded weights FSDP has done so"""
+        trained = [*self.tie.values(), *(p for _, p in self._trained())]
+        self.processes.sum([p.grad for p in trained if not isinstance(p, DTensor)])
+
+    @torch.no_grad()
+    def rewards(self, tokens, length):
+        """Each process runs its share of the rows"""
+        out = self._zeros(length.shape)
+        for part in self.processes.parts(len(tokens)):
+            taken = part if part.stop > part.start else slice(0, 1)
+            reward = self.rewards_of(self._tensor(tokens[taken]), self._tensor(length[taken]))
+            out[part] = reward[: part.stop - part.start]
+        self.processes.sum([out])
+        return out.cpu().numpy()
+
+    def agree(self, flag):
+        """Ctrl-C may reach one process before the others"""
+        return self.processes.any(flag)
+
+    def versions(self):
+        """Bitwise equality is promised for the same numbers of processes and pieces only"""
+        return super().versions() | {"processes": self.processes.size, "pieces": self.pieces}
+
+    def _array(self, tensor):
+        return super()._array(tensor.full_tensor() if isinstance(tensor, DTensor) else tensor)
+
+    def _slot(self, parameter, step, first, second):
+        slot = super()._slot(parameter, step, first, second)
+        return slot | {"step": slot["step"].to(parameter.device)}  # where the fused AdamW wants it
+
+    def _placed_as(self, parameter, array):
+        whole = super()._placed_as(parameter, array)
+        if not isinstance(parameter, DTensor):
+            return whole
+        return distribute_tensor(whole, parameter.device_mesh, parameter.placements)
