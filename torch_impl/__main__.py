@@ -15,7 +15,7 @@ from numpy_ref.evaluation import command as evaluate
 from numpy_ref.evaluation import normalize_command, score
 from numpy_ref.storage.checkpoint import directory_of, load_model, read_config
 from numpy_ref.training import command as train_command
-from numpy_ref.training import options, sft
+from numpy_ref.training import dpo, options, sft
 from numpy_ref.tree import flatten
 
 from . import compare
@@ -26,7 +26,7 @@ from .engine import learner
 from .engine import processes as distributed
 from .engine.learner import Engine
 from .sft import LanguageLearner
-from .train import model_of
+from .train import PolicyLearner, model_of
 
 
 def add_device_arguments(parser):
@@ -77,6 +77,16 @@ def run_sft(args):
     return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 
+def dpo_arguments(parser):
+    dpo.add_arguments(parser)
+    add_device_arguments(parser)
+
+
+def run_dpo(args):
+    distributed.alone("dpo")
+    return train_command.run(args, dpo.POLICY, PolicyLearner, device=use_device(args))
+
+
 def torch_scorer(directory, device):
     """The Scorer of a run or model directory of either package, or of a pretrained body, by PyTorch"""
     if backbone.is_saved(directory):
@@ -119,6 +129,7 @@ COMMANDS = {
     "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
     "sft": ("train a language model on chosen responses, to start a reward model from", sft_arguments, run_sft),
     "train": ("train a reward model by autograd", train_arguments, train),
+    "dpo": ("train a language model on preferences, with itself as the reward model", dpo_arguments, run_dpo),
     "score": ("rank responses to a prompt by their rewards, or score a file", *using(score)),
     "normalize": ("set a model's mean reward to 0 and its deviation to 1", normalize_arguments, run_normalize),
     "evaluate": ("accuracy, calibration and length bias on held-out preferences", *using(evaluate)),
