@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 
+from . import train
 from .bradley_terry import command as fit
 from .check import command
 from .cli.main import main
@@ -17,7 +18,7 @@ COMMANDS = {
     "sft": (
         "train a language model on chosen responses, to start a reward model from",
         sft.add_arguments,
-        partial(train_command.run, stage=sft.LANGUAGE_MODEL, learner_class=sft.LanguageLearner),
+        partial(train_command.run, stage=sft.LANGUAGE_MODEL, learner_class=train.LanguageLearner),
     ),
     "train": (
         "train a reward model by hand-derived gradients",

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from numpy_ref.batches import collate, encode
+from numpy_ref.batches import collate
 from numpy_ref.cli import main
 from numpy_ref.data import world
+from numpy_ref.data.encode import encode
+from numpy_ref.data.held_out import WORLD_POSITIONS
 from numpy_ref.data.tokenizer import Words
 from numpy_ref.reward_model import init_params
 from numpy_ref.train import Learner as NumpyLearner
-from numpy_ref.training.data import WORLD_POSITIONS
 from numpy_ref.tree import flatten
 from torch_impl.train import Learner as TorchLearner
 

@@ -17,11 +17,11 @@ from running import is_one_sentence, run, start
 import numpy_ref.transformer
 from numpy_ref.batches import all_rewards
 from numpy_ref.data import world
+from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
 from numpy_ref.data.tokenizer import Words
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import rewards
 from numpy_ref.storage.checkpoint import load_model
-from numpy_ref.training.data import WORLD_POSITIONS, held_world
 from numpy_ref.tree import flatten
 from torch_impl import compare
 from torch_impl.train import model_of

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.M | re.S)
 INSTALLING = [body for language, body in BLOCKS if language == "sh" and "pip install" in body]
 
 
@@ -41,9 +41,10 @@ def test_the_block_runs(language, body, elsewhere):
 def test_the_files_and_rooms_that_it_names_exist():
     for path in re.findall(r"`((?:numpy_ref|torch_impl|tests|notebooks|\.ci)/[\w/.-]+)`", README):
         assert (ROOT / path).exists() or path.endswith("/x.py"), path  # x.py stands for any room
-    house = README.split("## The house")[1].split("## ")[0]
-    for rooms in re.findall(r"^\| (`[^|]+) \|", house, re.M):
-        for room in re.findall(r"`(\w+)`", rooms):
-            assert (ROOT / "numpy_ref" / f"{room}.py").exists(), room
+    house = README.split("## The house")[1].split("```")[1]
+    for folder in re.findall(r"(\w+)/ ", house):
+        assert (ROOT / "numpy_ref" / folder).is_dir(), folder
+    for module in re.findall(r"^((?:\w+ )+) {3,}", house, re.M):
+        assert all((ROOT / "numpy_ref" / f"{name}.py").exists() for name in module.split()), module
     for image in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (ROOT / image).is_file()

@@ -25,8 +25,7 @@ from .backbone import normalize
 from .engine import learner
 from .engine import processes as distributed
 from .engine.learner import Engine
-from .sft import LanguageLearner
-from .train import PolicyLearner, model_of
+from .train import LanguageLearner, PolicyLearner, model_of
 
 
 def add_device_arguments(parser):

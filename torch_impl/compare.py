@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from numpy_ref.batches import all_rewards, batch_indices, collate, encode
-from numpy_ref.cli.main import natural, positive_int, table
+from numpy_ref.batches import all_rewards, batch_indices, collate
+from numpy_ref.cli.main import natural, positive_int
+from numpy_ref.cli.text import table
 from numpy_ref.data import world
+from numpy_ref.data.encode import encode
+from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
 from numpy_ref.data.tokenizer import Words
-from numpy_ref.figures import lessons
+from numpy_ref.figures import lessons, style
 from numpy_ref.figures.architecture import architecture
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import init_params, loss_and_grads
 from numpy_ref.storage import run as runs
 from numpy_ref.train import Learner as NumpyLearner
 from numpy_ref.train import check_alive
-from numpy_ref.training.data import WORLD_POSITIONS, held_world
 from numpy_ref.tree import flatten
 
 from .reward_model import loss_and_grads as autograd
@@ -181,4 +183,4 @@ def write_figures(directory, history, true, learned, result, params):
     }
     Path(directory, "figures").mkdir()
     for name, picture in pictures.items():
-        lessons.save(picture, directory / "figures" / name)
+        style.save(picture, directory / "figures" / name)

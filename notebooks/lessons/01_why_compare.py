@@ -15,8 +15,8 @@ import numpy as np
 from numpy_ref.check.cell import check
 from numpy_ref.evaluation.agreement import cohen_kappa as kappa_and_error
 from numpy_ref.evaluation.agreement import percent_agreement
-from numpy_ref.figures.lessons import BLUE, INK, RUST
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 
 rng = np.random.default_rng(1)
 

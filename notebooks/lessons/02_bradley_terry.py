@@ -19,8 +19,8 @@ from numpy_ref.bradley_terry.games import BASEBALL, read_games
 from numpy_ref.bradley_terry.strengths import fit
 from numpy_ref.bradley_terry.win_counts import pairs_of_rows
 from numpy_ref.check.cell import check
-from numpy_ref.figures.lessons import BLUE, INK
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK
 from numpy_ref.losses import log_sigmoid
 
 rng = np.random.default_rng(2)

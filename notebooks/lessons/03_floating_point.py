@@ -16,8 +16,8 @@ import numpy as np
 
 from numpy_ref import losses
 from numpy_ref.check.cell import check
-from numpy_ref.figures.lessons import BLUE, INK, RUST
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 
 # %% [markdown]
 # ## One loss, four spellings

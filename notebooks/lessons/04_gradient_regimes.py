@@ -14,8 +14,9 @@ import numpy as np
 
 from numpy_ref import losses
 from numpy_ref.check.cell import check
-from numpy_ref.figures.lessons import BLUE, INK, REGIMES, RUST, gradient_regimes
+from numpy_ref.figures.lessons import REGIMES, gradient_regimes
 from numpy_ref.figures.notebook import Slider, picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import log_sigmoid, sigmoid
 
 rng = np.random.default_rng(4)

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from numpy_ref import layers, losses
 from numpy_ref.check.cell import check
-from numpy_ref.figures.lessons import BLUE, INK, RUST
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.gradient_check import check_backward, complex_step
 
 rng = np.random.default_rng(5)

@@ -15,8 +15,8 @@ import numpy as np
 
 from numpy_ref import layers
 from numpy_ref.check.cell import check
-from numpy_ref.figures.lessons import BLUE, INK, RUST
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.gradient_check import check_backward, complex_step
 from numpy_ref.losses import log_sigmoid, sigmoid
 

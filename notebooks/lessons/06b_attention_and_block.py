@@ -16,8 +16,8 @@ import torch
 
 from numpy_ref import attention, gradient_check, layers, losses, reward_model, transformer
 from numpy_ref.check.cell import check
-from numpy_ref.figures.lessons import BLUE, INK, RUST
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.tree import flatten, tree_map
 from torch_impl.reward_model import RewardModel
 

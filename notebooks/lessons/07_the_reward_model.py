@@ -17,8 +17,8 @@ from numpy_ref import attention, batches, language_model, layers, losses, metric
 from numpy_ref.check.cell import check
 from numpy_ref.data import world
 from numpy_ref.figures.architecture import architecture, parameter_count
-from numpy_ref.figures.lessons import BLUE, INK, RUST
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.gradient_check import complex_step
 
 rng = np.random.default_rng(7)

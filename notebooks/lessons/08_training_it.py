@@ -17,8 +17,10 @@ import numpy as np
 from numpy_ref import batches, metrics, optim, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.data import tokenizer, world
-from numpy_ref.figures.lessons import BLUE, INK, RUST, learned_against_true, training_curves
+from numpy_ref.data.encode import encode
+from numpy_ref.figures.lessons import learned_against_true, training_curves
 from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import sigmoid
 from numpy_ref.train import Learner, train
 from numpy_ref.tree import flatten, tree_map
@@ -190,7 +192,7 @@ check(brier_score)
 
 # %%
 words = tokenizer.Words(world.WORDS)
-data = batches.encode(words, world.rank(rng, train_set), max_length=16)
+data = encode(words, world.rank(rng, train_set), max_length=16)
 params = reward_model.init_params(rng, words.vocab_size, 16, n_embd=32, n_layer=2, dtype=np.float32)
 tokens, length = batches.collate(data.rows[:256])
 assert abs(reward_model.loss_and_grads(params, tokens, length, n_head=4)[0] - np.log(2)) < 0.1

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ..cli.text import progress_bar
 from ..errors import InputError
 from ..losses import sigmoid
 from . import games, inference
@@ -67,13 +68,6 @@ def run(args):
 
         draw_fit(fitted, result, args.figure)
     return 0 if fitted.converged else 1
-
-
-def progress_bar(iterable, unit):
-    """A bar on stderr for what takes more than two seconds"""
-    from tqdm import tqdm
-
-    return tqdm(iterable, unit=unit, delay=2, leave=False)
 
 
 def summary(fitted, items, args):

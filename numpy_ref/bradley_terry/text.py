@@ -1,11 +1,9 @@
 """The result of `fit` as text that fits in 80 columns."""
 
 import math
-import textwrap
-import unicodedata
 from pathlib import Path
 
-WIDTH = 80
+from ..cli.text import WIDTH, clean, pad, width, wrap
 
 
 def as_text(result):
@@ -103,27 +101,3 @@ def with_error(effect):
 def number(value, size):
     """Three decimals, right-aligned; a dash for what was not computed"""
     return f"{'-' if value is None else format(value, '.3f'):>{size}}"
-
-
-def wrap(text, indent="    "):
-    """Lines of at most 80 columns"""
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent)
-
-
-def clean(item):
-    """A name on one line"""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(item)).split())
-
-
-def width(text):
-    """Columns on the screen: wide East Asian characters take two, combining marks none"""
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
-
-
-def pad(text, size):
-    """text in exactly `size` columns, cut with an ellipsis where it is longer"""
-    if width(text) > size:
-        while width(text) > size - 1:
-            text = text[:-1]
-        text += "…"
-    return text + " " * (size - width(text))

@@ -1,6 +1,6 @@
 """The inputs that properties are tried on: each a function of `draw`, small sizes, numbers a person can read.
 
-`draw` picks (Hypothesis does, in check_judge.py): size(low, high), numbers(shape, low, high, step), integers(shape,
+`draw` picks (Hypothesis does, in search.py): size(low, high), numbers(shape, low, high, step), integers(shape,
 low, high), choice(options). Numbers lie on a grid of eighths, which float32 holds exactly.
 """
 

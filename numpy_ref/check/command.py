@@ -13,9 +13,10 @@ from pathlib import Path
 
 from ..errors import InputError
 from .functions import FUNCTIONS
-from .judge import Judge, Result, inputs
+from .judge import Judge, Result
 from .properties import PROPERTIES
 from .sandbox import Sandbox
+from .search import inputs
 from .source import read_blocks
 from .text import gradescope, junit, published, text, write
 

@@ -15,7 +15,9 @@ from .functions import FUNCTIONS, Mistake
 from .host import DOUT
 from .mistakes import CATALOGUE
 from .mutants import mutants
+from .properties import PROPERTIES
 from .sandbox import Lost
+from .search import Refuted, inputs
 from .values import agree
 
 SAMPLE = 20  # inputs on which a mistake must give the same answers as the submission
@@ -44,7 +46,6 @@ def alike(a, b, prop):
 
 def answers(judge, prop):
     """The submission's own outcomes on the property's sample"""
-    from .judge import Refuted, inputs
 
     if prop not in judge.memory:
         judge.memory[prop] = []
@@ -78,7 +79,6 @@ def breaks(mistake, oracle, prop, arguments):
 
 def name_mistake(judge, prop, refuted):
     """(name, hint) or two empty strings; of autograd's gradient, the mistake of the backward that it stands for"""
-    from .properties import PROPERTIES
 
     if prop.kind == "manners":
         return "", ""

@@ -17,10 +17,11 @@ import numpy as np
 from . import oracles
 from .functions import FUNCTIONS
 from .host import Host, describe, limit_memory
-from .judge import Result, inputs
+from .judge import Result
 from .mistakes import CATALOGUE
 from .properties import PROPERTIES
 from .sandbox import MEMORY, START, Lost, Raised
+from .search import inputs
 from .source import read_blocks
 from .values import show_value
 from .wire import decode, encode

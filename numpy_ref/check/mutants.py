@@ -14,7 +14,7 @@ from .. import attention, layers, losses
 from . import oracles
 from .functions import FUNCTIONS, Mistake
 
-ROOMS = {"layers": layers, "losses": losses, "attention_room": attention}  # as check_oracles.py names them
+ROOMS = {"layers": layers, "losses": losses, "attention_room": attention}  # as oracles.py names them
 SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.MatMult: ast.Mult}
 METHODS = {"mean": "sum", "sum": "mean"}
 

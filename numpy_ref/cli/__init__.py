@@ -1,1 +1,5 @@
-"""cli"""
+"""What all commands share.
+
+main    parsing, one sentence and exit status 2 for what the user can put right, status 130 after Ctrl-C
+text    tables, the width of wide letters, wrapping at 80 columns, the progress bar
+"""

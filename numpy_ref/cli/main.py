@@ -111,14 +111,3 @@ def at_least(low, below=float("inf")):
         return value
 
     return number
-
-
-def table(rows, aligned_left=1):
-    """Rows of strings as lines of equal columns, the first `aligned_left` to the left, the others to the right"""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            f"{cell:<{w}}" if i < aligned_left else f"{cell:>{w}}"
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join(cells).rstrip()

@@ -1,7 +1,7 @@
 """A file's preferences as flat arrays of token ids: read once, row by row, then chosen from and paired without a list.
 
 `batches.encode` says the same of preferences that stand in memory, one list inside another, and is this room's witness.
-Here a million pairs are seven arrays, which may lie in files (token_cache.py): nothing is an object of its own but the
+Here a million pairs are seven arrays, which may lie in files (cache.py): nothing is an object of its own but the
 rows of the batch in hand.
 """
 

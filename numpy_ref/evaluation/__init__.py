@@ -1,1 +1,9 @@
-"""evaluation"""
+"""What a model is worth, and its use.
+
+agreement       kappa and alpha: do annotators agree beyond chance?
+intervals       Wilson's, and bootstraps over prompts, responses and items
+calibration     are the probabilities right? reliability, ECE, a temperature
+pairs, measures, text, figure, command      `evaluate`
+score, score_files                          `score`
+normalize, normalize_command                `normalize`
+"""

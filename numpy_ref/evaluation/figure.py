@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import InputError
-from ..figures.lessons import BLUE, INK, RUST, Picture, new_figure, styled
+from ..figures.style import BLUE, INK, RUST, Picture, new_figure, styled
 from .intervals import wilson
 
 

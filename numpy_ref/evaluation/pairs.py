@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..batches import all_rewards, collate_ranks, encode
+from ..batches import all_rewards, collate_ranks
 from ..data import world
+from ..data.encode import encode
+from ..data.held_out import held_world
 from ..data.reader import length_of, read_preferences
+from ..data.summary import kept_share
 from ..data.tokenizer import Words
 from ..errors import InputError
-from ..training.data import held_world, kept_share
 from .score_files import checked, located, raw_rows
 
 

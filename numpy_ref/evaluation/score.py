@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..batches import collate
-from ..cli.main import table
+from ..cli.text import table
 from ..errors import InputError
 from ..losses import sigmoid
 from ..reward_model import rewards

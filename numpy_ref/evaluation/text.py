@@ -1,6 +1,6 @@
 """What `evaluate` prints, from what it measured: tables of at most 80 columns."""
 
-from ..cli.main import table
+from ..cli.text import table
 
 NAMES = {"accuracy": "accuracy", "loss": "log loss", "brier": "Brier score", "longer_wins": "the longer one wins"}
 FEW = 20  # prompts: drawn again from fewer, the percentiles of a mean fall short of their 95 %

@@ -1,1 +1,7 @@
-"""figures"""
+"""Every picture, drawn from plain arrays; matplotlib is imported when the first one is drawn.
+
+style           Picture, the house style, saving
+lessons         the pictures of the lessons and of `compare`
+architecture    the model as a drawing
+notebook        what only notebooks show
+"""

@@ -7,7 +7,7 @@ from bottom to top.
 import numpy as np
 
 from ..errors import InputError
-from .lessons import INK, RUST, Picture, new_figure, styled
+from .style import INK, RUST, Picture, new_figure, styled
 
 EXAMPLE = ("<bos>", "opposite", "hot", "<sep>", "cold", ".", "<eos>", "<pad>", "<pad>")
 PAPER, WARM, COOL, MIST, GREY = "#ffffff", "#f8d9b0", "#d3e3f2", "#f4f4f4", "#808080"

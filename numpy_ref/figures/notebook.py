@@ -5,7 +5,7 @@ import html
 import io
 import os
 
-from .lessons import STYLE, Picture, new_figure, styled
+from .style import STYLE, Picture, new_figure, styled
 
 SLIDE = (  # no library, no id: the handler finds the pictures beside its own input
     "const all=this.closest('figure').querySelectorAll('img');"

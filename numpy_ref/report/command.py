@@ -5,14 +5,14 @@ import json
 from functools import partial
 from pathlib import Path
 
-from ..bradley_terry.command import progress_bar
 from ..cli.main import positive_int
+from ..cli.text import progress_bar
+from ..data.source import add_column_arguments, columns
 from ..data.tokenizer import Bytes, load
-from ..data.train_source import add_column_arguments, columns
 from ..errors import InputError
 from ..storage.checkpoint import directory_of, replace_whole
 from .findings import examine
-from .report_json import as_json
+from .measures import as_json
 from .rows import read
 from .text import as_text
 

@@ -4,8 +4,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..evaluation.intervals import wilson
-from ..figures.lessons import BLUE, INK, LIMIT, NO_OPINION, RUST, SKY, Picture, new_figure, styled
-from .text import TITLES, short_names
+from ..figures.lessons import LIMIT, NO_OPINION
+from ..figures.style import BLUE, INK, RUST, SKY, Picture, new_figure, styled
+from .findings import short_names
+from .text import TITLES
 
 BINS = 8  # of length differences, each with as many comparisons as the others
 FEW = 50  # comparisons in a bin, below which there are fewer bins

@@ -8,10 +8,12 @@ note        nothing wrong, but good to know: the longer answer wins, labels disa
 With `repeated_labels`, several labels of one pair are meant: both orders, cycles and repetitions are then notes.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ..cli.text import clean, pad, width
 from . import relations
 from . import rows as kept
 from .ceiling import Ceiling, ceiling, longer_wins
@@ -188,3 +190,45 @@ def inflected(what, n):
 def counted(n, unit):
     """1 row, 2 rows"""
     return f"{n:,} {unit}{'s' * (n != 1)}"
+
+
+NAME = 16  # columns of a file's name
+
+
+SHOWN = 6  # line numbers in a sentence
+
+
+def short_names(paths):
+    """What a file is called in the tables: its name without .jsonl, cut; a number where that is not one"""
+    names: list = []
+    for k, path in enumerate(paths, 1):
+        name = clean(Path(path).name).removesuffix(".gz").removesuffix(".jsonl")
+        name = (pad(name, NAME) if len(name) > NAME else name) or "file"
+        if width(name) != len(name):  # a table counts characters, and some take two columns
+            name = f"file {k}"
+        names.append(f"{name[: NAME - 4]}~{k}" if name in names else name)
+    return names
+
+
+def sentence(finding, rows, names):
+    """What, how many, where, what to do"""
+    at = where(finding.case, rows, names)
+    return f"{finding.what}{f': {at}' if at else ''}; {finding.advice}"
+
+
+def where(case, rows, names):
+    """lines 3 and 7, or of several files: train lines 3 and 7, test line 2"""
+    parts = []
+    for file, name in enumerate(names):
+        at = rows.line[case[rows.file[case] == file]]
+        if len(at):
+            parts.append((f"{name} " if len(names) > 1 else "") + line_numbers(at))
+    return ", ".join(parts[:SHOWN])
+
+
+def line_numbers(at):
+    """line 3; lines 3, 7 and 9; lines 1, 2, 3, 4, 5, 6 and 90 more"""
+    *first, last = [str(line) for line in at[:SHOWN]]
+    if len(at) > SHOWN:
+        return f"lines {', '.join([*first, last])} and {len(at) - SHOWN:,} more"
+    return f"lines {', '.join(first)} and {last}" if first else f"line {last}"

@@ -1,17 +1,12 @@
 """The report as text within 80 columns."""
 
-from pathlib import Path
-
 import numpy as np
 
-from ..bradley_terry.text import WIDTH, clean, pad, width, wrap
-from ..cli.main import table
-from .findings import SEVERITIES, counted
+from ..cli.text import clean, table, wrap, wrapped
+from .findings import SEVERITIES, SHOWN, counted, line_numbers, sentence, short_names
 from .measures import QUANTILES, baseline, counts, lengths
 
 AT_ONCE = 3  # files beside each other in a table
-NAME = 16  # columns of a file's name
-SHOWN = 6  # line numbers in a sentence
 TITLES = {
     "unreadable": "cannot be read",
     "empty": "empty answer",
@@ -28,30 +23,6 @@ TITLES = {
     "shared_prompts": "prompt in two files",
     "shared_answers": "answer in two files",
 }
-
-
-def short_names(paths):
-    """What a file is called in the tables: its name without .jsonl, cut; a number where that is not one"""
-    names: list = []
-    for k, path in enumerate(paths, 1):
-        name = clean(Path(path).name).removesuffix(".gz").removesuffix(".jsonl")
-        name = (pad(name, NAME) if len(name) > NAME else name) or "file"
-        if width(name) != len(name):  # a table counts characters, and some take two columns
-            name = f"file {k}"
-        names.append(f"{name[: NAME - 4]}~{k}" if name in names else name)
-    return names
-
-
-def wrapped(text, indent="    "):
-    """Lines of at most 80 columns, also of characters that take two, and of paths without a blank"""
-    lines: list = []
-    for line in wrap(text, indent):
-        lines.append("")
-        for character in line:
-            if width(lines[-1] + character) > WIDTH:
-                lines.append(indent)
-            lines[-1] += character
-    return lines
 
 
 def as_text(report, paths):
@@ -150,27 +121,3 @@ def finding_lines(report, names):
     if not any(finding.severity == "error" for finding in found):
         lines += wrap("  nothing that --strict fails for" + (", but see above" if found else ""), indent="  ")
     return lines
-
-
-def sentence(finding, rows, names):
-    """What, how many, where, what to do"""
-    at = where(finding.case, rows, names)
-    return f"{finding.what}{f': {at}' if at else ''}; {finding.advice}"
-
-
-def where(case, rows, names):
-    """lines 3 and 7, or of several files: train lines 3 and 7, test line 2"""
-    parts = []
-    for file, name in enumerate(names):
-        at = rows.line[case[rows.file[case] == file]]
-        if len(at):
-            parts.append((f"{name} " if len(names) > 1 else "") + line_numbers(at))
-    return ", ".join(parts[:SHOWN])
-
-
-def line_numbers(at):
-    """line 3; lines 3, 7 and 9; lines 1, 2, 3, 4, 5, 6 and 90 more"""
-    *first, last = [str(line) for line in at[:SHOWN]]
-    if len(at) > SHOWN:
-        return f"lines {', '.join([*first, last])} and {len(at) - SHOWN:,} more"
-    return f"lines {', '.join(first)} and {last}" if first else f"line {last}"

@@ -4,7 +4,7 @@
                latest                   the name of the newest whole checkpoint
                checkpoint-400/          the model, state.safetensors + state.json for --resume, and SHA256SUMS
                config.json, ...         the finished model, as the ecosystem loads it
-               .lock                    held by the process that trains (runs_lock.py)
+               .lock                    held by the process that trains (lock.py)
 
 A checkpoint is written into a folder beside its place, flushed, renamed, and only then pointed to.
 """
@@ -205,7 +205,7 @@ def load_state(run, copies=("first", "second")):
 
 
 def _read_state(path):
-    """The four parts of state.json, each of its kind; what the options may be, train_recorded.py says"""
+    """The four parts of state.json, each of its kind; what the options may be, training/resume.py says"""
     state = read_json(path)
     if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in STATE.items()):
         raise InputError(f"{path}: does not hold {', '.join(STATE)}: the checkpoint is damaged")

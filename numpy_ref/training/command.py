@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..batches import steps_per_epoch
-from ..data.train_source import is_world
+from ..data.held_out import WORLD_POSITIONS
+from ..data.source import is_world
 from ..errors import InputError
 from ..language_model import to_reward_model
 from ..reward_model import init_params
@@ -24,7 +25,7 @@ from ..storage.checkpoint import load_model
 from ..storage.lock import alone
 from ..train import Log, from_preferences, train
 from ..tree import flatten, tree_map
-from .data import WORLD_POSITIONS, evaluate, load, report
+from .data import evaluate, load, report
 from .options import loss_options
 from .resume import check_fits, recorded, resumed, warn_other_machine
 

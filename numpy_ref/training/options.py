@@ -1,7 +1,7 @@
 """The options of `train` and `sft`, in groups, and which of them go together."""
 
 from ..cli.main import at_least, natural, positive_int
-from ..data.train_source import add_column_arguments
+from ..data.source import add_column_arguments
 from ..errors import InputError
 from ..objectives import OBJECTIVES
 from ..ranking import TIES

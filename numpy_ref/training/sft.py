@@ -13,15 +13,15 @@ import numpy as np
 
 from ..batches import collate
 from ..data import world
+from ..data.held_out import world_tokenizer
+from ..data.source import check_source, is_world, read_sources
 from ..data.tokenizer import SEP, TokenIds
 from ..data.tokens import chosen_texts, tokens_in_memory
-from ..data.train_source import check_source, is_world, read_sources
 from ..errors import InputError
-from ..language_model import init_unembedding, loss_and_grads, response_loss
+from ..language_model import init_unembedding
 from ..storage.run import load_state
-from ..train import Learner, Log, check_finite
+from ..train import Log, check_finite
 from .command import Stage, begin, first_weights
-from .data import world_tokenizer
 from .options import data_arguments, model_arguments, optimisation_arguments, run_arguments
 
 
@@ -44,19 +44,6 @@ class Texts(NamedTuple):
     def predicted(self):
         """How many tokens are predicted"""
         return sum(map(len, self.rows)) - int(self.start.sum())
-
-
-class LanguageLearner(Learner):
-    """The language model and its optimiser, by hand; the loop, the saves and the resume are the reward model's"""
-
-    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
-        """One update; returns loss, gradient norm before clipping, learning rate"""
-        loss, grads = loss_and_grads(self.params, tokens, length, start, self.n_head)
-        return float(loss), *self.update(grads)
-
-    def nats(self, tokens, length, start):
-        """The loss without a step, in nats a predicted token"""
-        return float(response_loss(tokens, length, start, **self.params, n_head=self.n_head)[0])
 
 
 def texts(tokenizer, preferences, max_length):

@@ -18,15 +18,15 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from numpy_ref.cli.main import table
+from numpy_ref.cli.text import table
+from numpy_ref.data import held_out
 from numpy_ref.language_model import to_reward_model
 from numpy_ref.reward_model import init_params
 from numpy_ref.train import train
 from numpy_ref.training import data as train_data
 from numpy_ref.training import options, sft
 from numpy_ref.tree import flatten, unflatten
-from torch_impl.sft import LanguageLearner
-from torch_impl.train import Learner
+from torch_impl.train import LanguageLearner, Learner
 
 
 def trained(learner_class, weights, args, data, steps, learn=None):
@@ -40,7 +40,7 @@ def trained(learner_class, weights, args, data, steps, learn=None):
 
 def random_start(args, tokenizer):
     """Both starts have this body's weights before any learning"""
-    positions = train_data.WORLD_POSITIONS if args.data is None else args.max_length
+    positions = held_out.WORLD_POSITIONS if args.data is None else args.max_length
     rng = np.random.default_rng([args.seed, 2])
     return init_params(rng, tokenizer.vocab_size, positions, args.n_embd, args.n_layer, np.float32)
 

@@ -38,8 +38,10 @@ import warnings  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from numpy_ref.batches import Encoded, collate  # noqa: E402
-from numpy_ref.cli.main import keep_freed_memory, table  # noqa: E402
+from numpy_ref.batches import collate  # noqa: E402
+from numpy_ref.cli.main import keep_freed_memory  # noqa: E402
+from numpy_ref.cli.text import table  # noqa: E402
+from numpy_ref.data.encode import Encoded  # noqa: E402
 from numpy_ref.data.tokenizer import Words  # noqa: E402
 from numpy_ref.reward_model import init_params  # noqa: E402
 from numpy_ref.storage.checkpoint import save_model  # noqa: E402

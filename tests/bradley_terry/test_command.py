@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numpy_ref.bradley_terry import command as fit
-from numpy_ref.bradley_terry.text import pad, width
+from numpy_ref.cli.text import pad, width
 from numpy_ref.errors import InputError
 
 BROKEN = "winner,loser,count\nA,B,3\nA,C,2\nB,C,1\nC,B,1\nD,E,2\nE,D,1\n"

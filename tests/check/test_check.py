@@ -18,11 +18,12 @@ from numpy_ref.check import oracles
 from numpy_ref.check.diagnosis import outcome, parts
 from numpy_ref.check.functions import FUNCTIONS
 from numpy_ref.check.host import Host
-from numpy_ref.check.judge import Judge, inputs
+from numpy_ref.check.judge import Judge
 from numpy_ref.check.mistakes import CATALOGUE
 from numpy_ref.check.mutants import mutants
 from numpy_ref.check.properties import PROPERTIES
 from numpy_ref.check.sandbox import Raised
+from numpy_ref.check.search import inputs
 from numpy_ref.check.source import read_blocks
 from numpy_ref.check.wire import decode, encode
 from numpy_ref.errors import InputError

@@ -15,14 +15,16 @@ import torch
 from running import PACKAGES, TINY, is_one_sentence, numbers, run, small_world, start, weights, write_rows
 
 from numpy_ref.batches import collate
-from numpy_ref.cli.main import main, table
+from numpy_ref.cli.main import main
+from numpy_ref.cli.text import table
 from numpy_ref.data import world
+from numpy_ref.data.held_out import held_world
 from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.errors import InputError
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import rewards
 from numpy_ref.storage.checkpoint import load_model, save_model
-from numpy_ref.training.data import evaluate, held_world
+from numpy_ref.training.data import evaluate
 from numpy_ref.tree import tree_map, unflatten
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)

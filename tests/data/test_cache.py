@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from running import PACKAGES, ROOT, TINY, is_one_sentence, numbers, run, same_files, torchrun, write_rows
 
 from numpy_ref import batches
-from numpy_ref.batches import encode
 from numpy_ref.data import cache as token_cache
+from numpy_ref.data import encode as listed
 from numpy_ref.data import reader, source
 from numpy_ref.data import tokens as token_rows
 from numpy_ref.data.cache import cached, fingerprint, key_of, opened
@@ -94,13 +94,13 @@ def test_flat_arrays_say_what_lists_say(case, max_length, keep_tied, at_once):
     (tokenizer, rows), margin_per_rank = case, 0.37
     with patch.multiple(token_rows, AT_ONCE=at_once, BLOCK=at_once):
         tokens = in_memory(tokenizer, rows)
-        chosen, wanted = choose(tokens, max_length, keep_tied), encode(tokenizer, rows, max_length, keep_tied)
+        chosen, wanted = choose(tokens, max_length, keep_tied), listed.encode(tokenizer, rows, max_length, keep_tied)
         assert_same(chosen, wanted)
         assert are_pairs(chosen.ranks) == are_pairs(wanted.ranks) == all(r == (1, 2) for r in wanted.ranks)
         if not wanted.rows:
             return
-        assert_same(comparisons(chosen, margin_per_rank), batches.comparisons(wanted, margin_per_rank))
-        assert_same(comparisons(chosen), batches.comparisons(wanted))
+        assert_same(comparisons(chosen, margin_per_rank), listed.comparisons(wanted, margin_per_rank))
+        assert_same(comparisons(chosen), listed.comparisons(wanted))
         np.testing.assert_array_equal(chosen.ranks.padded(ABSENT), batches.collate_ranks(wanted.ranks))
         assert (
             untied(chosen.ranks)
@@ -251,10 +251,10 @@ SLOW_WRITER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from numpy_ref.preferences import Preference
-from numpy_ref.token_cache import cached
-from numpy_ref.token_rows import write_tokens
-from numpy_ref.tokenizer import Bytes
+from numpy_ref.data.reader import Preference
+from numpy_ref.data.cache import cached
+from numpy_ref.data.tokens import write_tokens
+from numpy_ref.data.tokenizer import Bytes
 def rows():
     with open({log!r}, "a") as log:
         log.write("begun\\n")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpy_ref.batches import collate, collate_ranks, comparisons, encode, stacked
+from numpy_ref.batches import collate, collate_ranks, stacked
+from numpy_ref.data.encode import comparisons, encode
 from numpy_ref.data.reader import Preference, longer_wins, read_preferences
 from numpy_ref.data.tokenizer import PAD, Bytes
 from numpy_ref.errors import InputError

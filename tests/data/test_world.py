@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from numpy_ref.data import world
+from numpy_ref.data.held_out import WORLD_POSITIONS
 from numpy_ref.data.tokenizer import Words
 from numpy_ref.metrics import accuracy, pair_differences
-from numpy_ref.training.data import WORLD_POSITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"n_train": 60, "n_eval": 25, "visits": 2}
@@ -149,7 +149,7 @@ def digest(seed):
 
 def test_another_process_makes_the_same_world():
     """Sets of strings are ordered by a hash that every process draws anew: none may reach the world"""
-    code = "from tests.test_world import digest; print(digest(5))"
+    code = "from data.test_world import digest; print(digest(5))"
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.strip() == digest(5)

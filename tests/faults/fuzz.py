@@ -34,9 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import mutations
 
 from numpy_ref import __main__ as numpy_main
-from numpy_ref.batches import encode
 from numpy_ref.cli.main import main as command
-from numpy_ref.cli.main import table
+from numpy_ref.cli.text import table
+from numpy_ref.data.encode import encode
 from numpy_ref.data.reader import Ids, read_preferences
 from numpy_ref.data.tokenizer import Bytes
 from numpy_ref.errors import InputError

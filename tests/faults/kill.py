@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from running import TINY, is_one_sentence, numbers, write_rows
 
 from numpy_ref.cli import main
-from numpy_ref.cli.main import table
+from numpy_ref.cli.text import table
 
 EVERY = ["--max-length", "32", "--max-steps", "40", "--save-steps", "2", "--logging-steps", "3", "--eval-steps", "7"]
 

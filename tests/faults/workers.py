@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from running import ROOT, TINY, numbers, same_files, write_rows
 
-from numpy_ref.cli.main import table
+from numpy_ref.cli.text import table
 
 SENTENCE = "another process of this job ended before its time; what was saved before is whole"
 LENGTH = ["--dtype", "float64", "--learning-rate", "1e-4", "--max-length", "32"]

@@ -12,7 +12,8 @@ from matplotlib.text import Text
 
 from numpy_ref.errors import InputError
 from numpy_ref.figures.architecture import EXAMPLE, architecture, parameter_count
-from numpy_ref.figures.lessons import gradient_regimes, learned_against_true, save, training_curves
+from numpy_ref.figures.lessons import gradient_regimes, learned_against_true, training_curves
+from numpy_ref.figures.style import save
 from numpy_ref.losses import log_sigmoid, sigmoid
 from numpy_ref.reward_model import init_params
 from numpy_ref.tree import flatten
@@ -72,9 +73,7 @@ def levels(axes):
 
 
 def test_importing_the_room_loads_no_matplotlib():
-    code = (
-        "import sys, numpy_ref.figures.lessons, numpy_ref.figures.architecture; sys.exit('matplotlib' in sys.modules)"
-    )
+    code = "import sys; from numpy_ref.figures import architecture, lessons; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -82,8 +81,8 @@ def test_no_picture_wakes_pyplot_or_changes_a_setting(tmp_path):
     code = f"""
 import sys, matplotlib
 before = matplotlib.rcParams.copy()  # not dict(rcParams): reading the backend loads pyplot
-from numpy_ref import figures, architecture_figure
-figures.save(architecture_figure.architecture(1, 2, 8, 20, 16), {str(tmp_path / "a")!r})
+from numpy_ref.figures import architecture, style
+style.save(architecture.architecture(1, 2, 8, 20, 16), {str(tmp_path / "a")!r})
 sys.exit('matplotlib.pyplot' in sys.modules or matplotlib.rcParams != before)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

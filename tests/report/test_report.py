@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import is_one_sentence, run, start, write_rows
 
-from numpy_ref.batches import encode
-from numpy_ref.bradley_terry.text import width
+from numpy_ref.cli.text import width
 from numpy_ref.data import world
+from numpy_ref.data.encode import encode
 from numpy_ref.data.reader import Preference, longer_wins, read_preferences
 from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.errors import InputError
@@ -23,10 +23,10 @@ from numpy_ref.evaluation.agreement import krippendorff_alpha
 from numpy_ref.evaluation.intervals import wilson
 from numpy_ref.report import relations
 from numpy_ref.report.ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings
-from numpy_ref.report.findings import examine
+from numpy_ref.report.findings import examine, line_numbers, short_names
 from numpy_ref.report.measures import baseline, counts
 from numpy_ref.report.rows import kind_of, read
-from numpy_ref.report.text import TITLES, as_text, line_numbers, short_names
+from numpy_ref.report.text import TITLES, as_text
 from numpy_ref.reward_model import init_params
 from numpy_ref.storage.checkpoint import save_model
 

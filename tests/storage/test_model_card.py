@@ -14,10 +14,11 @@ import pytest
 from running import PACKAGES, TINY, numbers, run, small_world, write_rows
 
 from numpy_ref.data import world
+from numpy_ref.data.held_out import held_world
 from numpy_ref.reward_model import rewards
 from numpy_ref.storage import model_card
 from numpy_ref.storage.checkpoint import load_model
-from numpy_ref.training.data import evaluate, held_world
+from numpy_ref.training.data import evaluate
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)
 

@@ -13,15 +13,16 @@ from running import PACKAGES, TINY, is_one_sentence, numbers, run, same_files, s
 
 import numpy_ref.train
 import torch_impl.train
-from numpy_ref.batches import batch_indices, collate, comparisons, encode
+from numpy_ref.batches import batch_indices, collate
 from numpy_ref.data import world
+from numpy_ref.data.encode import comparisons, encode
+from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
 from numpy_ref.data.tokenizer import SEP, Words
 from numpy_ref.losses import log_sigmoid
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model, read_arrays
 from numpy_ref.train import train
 from numpy_ref.training import dpo
-from numpy_ref.training.data import WORLD_POSITIONS, held_world
 from numpy_ref.tree import flatten
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)

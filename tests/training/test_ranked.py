@@ -19,9 +19,11 @@ from strategies import make_case, seeds
 import torch_impl.objectives as twin_objectives
 import torch_impl.reward_model as twin
 from numpy_ref import objectives, reward_model
-from numpy_ref.batches import collate, collate_ranks, encode
+from numpy_ref.batches import collate, collate_ranks
 from numpy_ref.cli import main
 from numpy_ref.data import world
+from numpy_ref.data.encode import encode
+from numpy_ref.data.held_out import WORLD_POSITIONS, Held
 from numpy_ref.data.reader import Preference
 from numpy_ref.data.tokenizer import PAD, Words
 from numpy_ref.errors import InputError
@@ -30,7 +32,7 @@ from numpy_ref.reward_model import init_params
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checksums import seal
 from numpy_ref.train import Learner, Log, train
-from numpy_ref.training.data import WORLD_POSITIONS, Held, evaluate
+from numpy_ref.training.data import evaluate
 from numpy_ref.tree import flatten
 from torch_impl.train import Learner as TwinLearner
 from torch_impl.train import model_of

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import PACKAGES, TINY, numbers, run, same_files, small_world, write_rows
 
-import torch_impl.sft
+import torch_impl.train
 from numpy_ref.data import world
 from numpy_ref.data.reader import Preference
 from numpy_ref.data.tokenizer import EOS, SEP, Bytes, Words
@@ -20,12 +20,12 @@ from numpy_ref.errors import InputError
 from numpy_ref.language_model import next_token_loss
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model
-from numpy_ref.train import train
+from numpy_ref.train import LanguageLearner, train
 from numpy_ref.training import sft
 from numpy_ref.training.command import init_from
 from numpy_ref.tree import flatten
 
-LEARNERS = (sft.LanguageLearner, torch_impl.sft.LanguageLearner)
+LEARNERS = (LanguageLearner, torch_impl.train.LanguageLearner)
 BOTH = pytest.mark.parametrize("package", PACKAGES)
 SCHEDULE = {"total_steps": 10, "learning_rate": 4e-3, "warmup_steps": 2}
 
@@ -255,5 +255,5 @@ def test_the_language_model_loads_in_the_ecosystem(package):
     counted = ((position >= begin[:, None]) & (position < length[:, None])).astype(np.float32)
     theirs, _ = next_token_loss(logits, tokens[:, 1:], counted)
     params, n_head, _ = load_model("lm", ("unembedding",))
-    ours = sft.LanguageLearner(flatten(params), n_head, **SCHEDULE).nats(tokens, length, begin)
+    ours = LanguageLearner(flatten(params), n_head, **SCHEDULE).nats(tokens, length, begin)
     assert ours == pytest.approx(float(theirs), rel=1e-5)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from numpy_ref.cli.main import positive_int
-from numpy_ref.data.train_source import is_world
+from numpy_ref.data.source import is_world
 from numpy_ref.errors import InputError
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import newest, read_json

@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from numpy_ref.batches import all_rewards, comparisons
+from numpy_ref.batches import all_rewards
 from numpy_ref.bradley_terry.linear_head import fit_standardised, left_out_margins
-from numpy_ref.cli.main import positive_int, table
+from numpy_ref.cli.main import positive_int
+from numpy_ref.cli.text import table
+from numpy_ref.data.encode import comparisons
 from numpy_ref.data.reader import length_of, longer_wins
-from numpy_ref.data.train_source import columns
+from numpy_ref.data.source import columns
+from numpy_ref.data.summary import load_file
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation import intervals
 from numpy_ref.metrics import accuracy, log_loss
 from numpy_ref.storage import run as runs
-from numpy_ref.training.data import load_file
 
 from .features import cached_features
 from .model import POOLINGS, cut_layers, load_backbone, save_model

@@ -1,1 +1,5 @@
-"""bradley_terry"""
+"""The same strengths by autograd.
+
+strengths       the likelihood
+linear_head     a head on frozen features
+"""

@@ -1,1 +1,7 @@
-"""engine"""
+"""The step of `train` in less time and memory, and on more processors.
+
+learner         the learner that the command uses
+last_token      a forward pass that computes only what the last token's reward needs
+shared_prompt   the prompt of several responses computed once
+processes       several processes: torchrun, FSDP, one sentence where a worker is lost
+"""

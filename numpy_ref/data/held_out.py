@@ -1,0 +1,56 @@
+"""What a reward model is held to: the built-in world's responses with their true rewards, or a file's."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..metrics import summary
+from . import world
+from .encode import comparisons, encode
+from .tokenizer import Words
+
+WORLD_POSITIONS = 16  # the world's longest text: bos, 6 words, sep, 3 answers, 2 fillers, a courtesy, full stop, eos
+
+
+class Held(NamedTuple):
+    """Held-out responses as token ids, best first, with their true rewards where the world knows them"""
+
+    rows: list
+    true: np.ndarray | None
+    baseline: float  # how often the longer response is the better one
+    ranks: np.ndarray | None = None  # (N, K), where a file's lists differ in length or hold ties
+    kept: str = ""  # how many of a file's pairs or prompts these are
+
+
+def world_tokenizer(tokenizer=None):
+    """The world's words; InputError if the model that stands already reads something else"""
+    words = Words(world.WORDS)
+    if tokenizer not in (None, words):
+        raise InputError(
+            f"the model reads {tokenizer.name}, not the words of the built-in world: name your data with --data"
+        )
+    return words
+
+
+def load_world(args, tokenizer):
+    """`load` where no data were named"""
+    if args.max_length < WORLD_POSITIONS:
+        raise InputError(
+            f"--max-length {args.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"
+        )
+    train_set, eval_set = world.make_world(args.seed)
+    data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
+    line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
+    data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
+    return data, held_world(tokenizer, eval_set), tokenizer, line
+
+
+def held_world(tokenizer, responses):
+    """The world's held-out Responses as Held"""
+    rows = [
+        [tokenizer.encode(prompt, text) for text in texts]
+        for prompt, texts in zip(responses.prompts, responses.responses, strict=True)
+    ]
+    lengths = np.array([[len(text) for text in texts] for texts in responses.responses])
+    return Held(rows, responses.rewards, summary(lengths, responses.rewards)["accuracy"])

@@ -1,0 +1,67 @@
+"""What was kept of a source of preferences and what was left out, in words."""
+
+from ..errors import InputError
+from .encode import encode
+from .reader import read_preferences
+from .tokenizer import TokenIds
+from .tokens import Ragged, are_pairs, choose, flat_ranks, untied
+
+
+def chosen(tokenizer, found, max_length, keep_tied=False):
+    """(what is trained on or held out of a source, lines about it)"""
+    data, every = choose(found.tokens, max_length, keep_tied), Ragged.of_sizes(found.tokens.rank, found.tokens.size)
+    line = described(tokenizer, found.option, found.source, data, not are_pairs(every), max_length)
+    return data, [line, *([found.note] if found.note else [])]
+
+
+def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None):
+    """(a file or a Split as lists of token ids with their texts, lines about it)"""
+    preferences = read_preferences(path, columns)
+    try:
+        data = encode(tokenizer, preferences, max_length, keep_tied)
+    except InputError as error:
+        raise InputError(f"{option} {path}, {error}") from None
+    ranked = not are_pairs([preference.ranks for preference in preferences])
+    return data, described(tokenizer, option, path, data, ranked, max_length)
+
+
+def described(tokenizer, option, source, data, ranked, max_length):
+    """What was kept and why not the rest; pairs are spoken of as pairs, anything else in prompts"""
+    if not data.rows:
+        found = data.too_long + data.identical + data.all_tied
+        raise InputError(
+            f"{option} {source}: no {'prompt' if ranked else 'pair'} is left of {found}: {data.too_long} "
+            f"are longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
+            f"{f' and {data.all_tied} all tied' if ranked else ''}: "
+            f"{'raise --max-length' if data.too_long else 'write responses that differ'}"
+        )
+    share, indent = kept_share(data), "\n" + 10 * " " if ranked else " "
+    left_out = f"{data.too_long} longer than {max_length} tokens, {data.identical} identical"
+    if ranked:
+        ranks = flat_ranks(data.ranks)
+        share += f", {ranks.sizes.min()} to {ranks.sizes.max()} responses each, "
+        share += f"{untied(ranks):,} comparisons without the ties"
+        left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
+    name = "data" if option in ("--data", "--dataset-name") else "held-out"
+    vocabulary = f"; a vocabulary of {tokenizer.vocab_size:,}" if isinstance(tokenizer, TokenIds) else ""
+    return f"{name:<10}{source}: {share};{indent}{left_out}{vocabulary}"
+
+
+def format_lines(formats, held_formats):
+    """format    text, explicit prompt        and the held-out data's where they have others"""
+    yield f"format    {named(formats)}"
+    if held_formats and held_formats.keys() != formats.keys():
+        yield f"format    {named(held_formats)}, held out"
+
+
+def named(formats):
+    """{"transcripts": 5} -> transcripts; of several formats each with its rows"""
+    names = [name if len(formats) == 1 else f"{name} ({count:,})" for name, count in formats.most_common()]
+    return "; ".join(names)
+
+
+def kept_share(data):
+    """4 of 6 pairs kept (66.7%)"""
+    kept, left_out = len(data.rows), data.too_long + data.identical + data.all_tied
+    unit = "pairs" if are_pairs(data.ranks) else "prompts"
+    return f"{kept:,} of {kept + left_out:,} {unit} kept ({kept / (kept + left_out):.1%})"
