@@ -12,7 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from . import world
+from .tokenizer import EOS, Words
 from .world import COURTEOUS, FACTS, FILLERS, JOBS_PER_PROMPT, RUDE
+
+WORDS = Words(world.WORDS)
 
 # How many of the answers are right, and how likely is each set of that size: 0.40 all three, 0.35 one or two, 0.25 none
 CHANCE_OF_SET = [0.25, 0.175 / 3, 0.175 / 3, 0.40]
@@ -58,6 +61,25 @@ def tails():
     for n, chance in enumerate(CHANCE_OF_FILLERS):
         for fillers, (words, p, rude, courteous) in product(product(FILLERS, repeat=n), manners):
             yield (*fillers, *words), chance / len(FILLERS) ** n * p, (rude, n, courteous)
+
+
+def draw_responses(next_logits, prompts, noise):
+    """One response to each prompt, drawn word by word from a language model of the world's words        -> texts
+
+    next_logits  tokens (N, t) -> logits of the next token (N, V)
+    noise        (N, longest response, V), Gumbel: the largest logit plus noise is a fair draw, and the same noise
+                 makes the draws of two models comparable; zeros give the most likely words
+    """
+    tokens = np.array([WORDS.encode(prompt, "")[:-1] for prompt in prompts])
+    first = tokens.shape[1]
+    for t in range(noise.shape[1]):
+        tokens = np.concatenate([tokens, (next_logits(tokens) + noise[:, t]).argmax(-1)[:, None]], 1)
+    return [WORDS.decode(token for token in up_to_end(row[first:].tolist()) if token > EOS) for row in tokens]
+
+
+def up_to_end(ids):
+    """The ids before the first end, all of them if there is none"""
+    return ids[: ids.index(EOS)] if EOS in ids else ids
 
 
 def true_reward(prompt, response):
