@@ -11,4 +11,5 @@ world           the built-in preference world, whose true rewards are known
 responses       all responses to one prompt of that world, with their exact probabilities
 held_out        what is held out of training
 summary         what was kept and left out, in words
+rows            Python dicts in place of a file
 """
