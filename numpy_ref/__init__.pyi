@@ -32,6 +32,9 @@ from .attention import self_attention as self_attention
 from .attention import self_attention_backward as self_attention_backward
 from .dpo import dpo_loss as dpo_loss
 from .dpo import dpo_loss_backward as dpo_loss_backward
+from .dpo import implicit_reward as implicit_reward
+from .dpo import log_probability as log_probability
+from .dpo import log_probability_backward as log_probability_backward
 from .errors import InputError as InputError
 from .evaluation.model import TrainedModel as TrainedModel
 from .evaluation.model import load as load
@@ -57,7 +60,6 @@ from .losses import pairwise_loss as pairwise_loss
 from .losses import pairwise_loss_backward as pairwise_loss_backward
 from .losses import sigmoid as sigmoid
 from .losses import sigmoid_derivative as sigmoid_derivative
-from .policy import best_of_n as best_of_n
 from .ranking import kwise_loss as kwise_loss
 from .ranking import kwise_loss_backward as kwise_loss_backward
 from .reward_model import init_params as init_params

@@ -17,7 +17,6 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
     "ties": ["rao_kupper", "davidson"],
     "language_model": ["LanguageModel", "next_token_loss"],
     "dpo": ["dpo_loss"],
-    "policy": ["best_of_n"],
     "evaluation.model": ["load"],
 }
 _MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -32,20 +31,10 @@ _MODULES = [
         "losses",
         "objectives",
         "optim",
+        "policy",
         "ranking",
     ),
-    *(
-        "policy",
-        "reward_model",
-        "stages",
-        "ties",
-        "train",
-        "transformer",
-        "backbone",
-        "bradley_terry",
-        "engine",
-        "evaluation",
-    ),
+    *("reward_model", "ties", "train", "transformer", "backbone", "bradley_terry", "engine", "evaluation"),
 ]
 __all__ = sorted([*_MODULE_OF, *_MODULES])
 

@@ -16,7 +16,6 @@ from . import optim as optim
 from . import policy as policy
 from . import ranking as ranking
 from . import reward_model as reward_model
-from . import stages as stages
 from . import ties as ties
 from . import train as train
 from . import transformer as transformer
@@ -26,7 +25,6 @@ from .language_model import LanguageModel as LanguageModel
 from .language_model import next_token_loss as next_token_loss
 from .listwise import plackett_luce_loss as plackett_luce_loss
 from .losses import pairwise_loss as pairwise_loss
-from .policy import best_of_n as best_of_n
 from .ranking import kwise_loss as kwise_loss
 from .reward_model import RewardModel as RewardModel
 from .reward_model import loss_and_grads as loss_and_grads
