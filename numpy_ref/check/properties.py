@@ -70,6 +70,17 @@ def complementary(f, chosen, rejected):
     return f(chosen, rejected) + f(rejected, chosen), np.array(1.0)
 
 
+def prompt_constant(f, chosen, rejected, *rest):
+    """A constant in both log-probabilities of the policy cancels"""
+    return f(chosen + 16, rejected + 16, *rest), f(chosen, rejected, *rest)
+
+
+def both_moved(f, chosen, rejected, ref_chosen, ref_rejected, beta):
+    """Only the ratio to the reference counts"""
+    moved = f(chosen + 8, rejected, ref_chosen + 8, ref_rejected, beta)
+    return moved, f(chosen, rejected, ref_chosen, ref_rejected, beta)
+
+
 def manners(case):
     return Property("its arguments are left as they were", case, "manners")
 
@@ -114,6 +125,10 @@ def smoothing(size):
 
 def centering(size):
     return cases.with_number(cases.pair(size=size), [0.5, 0.1, 1.0])
+
+
+def log_probabilities(size=(1, 3)):
+    return cases.log_probabilities(size)
 
 
 WIDE = cases.extreme
@@ -168,6 +183,24 @@ PROPERTIES = {
     ),
     "centered_loss": loss(centering, WIDE_CENTERING),
     "centered_loss_backward": loss_backward(centering, WIDE_CENTERING),
+    "dpo_loss_backward": (
+        *loss_backward(log_probabilities, cases.log_probabilities_apart)[:3],
+        Property("margins from 37 on: tiny (β e^-margin) and not zero", cases.log_probabilities_ahead, "tail"),
+        Property("the two gradients are opposite", log_probabilities((1, 4)), "law", law=opposite),
+        manners(log_probabilities((2, 4))),
+    ),
+    "ipo_loss": (
+        *loss(log_probabilities, WIDE)[:2],
+        Property("a constant in both of the policy's changes nothing", log_probabilities(), "law", law=prompt_constant),
+        Property("chosen and its reference moved alike: no change", log_probabilities(), "law", law=both_moved),
+        manners(log_probabilities((2, 4))),
+        autograd(log_probabilities((1, 4)), "for log-probabilities down to -12"),
+    ),
+    "ipo_loss_backward": (
+        *loss_backward(log_probabilities, WIDE)[:2],
+        Property("the two gradients are opposite", log_probabilities((1, 4)), "law", law=opposite),
+        manners(log_probabilities((2, 4))),
+    ),
     "kwise_loss": (
         Property("K = 2: the pairwise loss", cases.ranked((1, 3), (2, 2))),
         Property("one prompt, K from 3 to 6: the mean over its C(K,2) pairs", cases.ranked((1, 1), (3, 6))),
