@@ -53,7 +53,7 @@ class TrainedModel:
         A row that the model cannot read to its end gets the reward None, and a reason.
         """
         with as_file(rows) as path:
-            return [json.loads(line) for line in scored_rows(self.scorer, path)]
+            return [json.loads(line) for _, line in scored_rows(self.scorer, path)]
 
     def evaluate(self, rows: Rows | None = None, seed: int = 0, bins: int = 10) -> Mapping[str, Any]:
         """Every figure of `evaluate --json` on held-out comparisons: accuracy, loss, intervals, calibration, length
