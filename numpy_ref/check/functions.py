@@ -29,8 +29,8 @@ class Function(NamedTuple):
 
     @property
     def optional(self):
-        """The values of the arguments with a default, for a function that insists on them"""
-        return tuple(float(value) for value in re.findall(r"=([^,)]+)", self.signature))
+        """{name: value} of the arguments with a default, for a function that insists on them"""
+        return {name: float(value) for name, value in re.findall(r"(\w+)=([^,)]+)", self.signature)}
 
     @property
     def results(self):
