@@ -1,5 +1,6 @@
 """The figure of lesson 4 in a real browser: its numbers held to numpy_ref, dragged, typed, flipped, read aloud."""
 
+import base64
 import itertools
 import json
 import re
@@ -438,6 +439,14 @@ def test_on_paper_it_is_light_and_without_buttons(desktop):
     desktop.browser.command("Emulation.setEmulatedMedia", media="print", features=dark)
     shown = "return [getComputedStyle(document.documentElement).backgroundColor, find('step').offsetParent === null]"
     assert desktop.run(shown) == ["rgb(255, 255, 255)", True]
+
+
+def test_on_paper_it_shrinks_to_one_page(desktop):
+    sheet = desktop.browser.command("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+    assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(sheet["data"]))) == 1
+    desktop.browser.command("Emulation.setEmulatedMedia", media="print")
+    width = desktop.run("return document.querySelector('main').getBoundingClientRect().width")
+    assert width == pytest.approx(680, abs=1)  # of 718 that A4 leaves, 740 of a letter
 
 
 def test_the_file_asks_for_nothing_and_logs_nothing(browser):
