@@ -7,16 +7,19 @@ from functools import partial
 if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small model two threads are slower than one
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    sentence = "PyTorch is not installed: pip install 'reward-by-hand[torch]', or use python -m numpy_ref"
+    print(f"python -m torch_impl: error: {sentence}", file=sys.stderr)
+    sys.exit(2)
 
 from numpy_ref.cli.main import main, positive_int
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation import command as evaluate
 from numpy_ref.evaluation import normalize_command, score
-from numpy_ref.storage.checkpoint import directory_of, load_model, read_config
 from numpy_ref.training import command as train_command
-from numpy_ref.training import options, sft
-from numpy_ref.tree import flatten
+from numpy_ref.training import dpo, options, sft
 
 from . import compare
 from .backbone import command as backbone_command
@@ -25,7 +28,8 @@ from .backbone import normalize
 from .engine import learner
 from .engine import processes as distributed
 from .engine.learner import Engine
-from .train import LanguageLearner, model_of
+from .evaluation.score import torch_scorer
+from .train import LanguageLearner, PolicyLearner
 
 
 def add_device_arguments(parser):
@@ -76,19 +80,14 @@ def run_sft(args):
     return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 
-def torch_scorer(directory, device):
-    """The Scorer of a run or model directory of either package, or of a pretrained body, by PyTorch"""
-    if backbone.is_saved(directory):
-        return backbone.load_saved(directory, device)
-    params, n_head, tokenizer = load_model(directory)
-    model = model_of(flatten(params), n_head).to(device)
+def dpo_arguments(parser):
+    dpo.add_arguments(parser)
+    add_device_arguments(parser)
 
-    @torch.no_grad()
-    def rewards(tokens, length):
-        return model(torch.from_numpy(tokens).to(device), torch.from_numpy(length).to(device)).cpu().numpy()
 
-    config = read_config(directory_of(directory))
-    return score.Scorer(score.standardised(rewards, config), tokenizer, len(params["body"]["pos"]["weight"]))
+def run_dpo(args):
+    distributed.alone("dpo")
+    return train_command.run(args, dpo.POLICY, PolicyLearner, device=use_device(args))
 
 
 def using(command):
@@ -118,6 +117,7 @@ COMMANDS = {
     "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
     "sft": ("train a language model on chosen responses, to start a reward model from", sft_arguments, run_sft),
     "train": ("train a reward model by autograd", train_arguments, train),
+    "dpo": ("train a language model on preferences, with itself as the reward model", dpo_arguments, run_dpo),
     "score": ("rank responses to a prompt by their rewards, or score a file", *using(score)),
     "normalize": ("set a model's mean reward to 0 and its deviation to 1", normalize_arguments, run_normalize),
     "evaluate": ("accuracy, calibration and length bias on held-out preferences", *using(evaluate)),

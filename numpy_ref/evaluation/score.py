@@ -5,6 +5,7 @@ score --model DIR --data FILE --output FILE
 """
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -71,6 +72,7 @@ def add_arguments(parser):
         help="score every row of a .jsonl or .jsonl.gz file instead: prompt with response, responses, or chosen and "
         "rejected; no label is needed, and all columns are kept",
     )
+    parser.add_argument("--strict", action="store_true", help="with --data: refuse a file with a row that is too long")
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -93,33 +95,35 @@ def run(args, scorer_of=numpy_scorer):
 
 
 def score_file(scorer, args):
-    """Writes each row of --data with its rewards; --output is there when it is whole, or not at all"""
+    """Writes each row of --data with its rewards; --output is there when it is whole, or not at all
+
+    A row that is too long for the model gets the reward null, and is counted; with --strict it is an InputError.
+    """
     from tqdm import tqdm
 
     n_rows = sum(1 for _ in score_files.raw_rows(args.data))
     if not n_rows:
         raise InputError(f"{args.data}: the file is empty: write {score_files.EXAMPLE}")
     rows = tqdm(score_files.scored_rows(scorer, args.data), total=n_rows, desc="scoring", unit="row")
+    too_long = 0
     with score_files.written_whole(args.output) as file:
-        file.writelines(rows)
+        for row, line in rows:
+            if row.reason and args.strict:
+                raise InputError(f"{args.data}, line {row.number}: {row.reason}: shorten it, or leave out --strict")
+            too_long += bool(row.reason)
+            file.write(line)
+    if too_long:
+        which = "1 row is" if too_long == 1 else f"{too_long:,} rows are"
+        print(f"{which} too long for the model: the reward is null, and the reason stands beside it", file=sys.stderr)
     if args.output != "-":
-        print(f"scored    {n_rows:,} rows -> {args.output}")
+        print(f"scored    {n_rows - too_long:,} of {n_rows:,} rows -> {args.output}")
     return 0
 
 
 def score_one(scorer, args):
     """Prints the responses best first, with the probability that each is preferred to each other"""
-    rows = [scorer.tokenizer.encode(args.prompt, response) for response in args.responses]
-    for response, ids in zip(args.responses, rows, strict=True):
-        if not response.strip():
-            raise InputError("a response is empty: give each a text")
-        if len(ids) > scorer.max_length:
-            raise InputError(
-                f"response {shortened(response)}: {len(ids)} tokens, but the model reads {scorer.max_length} at most: "
-                "shorten it"
-            )
-    reward = scorer.rewards(*collate([rows]))[0]
-    order = sorted(range(len(rows)), key=lambda i: -reward[i])
+    reward = scores(scorer, args.prompt, args.responses)
+    order = sorted(range(len(reward)), key=lambda i: -reward[i])
     print("P(row beats column) = σ(reward of row - reward of column)\n")
     names = [str(i + 1) for i in range(len(order))]
     head = ["rank", "reward", *(f"vs {name}" for name in names)] if len(order) > 1 else ["rank", "reward"]
@@ -130,6 +134,22 @@ def score_one(scorer, args):
     for line, text in zip(table([head, *body]), ["response", *(args.responses[i] for i in order)], strict=True):
         print(f"{line}  {text}")
     return 0
+
+
+def scores(scorer, prompt, responses):
+    """The rewards of responses to one prompt, none of them empty or too long for the model        -> (K,)"""
+    rows = [scorer.tokenizer.encode(prompt, response) for response in responses]
+    for response, ids in zip(responses, rows, strict=True):
+        if not response.strip():
+            raise InputError("a response is empty: give each a text")
+        if len(ids) > scorer.max_length:
+            raise InputError(
+                f"response {shortened(response)}: {len(ids)} tokens, but the model reads {scorer.max_length} at most: "
+                "shorten it"
+            )
+    if not rows:
+        raise InputError("there is nothing to score: give one or more responses")
+    return scorer.rewards(*collate([rows]))[0]
 
 
 def shortened(text):

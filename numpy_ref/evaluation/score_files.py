@@ -14,6 +14,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from ..layers import softmax
 
 EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
 MOST_RESPONSES, MOST_TOKENS = 1024, 2**18  # of one chunk: what is in memory at a time
-ADDED = ("reward", "rewards", "order", "best_probability")
+ADDED = ("reward", "rewards", "order", "best_probability", "reason")
 
 
 def raw_rows(path):
@@ -81,7 +82,7 @@ def responses_of(columns):
 
 
 def encoded(scorer, columns):
-    """Token ids of a row's responses; one that the model cannot read to its end is refused, never cut"""
+    """(token ids of a row's responses, ""), or ([], the reason) where the model cannot read one to its end"""
     taken = [name for name in ADDED if name in columns]
     if taken:
         raise InputError(f'the row has a column "{taken[0]}" already, which would be overwritten: rename it')
@@ -89,35 +90,52 @@ def encoded(scorer, columns):
     row = [scorer.tokenizer.encode(prompt, response) for response in responses]
     for i, ids in enumerate(row, 1):
         if len(ids) > scorer.max_length:
-            raise InputError(
-                f"response {i} has {len(ids)} tokens with its prompt, but the model reads {scorer.max_length} at most: "
-                "shorten it, or leave the row out"
+            return (
+                [],
+                f"response {i} has {len(ids)} tokens with its prompt; the model reads {scorer.max_length} at most",
             )
-    return row
+    return row, ""
+
+
+class Row(NamedTuple):
+    """A row to be scored"""
+
+    number: int  # of its line
+    text: str
+    alone: bool  # whether it has one response
+    ids: list
+    reason: str  # why there are no ids, else empty
 
 
 def chunks(scorer, path):
-    """Lists of (line, whether it has one response, token ids), each list no larger than the bounds, or one row"""
-    chunk: list = []
+    """Lists of Row, each list no larger than the bounds, or of one row"""
+    chunk: list[Row] = []
     responses = tokens = 0
     for number, text, columns in raw_rows(path):
         with located(path, number):
-            row = encoded(scorer, columns)
-        responses, tokens = responses + len(row), tokens + sum(map(len, row))
+            ids, reason = encoded(scorer, columns)
+        responses, tokens = responses + len(ids), tokens + sum(map(len, ids))
         if chunk and (responses > MOST_RESPONSES or tokens > MOST_TOKENS):
             yield chunk
-            chunk, responses, tokens = [], len(row), sum(map(len, row))
-        chunk.append((text, "response" in columns, row))
+            chunk, responses, tokens = [], len(ids), sum(map(len, ids))
+        chunk.append(Row(number, text, "response" in columns, ids, reason))
     if chunk:
         yield chunk
 
 
 def scored_rows(scorer, path):
-    """Every line with what `added` gives at its end, chunk by chunk"""
+    """(Row, its line with what `added` gives at the end) of every row, chunk by chunk
+
+    A row that the model cannot read to its end gets "reward": null and the reason; nothing is cut.
+    """
     for chunk in chunks(scorer, path):
-        rewards = all_rewards(scorer.rewards, [row for _, _, row in chunk])  # (N, K)
-        for (text, alone, row), reward in zip(chunk, rewards, strict=True):
-            yield f"{text[:-1].rstrip()}, {json.dumps(added(reward[: len(row)], alone))[1:]}\n"
+        readable = [row.ids for row in chunk if row.ids]
+        rewards = iter(all_rewards(scorer.rewards, readable) if readable else ())  # of (K,)
+        for row in chunk:
+            more = (
+                added(next(rewards)[: len(row.ids)], row.alone) if row.ids else {"reward": None, "reason": row.reason}
+            )
+            yield row, f"{row.text[:-1].rstrip()}, {json.dumps(more)[1:]}\n"
 
 
 def added(reward, alone):

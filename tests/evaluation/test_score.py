@@ -89,7 +89,7 @@ def test_every_row_comes_back_with_its_columns_and_its_rewards(package, model, c
     assert found[-1]["order"] == [0, 1], "equal rewards keep their order"
     assert found[-1]["best_probability"] == [0.5, 0.5]
     out, err = capsys.readouterr()
-    assert out == "scored    6 rows -> out.jsonl\n"
+    assert out == "scored    6 of 6 rows -> out.jsonl\n"
     assert "scoring: 100%" in err
     assert not list(Path().glob(".*"))
 
@@ -145,7 +145,7 @@ def test_a_large_file_is_read_in_chunks_of_bounded_size(model, monkeypatch):
     rows = [{"prompt": "p", "responses": ["x" * (1 + (i * j) % 20) for j in range(1 + i % 4)]} for i in range(40)]
     write_rows(Path("in.jsonl"), rows)
     scorer = numpy_scorer(model)
-    whole = list(score_files.scored_rows(scorer, "in.jsonl"))
+    whole = [line for _, line in score_files.scored_rows(scorer, "in.jsonl")]
     monkeypatch.setattr(score_files, "MOST_RESPONSES", 5)
     monkeypatch.setattr(score_files, "MOST_TOKENS", 60)
     sizes = []
@@ -155,7 +155,7 @@ def test_a_large_file_is_read_in_chunks_of_bounded_size(model, monkeypatch):
         sizes.append(len(chunk))
     assert sum(sizes) == 40
     assert len(sizes) > 10
-    for a, b in zip(whole, score_files.scored_rows(scorer, "in.jsonl"), strict=True):
+    for a, (_, b) in zip(whole, score_files.scored_rows(scorer, "in.jsonl"), strict=True):
         np.testing.assert_allclose(json.loads(a)["rewards"], json.loads(b)["rewards"], rtol=0, atol=1e-13)
 
 
@@ -218,10 +218,6 @@ BAD = {
     "an empty chosen": ('{"chosen": "", "rejected": "b"}\n', 'line 2: "chosen" is empty'),
     "a response that is a number": ('{"response": 7}\n', "line 2: response 1 is a number"),
     "a prompt that is a number": ('{"prompt": 7, "response": "x"}\n', 'line 2: "prompt" is a number'),
-    "too long": (
-        '{"response": "' + "x" * 50 + '"}\n',
-        "line 2: response 1 has 53 tokens with its prompt, .* 40 at most",
-    ),
     "a column of ours": ('{"response": "x", "reward": 1}\n', 'line 2: the row has a column "reward" already'),
 }
 
@@ -235,6 +231,38 @@ def test_a_row_that_cannot_be_scored_is_named_and_nothing_is_written(name, model
     assert is_one_sentence(sentence)
     with pytest.raises(InputError, match=f"in.jsonl, {expected}"):
         list(score_files.scored_rows(numpy_scorer(model), "in.jsonl"))
+    assert sorted(path.name for path in Path().iterdir()) == ["in.jsonl"]
+
+
+@BOTH
+def test_a_row_that_is_too_long_gets_no_reward_and_a_reason_and_the_others_are_scored(package, model, capsys):
+    long = {"prompt": "p", "responses": ["short", "x" * 50]}
+    write_rows(Path("in.jsonl"), [*ROWS[:2], long, *ROWS[2:], long | {"prompt": "q"}])
+    write_rows(Path("short.jsonl"), ROWS)
+    for name in ("in", "short"):
+        base = ["score", "--model", str(model), "--data", f"{name}.jsonl", "--output", f"{name}.out"]
+        assert run(package, *base) == 0
+    out, err = capsys.readouterr()
+    assert out == f"scored    {len(ROWS)} of {len(ROWS) + 2} rows -> in.out\nscored    6 of 6 rows -> short.out\n"
+    assert "2 rows are too long for the model: the reward is null" in err
+    lines = Path("in.out").read_text().splitlines()
+    without = [line for i, line in enumerate(lines) if i not in (2, len(lines) - 1)]
+    for line, alone in zip(without, Path("short.out").read_text().splitlines(), strict=True):
+        row, expected = json.loads(line), json.loads(alone)
+        for name in {"reward", "rewards", "best_probability"} & row.keys():  # in another batch an eps away
+            assert row.pop(name) == pytest.approx(expected.pop(name), rel=1e-12)
+        assert row == expected
+    reason = "response 2 has 54 tokens with its prompt; the model reads 40 at most"
+    assert json.loads(lines[2]) == long | {"reward": None, "reason": reason}
+
+
+@BOTH
+def test_strict_refuses_the_file_for_one_row_that_is_too_long(package, model, capsys):
+    write_rows(Path("in.jsonl"), [{"response": "x"}, {"response": "x" * 50}])
+    base = ["score", "--model", str(model), "--data", "in.jsonl", "--output", "out.jsonl", "--strict"]
+    assert run(package, *base) == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert "in.jsonl, line 2: response 1 has 53 tokens with its prompt; the model reads 40 at most" in sentence
     assert sorted(path.name for path in Path().iterdir()) == ["in.jsonl"]
 
 
