@@ -14,8 +14,9 @@ How to write a lesson: lessons/NN_name.py, jupytext's percent format; 04_gradien
   The first code cell: imports. The last markdown cell: "What you can now assert"; the last code cell asserts it.
 - A derivation takes the cells it needs and skips no step: what is used, the line, and the assert that checks it.
 - Write for a student in the second year: plain, exact. Name units (log-odds, nats) and sources (paper, equation).
-- Pictures: `numpy_ref.figures.lessons`, or `picture(draw, title, xlabel, ylabel, alt)` and `Slider(draw, values,
-  name)` of `numpy_ref.figures.notebook`, as the last expression of the cell. The alt text says what is to be seen.
+- Pictures: `numpy_ref.figures.lessons`, or `picture(draw, title, xlabel, ylabel, alt)` and
+  `Explorable("figure.html", picture)` of `numpy_ref.figures.notebook`, as the last expression of the cell. The alt
+  text says what is to be seen. A figure to take in hand is one HTML file in lessons/, with its own browser test.
   Line styles and names, never colour alone. No pyplot. Random numbers come from one
   `rng = np.random.default_rng(seed)`.
 - Lesson n needs only lessons below n. No network, no files written, under 90 s. Nothing may print an address, a time
@@ -189,15 +190,15 @@ def stripped(notebook, stem):
 # ---------------------------------------------------------------- executing it
 
 
-def execute(notebook, name, bar=None, static=True, solved=True):
+def execute(notebook, name, bar=None, solved=True):
     """Runs the cells in a new kernel, in place; the outputs hold nothing that differs from run to run
 
-    static  sliders become one picture: GitHub takes their script away.  solved  the exercises must have full marks
+    solved  the exercises must have full marks
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    kernel = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "LESSON_STATIC": "1" if static else ""}
+    kernel = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
     kernel["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     client = NotebookClient(
         notebook,
@@ -222,7 +223,10 @@ def execute(notebook, name, bar=None, static=True, solved=True):
 
 
 def assert_output(cell, name, solved):
-    """A reference solution has full marks; every picture carries its alt text, where screen readers and themes look"""
+    """A reference solution has full marks; every picture carries its alt text, where screen readers and themes look
+
+    A picture stands alone: GitHub would show an HTML version instead, without its script.
+    """
     graded = cell.metadata.get("nbgrader", {})
     if graded.get("grade"):
         points, full = int(cell.outputs[-1].data["text/plain"]), graded["points"] if solved else 0
@@ -234,6 +238,7 @@ def assert_output(cell, name, solved):
             if not alt:
                 raise InputError(f"{name}: a picture without alt text comes out of {cell.source.splitlines()[-1]!r}")
             output.metadata["image/png"] = {"alt": alt}
+            output.data.pop("text/html", None)
             cell.metadata["mystnb"] = {"image": {"alt": alt}}
 
 

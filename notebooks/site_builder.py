@@ -1,6 +1,7 @@
 """The self-study site: the executed lessons as pages that open from a file:// address, with no network.
 
-Formulas are drawn by a copy of MathJax inside the site; sliders are HTML; solutions are folded. Needs the site extra.
+Formulas are drawn by a copy of MathJax inside the site; figures to take in hand replace their pictures; solutions are
+folded. Needs the site extra.
 """
 
 import io
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from build import EXERCISES, SITE, execute, exercises_of, read_lesson, sources, write
+from build import EXERCISES, LESSONS, SITE, execute, exercises_of, read_lesson, sources, write
 from numpy_ref.errors import InputError
+from numpy_ref.figures.notebook import frame
 
 GENERATED_CELLS = 2  # badge and Colab cell: a page without network has no use for them
 WELCOME = """# Reward by hand
@@ -55,7 +57,7 @@ CONFIGURATION = {
 
 
 def build_site(folder, only=None):
-    """Writes the site into `folder` and returns index.html; the lessons are executed once more, for their sliders"""
+    """Writes the site into `folder` and returns index.html; the lessons are executed once more"""
     try:
         import myst_nb  # noqa: F401
         import sphinx_book_theme  # noqa: F401
@@ -92,10 +94,11 @@ def run_sphinx(source, folder, doctrees):
 
 
 def write_pages(source, only):
-    """The lessons, executed and with their sliders, the welcome page and the exercise notebooks"""
+    """The lessons, executed and with their figures to take in hand, the welcome page and the exercise notebooks"""
     rows, names = [], []
     for path in tqdm(sources(only), desc="lessons", disable=None):
-        notebook = execute(read_lesson(path), path.stem, static=False)
+        notebook = execute(read_lesson(path), path.stem)
+        take_in_hand(notebook)
         del notebook.cells[:GENERATED_CELLS]
         write(source / f"{path.stem}.ipynb", notebook)
         count, title = len(exercises_of(notebook)), re.match(r"# (.*)", notebook.cells[0].source)[1]
@@ -107,3 +110,10 @@ def write_pages(source, only):
         shutil.copytree(EXERCISES, source / "extra" / "exercises", ignore=shutil.ignore_patterns(".*"))
     tree = "\n".join(["", "", "```{toctree}", ":hidden:", "", *names, "```", ""])
     (source / "index.md").write_text(WELCOME + "\n".join(rows) + tree, encoding="utf-8")
+
+
+def take_in_hand(notebook):
+    """Puts each HTML figure, which the metadata of an output name, in the place of its picture"""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if name := output.get("metadata", {}).get("explorable"):
+            output.data = {"text/html": frame(LESSONS / name), "text/plain": output.data["text/plain"]}

@@ -1,6 +1,59 @@
-"""The reward model in plain NumPy, every gradient derived by hand. Reading order:
+"""The reward model in plain NumPy, every gradient derived by hand.
 
-losses -> layers -> attention -> transformer -> reward_model      the heart, in one sitting
-optim -> world -> tokenizer -> batches -> train                   training it
-gradient_check                                                    how we know that it is right
+The top level is the book. Reading order:
+
+losses -> layers -> attention -> transformer -> reward_model        the heart, in one sitting
+ranking, listwise, ties, objectives, language_model                 other objectives
+optim -> batches -> train                                           training it
+gradient_check, metrics                                             is a gradient right? how good is a model?
+
+A folder is one capability: data, training, evaluation, report, bradley_terry, check, storage, figures, cli. Whatever
+stands in `__all__` is imported when it is first used: `import numpy_ref` itself loads NumPy alone.
+
+    import numpy_ref
+    loss, cache = numpy_ref.pairwise_loss(chosen, rejected)
+    dchosen, drejected = numpy_ref.pairwise_loss_backward(1.0, cache)
+    model = numpy_ref.load("runs/first")
 """
+
+import importlib
+
+import numpy as np  # noqa: F401  the one thing that everything here needs
+
+_HOMES = {  # __init__.pyi says the same to type checkers; a test compares the two
+    "losses": ["sigmoid", "sigmoid_derivative", "log_sigmoid", "pairwise_loss", "pairwise_loss_backward"],
+    "layers": [
+        *("linear", "linear_backward", "layer_norm", "layer_norm_backward", "gelu", "gelu_backward"),
+        *("softmax", "softmax_backward", "embedding", "embedding_backward"),
+    ],
+    "attention": ["self_attention", "self_attention_backward"],
+    "transformer": ["feed_forward", "feed_forward_backward", "block", "block_backward"],
+    "reward_model": ["init_params", "rewards", "rewards_backward", "loss_and_grads"],
+    "ranking": ["kwise_loss", "kwise_loss_backward"],
+    "listwise": ["plackett_luce_loss", "plackett_luce_loss_backward"],
+    "ties": ["rao_kupper", "rao_kupper_backward", "davidson", "davidson_backward"],
+    "language_model": ["next_token_loss", "next_token_loss_backward"],
+    "gradient_check": ["check_backward", "complex_step", "central_difference"],
+    "errors": ["InputError"],
+    "evaluation.model": ["load", "TrainedModel"],
+}
+_MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = [
+    *("attention", "batches", "errors", "gradient_check", "language_model", "layers", "listwise", "losses", "metrics"),
+    *("objectives", "optim", "ranking", "reward_model", "ties", "train", "transformer", "tree"),
+    *("bradley_terry", "check", "cli", "data", "evaluation", "figures", "report", "storage", "training"),
+]
+__all__ = sorted([*_MODULE_OF, *_MODULES])
+__version__ = "0.2.0"
+
+
+def __getattr__(name):
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -79,6 +79,24 @@ class Browser:
     def log(self, kind):
         return self.ask("POST", "/se/log", {"type": kind})
 
+    def command(self, name, **parameters):
+        """One command of the DevTools protocol, such as Emulation.setEmulatedMedia"""
+        return self.ask("POST", "/goog/cdp/execute", {"cmd": name, "params": parameters})
+
+    def drag(self, start, end, pointer="mouse", moves=5):
+        """Presses at `start`, goes to `end` in equal moves and lets go: (x, y) in CSS pixels of the window"""
+        places = [[a + (b - a) * i / moves for a, b in zip(start, end, strict=True)] for i in range(moves + 1)]
+        deeds = [{"type": "pointerMove", "x": round(x), "y": round(y), "duration": 20} for x, y in places]
+        deeds[1:1] = [{"type": "pointerDown", "button": 0}]
+        deeds += [{"type": "pointerUp", "button": 0}]
+        source = {"type": "pointer", "id": pointer, "parameters": {"pointerType": pointer}, "actions": deeds}
+        self.ask("POST", "/actions", {"actions": [source]})
+
+    def press(self, *keys):
+        """Each key down and up: a character, or a code of WebDriver such as "\ue004" for Tab"""
+        deeds = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": deeds}]})
+
     def screenshot(self):
         return base64.b64decode(self.ask("GET", "/screenshot"))
 

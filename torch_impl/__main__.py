@@ -7,16 +7,19 @@ from functools import partial
 if sys.argv[1:2] == ["compare"]:  # read when NumPy is loaded: on this small model two threads are slower than one
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    sentence = "PyTorch is not installed: pip install 'reward-by-hand[torch]', or use python -m numpy_ref"
+    print(f"python -m torch_impl: error: {sentence}", file=sys.stderr)
+    sys.exit(2)
 
 from numpy_ref.cli.main import main, positive_int
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation import command as evaluate
 from numpy_ref.evaluation import normalize_command, score
-from numpy_ref.storage.checkpoint import directory_of, load_model, read_config
 from numpy_ref.training import command as train_command
 from numpy_ref.training import options, sft
-from numpy_ref.tree import flatten
 
 from . import compare
 from .backbone import command as backbone_command
@@ -25,7 +28,8 @@ from .backbone import normalize
 from .engine import learner
 from .engine import processes as distributed
 from .engine.learner import Engine
-from .train import LanguageLearner, model_of
+from .evaluation.score import torch_scorer
+from .train import LanguageLearner
 
 
 def add_device_arguments(parser):
@@ -74,21 +78,6 @@ def sft_arguments(parser):
 def run_sft(args):
     distributed.alone("sft")
     return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
-
-
-def torch_scorer(directory, device):
-    """The Scorer of a run or model directory of either package, or of a pretrained body, by PyTorch"""
-    if backbone.is_saved(directory):
-        return backbone.load_saved(directory, device)
-    params, n_head, tokenizer = load_model(directory)
-    model = model_of(flatten(params), n_head).to(device)
-
-    @torch.no_grad()
-    def rewards(tokens, length):
-        return model(torch.from_numpy(tokens).to(device), torch.from_numpy(length).to(device)).cpu().numpy()
-
-    config = read_config(directory_of(directory))
-    return score.Scorer(score.standardised(rewards, config), tokenizer, len(params["body"]["pos"]["weight"]))
 
 
 def using(command):

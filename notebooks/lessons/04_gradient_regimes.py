@@ -15,7 +15,7 @@ import numpy as np
 from numpy_ref import losses
 from numpy_ref.check.cell import check
 from numpy_ref.figures.lessons import REGIMES, gradient_regimes
-from numpy_ref.figures.notebook import Slider, picture
+from numpy_ref.figures.notebook import Explorable, picture
 from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import log_sigmoid, sigmoid
 
@@ -211,31 +211,38 @@ gradient_at = lambda c, r: losses.pairwise_loss_backward(1.0, losses.pairwise_lo
 assert np.allclose(gradient_at(chosen + 100, rejected + 100), gradient_at(chosen, rejected), rtol=1e-12, atol=0)
 
 # %% [markdown]
-# ## Move along the loss
+# ## Take it in hand
 #
-# The dashed tangent has the slope $\sigma(m) - 1$: almost −1 on the left, a half in the middle, almost flat on the
-# right. Move the slider and watch how late the tangent tips.
+# In the figure below you move both rewards; the dashed tangent shows the slope $\sigma(m) - 1$. Under it, a batch of
+# eight pairs takes steps of gradient descent. Guess first: if you flip the label of pair 8, which is solved with a
+# margin of 6, what share of the whole gradient does this one pair then hold? (Where no scripts are run you see a
+# picture of three tangents; the figure itself is `lessons/gradient_regimes.html`.)
 
 
 # %%
-def loss_and_tangent(axes, m):
+def three_tangents(axes):
     for name, _, left, right, colour in REGIMES:
         axes.axvspan(left, right, color=colour, lw=0)
         axes.text((left + right) / 2, 8.6, name, ha="center", va="top", weight="bold")
     axes.plot(margin, -log_sigmoid(margin), color=INK, lw=2, label="loss −log σ(m)")
-    axes.plot(margin, -log_sigmoid(m) - sigmoid(-m) * (margin - m), color=BLUE, ls="--", label="tangent")
-    axes.plot(m, -log_sigmoid(m), "o", color=RUST, ms=9)
+    for m in (-5, 0, 4):
+        tangent = -log_sigmoid(m) - sigmoid(-m) * (margin - m)
+        axes.plot(margin, tangent, color=BLUE, ls="--", label="tangents at −5, 0 and 4" if m == 0 else None)
+        axes.plot(m, -log_sigmoid(m), "o", color=RUST, ms=9)
     axes.set(xlim=(-8, 8), ylim=(-1, 9))
 
 
 # %%
-def tangent_at(m):
-    alt = f"The loss and its tangent at a margin of {m:g}, of slope {-sigmoid(-m):.4f}; the regimes are shaded."
-    draw = lambda axes: loss_and_tangent(axes, m)
-    return picture(draw, f"slope {-sigmoid(-m):.4f}", "margin (log-odds)", "loss (nats)", alt)
+alt = "The loss and three tangents: of slope −0.99 at a margin of −5, −½ at 0 and −0.02 at 4; the regimes are shaded."
+still = picture(three_tangents, "The tangent tips late", "margin m (log-odds)", "loss (nats)", alt)
+Explorable("gradient_regimes.html", still)
 
-
-Slider(tangent_at, np.arange(-8, 9), "margin m", start=-2)
+# %%
+batch = np.array([-5, -3, -1, 0, 1, 2.5, 4, 6])  # the margins of the figure's eight pairs
+before, after = sigmoid(-batch), sigmoid(-np.append(batch[:7], -batch[7]))
+print(f"share of pair 8: {before[7] / before.sum():.2%} before the flip, {after[7] / after.sum():.1%} after it")
+assert before[7] / before.sum() < 0.001
+assert 0.21 < after[7] / after.sum() < 0.23
 
 # %% [markdown]
 # ## A bug to find

@@ -10,4 +10,5 @@ source          what the options of a training name: files, datasets or the buil
 world           the built-in preference world, whose true rewards are known
 held_out        what is held out of training
 summary         what was kept and left out, in words
+rows            Python dicts in place of a file
 """

@@ -6,4 +6,5 @@ calibration     are the probabilities right? reliability, ECE, a temperature
 pairs, measures, text, figure, command      `evaluate`
 score, score_files                          `score`
 normalize, normalize_command                `normalize`
+model                                       a trained model in Python: `load`
 """

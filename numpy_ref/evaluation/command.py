@@ -1,6 +1,7 @@
-"""The command `evaluate` of both packages: how good rewards are on held-out preferences, and by what they are fooled.
+"""The command `evaluate` of both packages: how good rewards are on held-out preferences, and which shortcuts,
+such as length, explain them.
 
-Every figure stands beside what it is to be read against: an interval, a baseline, the best that anybody could reach.
+Every figure is printed beside what it is to be compared with: an interval, a baseline, the best reachable value.
 """
 
 import json
@@ -32,7 +33,9 @@ def add_arguments(parser):
         help="a number, or `fit`: probabilities σ(margin / T); fitted on --temperature-data",
     )
     parser.add_argument(
-        "--temperature-data", metavar="FILE", help="preferences to fit T on; --data itself if left out, which flatters"
+        "--temperature-data",
+        metavar="FILE",
+        help="preferences to fit T on; default: --data, which gives an optimistic result",
     )
     parser.add_argument("--bins", type=positive_int, default=10, help="of the reliability curve, of as many pairs each")
     parser.add_argument("--figure", metavar="FILE", help="draw the reliability curve and accuracy by length, as .png")
@@ -48,21 +51,9 @@ def run(args, scorer_of=numpy_scorer):
     scorer = scorer_of(args.model)
     if args.subset_column and args.data is None:
         raise InputError("--subset-column: the built-in world has no columns: give --data FILE")
-    temperature = asked_temperature(args)
-    if args.data is None:
-        data = evaluate_pairs.load_world(args.seed, scorer)
-    else:
-        data = evaluate_pairs.load_file(args.data, scorer, args.subset_column)
-    pairs, rng = compare_with_bar(data, scorer), np.random.default_rng([args.seed, 3])
-    won = drawn_labels(pairs, rng)
-    result = {
-        "model": args.model,
-        "data": data.about,
-        "left_out": data.left_out,
-        **measured(pairs, won, rng, args.bins),
-    }
-    if temperature is not None:
-        result["temperature"] = after_temperature(args, scorer, pairs, won, temperature, rng)
+    temperature, fitted_on = asked_temperature(args), args.temperature_data
+    found = measure(scorer, args.data, args.subset_column, temperature, fitted_on, seed=args.seed, bins=args.bins)
+    result = {"model": args.model, **found}
     if args.json:
         replace_whole(Path(args.json), json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     for line in as_text(result):
@@ -72,6 +63,20 @@ def run(args, scorer_of=numpy_scorer):
 
         draw_evaluation(result, args.figure)
     return 0
+
+
+def measure(scorer, path, subset_column=None, temperature=None, temperature_data=None, *, seed=0, bins=10):
+    """Every figure of --json for the held-out preferences of a file, or of the built-in world where path is None"""
+    if path is None:
+        data = evaluate_pairs.load_world(seed, scorer)
+    else:
+        data = evaluate_pairs.load_file(path, scorer, subset_column)
+    pairs, rng = compare_with_bar(data, scorer), np.random.default_rng([seed, 3])
+    won = drawn_labels(pairs, rng)
+    result = {"data": data.about, "left_out": data.left_out, **measured(pairs, won, rng, bins)}
+    if temperature is not None:
+        result["temperature"] = after_temperature(scorer, pairs, won, temperature, temperature_data, rng, bins)
+    return result
 
 
 def check_figure(path):
@@ -113,14 +118,14 @@ def drawn_labels(pairs, rng):
     return (rng.random(len(pairs.margin)) < sigmoid(pairs.true)).astype(float)
 
 
-def after_temperature(args, scorer, pairs, won, temperature, rng):
-    """What division of all margins by T changes; T is given, or fitted on --temperature-data or the pairs themselves"""
+def after_temperature(scorer, pairs, won, temperature, temperature_data, rng, bins):
+    """What division of all margins by T changes; T is given, or fitted on temperature_data or the pairs themselves"""
     fitted_on = None
     if temperature == "fit":
-        fitted_on = args.temperature_data or "the evaluated pairs themselves, which flatters"
+        fitted_on = temperature_data or "the evaluated pairs themselves, an optimistic result"
         labelled = np.where(won == 1, pairs.margin, -pairs.margin)
-        if args.temperature_data is not None:
-            labelled = compare_with_bar(evaluate_pairs.load_file(args.temperature_data, scorer), scorer).margin
+        if temperature_data is not None:
+            labelled = compare_with_bar(evaluate_pairs.load_file(temperature_data, scorer), scorer).margin
         temperature = calibration.fit_temperature(labelled).temperature
     cooled = pairs.margin / temperature
     return {
@@ -128,5 +133,5 @@ def after_temperature(args, scorer, pairs, won, temperature, rng):
         "fitted_on": fitted_on,
         "loss": metrics.log_loss(cooled, pairs.true),
         "brier": metrics.brier(cooled, pairs.true),
-        "calibration": calibrated(cooled, won, rng, args.bins),
+        "calibration": calibrated(cooled, won, rng, bins),
     }

@@ -109,17 +109,8 @@ def score_file(scorer, args):
 
 def score_one(scorer, args):
     """Prints the responses best first, with the probability that each is preferred to each other"""
-    rows = [scorer.tokenizer.encode(args.prompt, response) for response in args.responses]
-    for response, ids in zip(args.responses, rows, strict=True):
-        if not response.strip():
-            raise InputError("a response is empty: give each a text")
-        if len(ids) > scorer.max_length:
-            raise InputError(
-                f"response {shortened(response)}: {len(ids)} tokens, but the model reads {scorer.max_length} at most: "
-                "shorten it"
-            )
-    reward = scorer.rewards(*collate([rows]))[0]
-    order = sorted(range(len(rows)), key=lambda i: -reward[i])
+    reward = scores(scorer, args.prompt, args.responses)
+    order = sorted(range(len(reward)), key=lambda i: -reward[i])
     print("P(row beats column) = σ(reward of row - reward of column)\n")
     names = [str(i + 1) for i in range(len(order))]
     head = ["rank", "reward", *(f"vs {name}" for name in names)] if len(order) > 1 else ["rank", "reward"]
@@ -130,6 +121,22 @@ def score_one(scorer, args):
     for line, text in zip(table([head, *body]), ["response", *(args.responses[i] for i in order)], strict=True):
         print(f"{line}  {text}")
     return 0
+
+
+def scores(scorer, prompt, responses):
+    """The rewards of responses to one prompt, none of them empty or too long for the model        -> (K,)"""
+    rows = [scorer.tokenizer.encode(prompt, response) for response in responses]
+    for response, ids in zip(responses, rows, strict=True):
+        if not response.strip():
+            raise InputError("a response is empty: give each a text")
+        if len(ids) > scorer.max_length:
+            raise InputError(
+                f"response {shortened(response)}: {len(ids)} tokens, but the model reads {scorer.max_length} at most: "
+                "shorten it"
+            )
+    if not rows:
+        raise InputError("there is nothing to score: give one or more responses")
+    return scorer.rewards(*collate([rows]))[0]
 
 
 def shortened(text):

@@ -1,17 +1,13 @@
-"""What a lesson shows: a picture from a few plot calls, and pictures that a slider chooses from."""
+"""What a lesson shows: a picture from a few plot calls, and a figure that the reader takes in hand."""
 
 import base64
 import html
-import io
-import os
+import re
+from pathlib import Path
 
-from .style import STYLE, Picture, new_figure, styled
+from .style import Picture, new_figure, styled
 
-SLIDE = (  # no library, no id: the handler finds the pictures beside its own input
-    "const all=this.closest('figure').querySelectorAll('img');"
-    "all.forEach((image,i)=>image.style.display=i==this.value?'block':'none');"
-    "this.nextElementSibling.textContent=all[this.value].dataset.value"
-)
+PLACES = Path("lessons"), Path("../lessons")  # seen from notebooks/ and from notebooks/exercises/
 
 
 @styled
@@ -29,47 +25,27 @@ def picture(draw, title, xlabel, ylabel, alt, size=(7.5, 4.2)):
     return Picture(figure, alt)
 
 
-class Slider:
-    """One picture for each value and a slider that chooses: draw(value) -> Picture
+class Explorable:
+    """A figure to take in hand, and the picture shown where scripts are not run
 
-    HTML that needs no kernel, no network and no library. GitHub takes scripts away and would show every picture at
-    once: with LESSON_STATIC=1 in the environment only the picture at `start` is stored.
+    name   an HTML file in the folder of the lessons; where there is none, as in Colab, only the picture is shown
+    still  a Picture. The output's metadata name the file, so that the site can put it in the picture's place.
     """
 
-    def __init__(self, draw, values, name, start=None, dpi=80):
-        self.name, self.values = name, [f"{value:g}" for value in values]
-        self.start = len(self.values) // 2 if start is None else self.values.index(f"{start:g}")
-        self.pictures = [draw(value) for value in values]
-        self.frames = [rendered(one, dpi) for one in self.pictures]
+    def __init__(self, name, still):
+        self.name, self.still = name, still
 
     def _repr_mimebundle_(self, include=None, exclude=None):  # noqa: ARG002  IPython's signature
-        shown = self.pictures[self.start]
-        bundle = {"image/png": base64.b64encode(self.frames[self.start]).decode(), "text/plain": shown.alt}
-        return bundle if os.environ.get("LESSON_STATIC") else bundle | {"text/html": self.page()}
-
-    def page(self):
-        images = "\n".join(self.image(i) for i in range(len(self.values)))
-        return (
-            f'<figure style="margin:0"><label style="display:block">{html.escape(self.name)} '
-            f'<input type="range" min="0" '
-            f'max="{len(self.values) - 1}" value="{self.start}" style="width:50%;vertical-align:middle" '
-            f'oninput="{html.escape(SLIDE)}"> <output>{self.values[self.start]}</output></label>\n{images}\n</figure>'
-        )
-
-    def image(self, i):
-        alt, data = html.escape(self.pictures[i].alt), base64.b64encode(self.frames[i]).decode()
-        display = "block" if i == self.start else "none"
-        return (
-            f'<img data-value="{self.values[i]}" alt="{alt}" style="display:{display};max-width:100%" '
-            f'src="data:image/png;base64,{data}">'
-        )
+        png = base64.b64encode(self.still._repr_png_()).decode()
+        data = {"image/png": png, "text/plain": self.still.alt}
+        found = [folder / self.name for folder in PLACES if (folder / self.name).is_file()]
+        if found:
+            data["text/html"] = frame(found[0])
+        return data, {"explorable": self.name}
 
 
-def rendered(picture, dpi):
-    """The PNG of a Picture, as bytes"""
-    import matplotlib.style
-
-    out = io.BytesIO()
-    with matplotlib.style.context(["default", STYLE]):
-        picture.figure.savefig(out, format="png", dpi=dpi, metadata={"Description": picture.alt, "Software": None})
-    return out.getvalue()
+def frame(file):
+    """The HTML file in an <iframe> that holds its text: no address to resolve; the page sets the frame's height"""
+    page = Path(file).read_text(encoding="utf-8")
+    (title,) = re.findall("<title>(.*?)</title>", page)
+    return f'<iframe title="{title}" style="width:100%;height:1600px;border:0" srcdoc="{html.escape(page)}"></iframe>'

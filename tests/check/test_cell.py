@@ -1,17 +1,13 @@
-"""Check cells, laws that the learner writes, and what a lesson shows."""
-
-import io
+"""Check cells, and laws that the learner writes."""
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from numpy_ref.check.cell import check, full_marks
 from numpy_ref.check.judge import Result
 from numpy_ref.check.laws import LAWS, LawProcess, judge_law
 from numpy_ref.check.text import score
 from numpy_ref.errors import InputError
-from numpy_ref.figures.notebook import Slider, picture
 from numpy_ref.losses import sigmoid
 
 RIGHT = """
@@ -150,42 +146,3 @@ def test_a_law_that_is_not_there_is_said_to_be_missing(tmp_path):
         assert judge_law("gradient_law", call)[0] == Result(
             "gradient_law", "accepts every right answer", "failed", "is not defined in the submission"
         )
-
-
-# ---------------------------------------------------------------- pictures and sliders
-
-
-def line(slope):
-    def draw(axes):
-        axes.plot([0, 1], [0, slope], label="a line")
-
-    return picture(draw, "A line", "x (units)", "y (units)", f"A line of slope {slope:g} <&>")
-
-
-def test_a_picture_has_its_names_and_its_alt_text():
-    figure, alt = line(2)
-    (axes,) = figure.axes
-    assert (figure.get_suptitle(), axes.get_xlabel(), axes.get_ylabel()) == ("A line", "x (units)", "y (units)")
-    assert alt == "A line of slope 2 <&>"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a line"]
-
-
-def test_a_slider_holds_one_picture_for_each_value_and_the_same_bytes_each_time():
-    bundle = Slider(line, [-1, 0, 2.5], "slope", start=0)._repr_mimebundle_()
-    page = bundle["text/html"]
-    assert [value in page for value in ('data-value="-1"', 'data-value="0"', 'data-value="2.5"')] == [True] * 3
-    assert page.count("<img ") == page.count("data:image/png;base64,") == 3
-    assert page.count("display:block;max") == 1
-    assert "slope 2.5 &lt;&amp;&gt;" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
-    assert bundle == Slider(line, [-1, 0, 2.5], "slope", start=0)._repr_mimebundle_()
-
-
-def test_where_scripts_are_taken_away_one_picture_is_kept(monkeypatch):
-    monkeypatch.setenv("LESSON_STATIC", "1")
-    bundle = Slider(line, [0, 1, 2], "slope", start=1)._repr_mimebundle_()
-    assert set(bundle) == {"image/png", "text/plain"}
-    assert bundle["text/plain"] == "A line of slope 1 <&>"
-    import base64
-
-    assert imread(io.BytesIO(base64.b64decode(bundle["image/png"]))).shape[2] == 4

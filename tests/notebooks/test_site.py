@@ -1,8 +1,6 @@
-"""The self-study site in a real browser, from file:// and with no network: pages, formulas, sliders."""
+"""The self-study site in a real browser, from file:// and with no network: pages, formulas, figures to take in hand."""
 
-import hashlib
 import importlib.util
-import shutil
 import subprocess
 import sys
 import time
@@ -11,9 +9,9 @@ from pathlib import Path
 import pytest
 
 BUILD = Path(__file__).parents[2] / "notebooks" / "build.py"
+FIGURE = BUILD.parent / "lessons" / "gradient_regimes.html"
 pytestmark = pytest.mark.slow
 MISSING = [name for name in ("sphinx", "myst_nb", "sphinx_book_theme", "mathjax") if not importlib.util.find_spec(name)]
-DRIVER = shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +23,6 @@ def site(tmp_path_factory):
     assert made.returncode == 0, made.stderr
     assert made.stdout.strip() == str(folder / "index.html")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if DRIVER is None:
-        pytest.skip("chromedriver is not installed (Debian: chromium-driver)")
-    from browser import Browser
-
-    with Browser(DRIVER, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 def open_page(browser, page):
@@ -74,29 +62,15 @@ def test_formulas_are_drawn(site, browser):
     assert browser.run(prose) == []  # a formula that was not recognised
 
 
-def test_the_slider_changes_the_picture_and_its_number(site, browser):
+def test_the_figure_to_take_in_hand_is_the_file_itself_as_tall_as_its_content(site, browser):
     open_page(browser, site / "04_gradient_regimes.html")
-    find = "const f = document.querySelector('figure:has(input[type=range])');"
-    shown = (
-        find + "return [...f.querySelectorAll('img')].filter(i => i.offsetParent).map(i => [i.dataset.value, i.src])"
-    )
-    seen = {}
-    for place in range(17):
-        move = "const s = f.querySelector('input'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));"
-        browser.run(find + move, place)
-        ((value, source),) = browser.run(shown)
-        assert value == browser.run(find + "return f.querySelector('output').textContent")
-        seen[value] = hashlib.sha256(source.encode()).hexdigest()
-    assert list(seen) == [f"{m:g}" for m in range(-8, 9)]
-    assert len(set(seen.values())) == 17
-
-
-def test_the_slider_moves_by_the_keyboard(site, browser):
-    open_page(browser, site / "04_gradient_regimes.html")
-    element = browser.ask("POST", "/element", {"using": "css selector", "value": "figure input[type=range]"})
-    before = browser.run("return document.querySelector('figure output').textContent")
-    browser.ask("POST", f"/element/{next(iter(element.values()))}/value", {"text": "\ue014"})  # arrow to the right
-    assert float(browser.run("return document.querySelector('figure output').textContent")) == float(before) + 1
+    find = "const frame = document.querySelector('iframe'), page = frame.contentDocument;"
+    assert browser.run(find + "return frame.srcdoc") == FIGURE.read_text(encoding="utf-8")
+    assert browser.run(find + "return frame.clientHeight >= page.body.scrollHeight")
+    move = "const handle = page.getElementById('margin'); handle.focus();"
+    move += "handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'Home'}));"
+    assert browser.run(find + move + "return page.getElementById('regime').textContent") == "misranked by far"
+    assert browser.run(find + "return page.getElementById('m-value').textContent") == "−8.00"
 
 
 def test_solutions_are_folded_and_pictures_have_alt_text(site, browser):
@@ -112,7 +86,7 @@ def test_solutions_are_folded_and_pictures_have_alt_text(site, browser):
 
 def test_a_screenshot_is_not_blank(site, browser, tmp_path):
     open_page(browser, site / "04_gradient_regimes.html")
-    browser.run("document.querySelector('figure:has(input)').scrollIntoView({block: 'center'})")
+    browser.run("document.querySelector('iframe').scrollIntoView({block: 'center'})")
     picture = tmp_path / "site.png"
     picture.write_bytes(browser.screenshot())
     from matplotlib.image import imread

@@ -1,0 +1,16 @@
+"""One browser for the pages of the site and for the figures that a reader takes in hand."""
+
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="package")
+def browser(tmp_path_factory):
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        pytest.skip("chromedriver is not installed (Debian: chromium-driver)")
+    from browser import Browser
+
+    with Browser(driver, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

@@ -1,0 +1,31 @@
+"""What __init__ resolves when it is first used, for type checkers."""
+
+from . import attention as attention
+from . import backbone as backbone
+from . import bradley_terry as bradley_terry
+from . import compare as compare
+from . import engine as engine
+from . import evaluation as evaluation
+from . import language_model as language_model
+from . import layers as layers
+from . import listwise as listwise
+from . import losses as losses
+from . import objectives as objectives
+from . import optim as optim
+from . import ranking as ranking
+from . import reward_model as reward_model
+from . import ties as ties
+from . import train as train
+from . import transformer as transformer
+from .evaluation.model import load as load
+from .language_model import LanguageModel as LanguageModel
+from .language_model import next_token_loss as next_token_loss
+from .listwise import plackett_luce_loss as plackett_luce_loss
+from .losses import pairwise_loss as pairwise_loss
+from .ranking import kwise_loss as kwise_loss
+from .reward_model import RewardModel as RewardModel
+from .reward_model import loss_and_grads as loss_and_grads
+from .ties import davidson as davidson
+from .ties import rao_kupper as rao_kupper
+
+__all__: list[str]
