@@ -70,6 +70,10 @@ def complementary(f, chosen, rejected):
     return f(chosen, rejected) + f(rejected, chosen), np.array(1.0)
 
 
+def one_of_two_wins(f, first, second):
+    return f(first, second) + f(second, first), np.ones_like(first)
+
+
 def three_sum_to_one(f, *arguments):
     total = sum(f(*arguments))
     return total, np.ones_like(total)
@@ -273,7 +277,7 @@ PROPERTIES = {
     ),
     "thurstone": (
         Property("P for rewards within ±3", plain((1, 4))),
-        Property("P(first beats second) + P(second beats first) = 1", plain((1, 4)), "law", law=complementary),
+        Property("P(first beats second) + P(second beats first) = 1", plain((1, 4)), "law", law=one_of_two_wins),
         Property("differences up to ±1000: between 0 and 1, never NaN", WIDE),
         manners(plain((2, 4))),
     ),
