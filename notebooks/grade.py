@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from build import CHECK, EXERCISE, read_lesson, sources
+from lesson_files import read_lesson, sources
+from lesson_rules import CHECK, EXERCISE
 from numpy_ref.check.cell import full_marks
 from numpy_ref.check.command import check_file
 from numpy_ref.check.text import score, text
