@@ -183,7 +183,7 @@ architecture(2, 4, 32, words.vocab_size, 32)
 # %% [markdown]
 # ## How much does the fine-tuned start help?
 #
-# A reward model is usually initialised from the fine-tuned model. We measure what this brings here: 60 steps on the
+# A reward model is usually initialised from the fine-tuned model. We measure what this brings here: 80 steps on the
 # same pairs from our fine-tuned body and from two random initialisations, GPT-2's usual one (every matrix normal,
 # standard deviation 0.02) and one whose scales were chosen for this world. Single runs of this size differ by several
 # points, so we average five seeds. Guess the order before you run it.
@@ -203,7 +203,7 @@ def start_of(name, seed):
 
 
 # %%
-def trained(name, seed, steps=60):
+def trained(name, seed, steps=80):
     """The weights after training, and the held-out accuracy at every 20th step"""
     learner, order, curve = Learner(flatten(start_of(name, seed)), 4, steps, 4e-3, 8), np.random.default_rng(seed), []
     for step in range(1, steps + 1):
@@ -217,7 +217,7 @@ def trained(name, seed, steps=60):
 # %%
 STARTS = {"scales chosen": (INK, "-", "o"), "GPT-2's usual": (RUST, "-.", "^"), "fine-tuned": (BLUE, "--", "s")}
 runs = {name: [trained(name, seed) for seed in range(5)] for name in STARTS}
-curves = {name: np.array([curve for _, curve in runs[name]]) for name in STARTS}  # (5 seeds, 3 places)
+curves = {name: np.array([curve for _, curve in runs[name]]) for name in STARTS}  # (5 seeds, 4 places)
 last = {name: curve[:, -1] for name, curve in curves.items()}
 assert all(ends.mean() > 0.55 for ends in last.values())
 table([[n, a.mean(), a.std(ddof=1) / np.sqrt(5)] for n, a in last.items()], ["start", "accuracy", "standard error"], 2)
@@ -226,9 +226,9 @@ table([[n, a.mean(), a.std(ddof=1) / np.sqrt(5)] for n, a in last.items()], ["st
 # %%
 def starts(axes):
     for name, (colour, line, marker) in STARTS.items():
-        axes.plot(range(20, 61, 20), curves[name].mean(0), line, color=colour, marker=marker, label=name)
+        axes.plot(range(20, 81, 20), curves[name].mean(0), line, color=colour, marker=marker, label=name)
     axes.axhline(0.5, color="#777777", ls=":", label="guessing")
-    axes.set(xticks=range(20, 61, 20), ylim=(0.48, 0.72))
+    axes.set(xticks=range(20, 81, 20), ylim=(0.48, 0.72))
 
 
 alt = "Held-out accuracy over the steps from three starts, mean of five seeds: all three rise above one half."
@@ -520,7 +520,7 @@ everywhere = loss_of(scores[:, 0], scores[:, 1])
 sound_reward = reward(tokens, length)
 of_the_pairs = loss_of(sound_reward[:, 0], sound_reward[:, 1])
 assert everywhere.shape == of_the_pairs.shape == ()
-assert everywhere > of_the_pairs + 0.05
+assert everywhere > of_the_pairs + 0.1
 rows_shown = [
     ["mean over all positions", str(scores[:, 0].shape), everywhere],
     ["last real token", "(16,)", of_the_pairs],
