@@ -310,7 +310,7 @@ def test_the_first_ten_losses_are_those_of_trls_dpo_trainer(models, tmp_path):
 
     Without label smoothing: what TRL 1.16 calls so is another loss ("robust", Chowdhury et al. 2024).
     """
-    pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[bench]'")
+    pytest.importorskip("trl", reason="the extra bench is not installed")
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
