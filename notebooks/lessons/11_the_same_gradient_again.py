@@ -16,20 +16,20 @@ from numpy_ref import batches, dpo, language_model, losses, policy, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.cli.text import table
 from numpy_ref.data import encode, tokenizer, world
-from numpy_ref.figures.notebook import picture
-from numpy_ref.figures.style import BLUE, INK, RUST
+from numpy_ref.figures import notebook, style
 from numpy_ref.losses import log_sigmoid, sigmoid
 from numpy_ref.training.dpo import starts
 from numpy_ref.tree import flatten, tree_map
 
-rng = np.random.default_rng(11)
 
-
+# %%
 def show(*rows):
     """Rows of values as a small table; floats with three decimals"""
     text = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in rows]
     print(*table(text), sep="\n")
 
+
+rng = np.random.default_rng(11)
 
 # %% [markdown]
 # ## Line 1: the policy that one would like to have
@@ -109,9 +109,9 @@ assert all(np.isclose(*m) for m in margins)
 # %% [markdown]
 # ## Line 4: the loss of lesson 2
 #
-# Put this margin into $-\log \sigma(m)$. That is DPO, direct preference optimisation (Rafailov et al. 2023,
-# arXiv:2305.18290, eq. 7): the pairwise loss, with the policy as its own reward model. No reward model is trained, no
-# response is sampled, and $Z$ is never computed.
+# Put this margin into $-\log \sigma(m)$: that is DPO, direct preference optimisation (Rafailov et al. 2023,
+# arXiv:2305.18290, equation 7). It is the pairwise loss, with the policy as its own reward model. There is no reward
+# model, no sampling and no $Z$.
 
 # %%
 log_p, log_ref = -rng.integers(20, 400, (2, 5, 2)) / 8  # five pairs: log π and log π_ref of chosen and rejected
@@ -207,13 +207,15 @@ nats = np.linspace(-30, 30, 241)
 
 
 def pulls(axes):
-    for b, line, colour in ((0.1, "-", BLUE), (0.5, "--", INK), (2.0, ":", RUST)):
+    for b, line, colour in ((0.1, "-", style.BLUE), (0.5, "--", style.INK), (2.0, ":", style.RUST)):
         axes.plot(nats, [slope(h, b) / b for h in nats], line, color=colour, label=f"β = {b}")
     axes.set(yticks=[0, 0.5, 1])
 
 
 alt = "Share of β with which a pair pulls, over nats: steps from 1 to 0, all ½ at 0, wide for β = 0.1, steep for 2."
-picture(pulls, "β stretches the undecided regime", "h, nats of log-ratio towards chosen", "pull, share of β", alt)
+notebook.picture(
+    pulls, "β stretches the undecided regime", "h, nats of log-ratio towards chosen", "pull, share of β", alt
+)
 
 # %% [markdown]
 # As β goes to 0 all pairs are undecided for ever: the loss is log 2 whatever the policy does, and each pair pulls with
@@ -314,6 +316,8 @@ train_set, _ = world.make_world(11, n_train=600, n_eval=1, visits=2)
 rows = encode.encode(words, world.rank(rng, train_set), 16).rows
 body = reward_model.init_params(rng, words.vocab_size, 16, n_embd=24, n_layer=1)["body"]
 first = {"body": body, "unembedding": language_model.init_unembedding(rng, words.vocab_size, 24)}
+
+# %%
 sft = train.LanguageLearner(flatten(first), 4, 100, 1e-2, 10)
 for step in range(100):
     tokens, length = batches.collate([[rows[i][0]] for i in batches.batch_indices(step, len(rows), 32, 0)])
@@ -351,20 +355,20 @@ assert np.mean(np.diff(seen[-1]) < 0) > 0.7  # most pairs are ranked as people r
 # %%
 def both(axes):
     steps = [0, 20, 40, 60, 80]
-    for side, name, line, colour in ((0, "chosen", "o-", BLUE), (1, "rejected", "s--", RUST)):
+    for side, name, line, colour in ((0, "chosen", "o-", style.BLUE), (1, "rejected", "s--", style.RUST)):
         axes.plot(steps, [0.0, *(s[:, side].mean() for s in seen)], line, color=colour, label=name)
-    axes.axhline(0, color=INK, lw=0.8)
+    axes.axhline(0, color=style.INK, lw=0.8)
 
 
 alt = "Change of log-probability over DPO steps: both curves fall below 0, rejected several times further than chosen."
-picture(both, "The margin grows while chosen becomes less likely", "DPO steps", "change of log π, nats", alt)
+notebook.picture(both, "The margin grows while chosen becomes less likely", "DPO steps", "change of log π, nats", alt)
 
 # %% [markdown]
 # ## Why both may fall
 #
 # The loss asks for a *difference*, and does not mind how it comes about. SFT has just made the chosen texts as likely
-# as it could: over the weights, their mean log-probability is near its maximum, from where every direction leads down. The
-# rejected texts are at no maximum. Walk in a straight line from the reference to the policy that DPO has found.
+# as it could: over the weights, their mean log-probability is near its maximum, from where every direction leads down.
+# The rejected texts are at no maximum. Walk in a straight line from the reference to the policy that DPO has found.
 
 # %%
 between = lambda t: tree_map(lambda a, b: a + t * (b - a), learner.reference, learner.params)
@@ -374,6 +378,8 @@ show(
     ["part of the way", "chosen, nats", "rejected, nats"],
     *([f"{t:g}", f"{c:.1f}", f"{r:.1f}"] for t, (c, r) in zip(parts, walk, strict=True)),
 )
+
+# %%
 first_slopes = walk[1] / 0.1
 assert abs(first_slopes[0]) < abs(first_slopes[1]) / 3  # chosen starts nearly flat, rejected downhill
 assert np.all(np.diff(walk[[0, 2, 3, 4, 5], 0], 2) < 0.05)  # and chosen bends down all the way
@@ -383,7 +389,8 @@ assert walk[-1, 0] < -2
 # A summit has no slope, so no first-order force holds chosen up, and the loss looks at the difference alone. Other
 # causes are known: chosen and rejected that share most of their words pull on the same weights (Razin et al. 2024,
 # arXiv:2410.08847). It is why one watches `logps/chosen` beside `rewards/margins`.
-#
+
+# %% [markdown]
 # ## Flipped labels, and cDPO
 #
 # A pair whose label was flipped never becomes solved: it pulls with nearly β for ever (lesson 4). And a pair that is
@@ -424,7 +431,8 @@ assert paths["DPO"][2] > paths["DPO"][1] + 15  # and on, as the logarithm of the
 #
 # Azar et al. (2023, arXiv:2310.12036, eq. 17) give every pair a target without asking for a share of flips: the
 # log-ratio itself, not its sigmoid, should be $h = \frac{1}{2\beta}$, and what is off is squared.
-#
+
+# %% [markdown]
 # ### Exercise 11.3 ★☆☆ · 10 minutes · IPO's square
 #
 # Code the mean over the pairs of the squared distance of $h$ from its target.
@@ -501,7 +509,8 @@ assert chosen_moved < 0 < chosen_moved - rejected_moved
 # their margin.
 #
 # </details>
-#
+
+# %% [markdown]
 # **2.** The loss is still 0.69 after 100 steps although the accuracy is 0.9. What is likely wrong?
 #
 # <details><summary>Answer</summary>
@@ -510,7 +519,8 @@ assert chosen_moved < 0 < chosen_moved - rejected_moved
 # margins tell, not the accuracy.
 #
 # </details>
-#
+
+# %% [markdown]
 # **3.** `logps/chosen` falls. Is the run broken?
 #
 # <details><summary>Answer</summary>
