@@ -50,6 +50,7 @@ from tqdm import tqdm  # noqa: E402
 
 from numpy_ref.check.cell import full_marks  # noqa: E402
 from numpy_ref.errors import InputError  # noqa: E402
+from numpy_ref.files import write_text  # noqa: E402
 
 REPOSITORY = "reward-by-hand/reward-by-hand"  # owner/name on GitHub: badges and the Colab cell point there
 LESSONS, EXERCISES, SITE = HERE / "lessons", HERE / "exercises", ROOT / "build" / "site"
@@ -267,9 +268,7 @@ def products(path):
 
 def write(path, notebook):
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
+    write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def stale(only=None):
@@ -322,6 +321,9 @@ def main(argv=None):
             print(file.relative_to(ROOT))
     except InputError as error:
         print(f"build: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"build: {error.filename}: {error.strerror}; what was built before is whole", file=sys.stderr)
         return 2
     return 0
 

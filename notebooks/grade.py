@@ -8,8 +8,6 @@ with limits on time and memory. The table and a feedback file for each student a
 import argparse
 import csv
 import io
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,6 +26,7 @@ from numpy_ref.check.judge import Result
 from numpy_ref.check.laws import LAWS, LawProcess, judge_law
 from numpy_ref.check.text import score, text
 from numpy_ref.errors import InputError
+from numpy_ref.files import read_json, write_json, write_text
 
 START_SECONDS = 180  # for the interpreter, its imports and Hypothesis: not the student's time
 
@@ -110,7 +109,7 @@ def work(path, wanted, seconds, answer):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves by way of the `with`: their processes end as well
     graded, notes = grade_one(path, wanted, seconds)
     results = [[lesson, result._asdict()] for lesson, result in graded]
-    Path(answer).write_text(json.dumps({"results": results, "notes": notes}), encoding="utf-8")
+    write_json(answer, {"results": results, "notes": notes})
 
 
 # ---------------------------------------------------------------- the class
@@ -130,8 +129,8 @@ def graded(path, lessons, seconds, limit):
         finally:
             ended(process)
         try:
-            content = json.loads(answer.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = read_json(answer)
+        except InputError:
             last = said.decode(errors="replace").strip().splitlines()[-1:]
             return [], [f"not graded: its process ended with status {process.returncode}: {' '.join(last)}"]
     results = [
@@ -182,9 +181,7 @@ def write(path, content):
     """In one piece, or not at all"""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(content, encoding="utf-8", newline="")
-        os.replace(fresh, path)
+        write_text(path, content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours") from None
 

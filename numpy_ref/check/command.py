@@ -9,9 +9,9 @@ import difflib
 import os
 import sys
 import tempfile
-from pathlib import Path
 
 from ..errors import InputError
+from ..files import check_output
 from .functions import FUNCTIONS
 from .judge import Judge, Result
 from .properties import PROPERTIES
@@ -53,8 +53,7 @@ def check(args):
     if not 0 < args.seconds < float("inf"):
         raise InputError(f"--seconds {args.seconds:g}: expected a positive number of seconds")
     for file in filter(None, (args.json, args.junit)):
-        if not Path(file).resolve().parent.is_dir():
-            raise InputError(f"{file}: cannot be written, its folder does not exist; make the folder first")
+        check_output(file)
     with no_folder_left_behind():
         results, notes = check_file(args.solution, names, args.seconds)
     print(text(results, notes))
