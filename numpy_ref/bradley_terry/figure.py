@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..errors import InputError
+from ..figures.style import Picture, save_as
 from ..losses import sigmoid
 from .outcomes import TIE_MODELS
 
@@ -12,7 +12,7 @@ SHOWN = 40  # items: more rows than that cannot be read
 def draw_fit(fitted, result, path):
     """Strengths with 95 % intervals; wins of row over column, observed and predicted, on one colour scale
 
-    Beyond 40 items the strongest 40 are drawn. Raises InputError where matplotlib cannot write such a file.
+    Beyond 40 items the strongest 40 are drawn.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -28,10 +28,8 @@ def draw_fit(fitted, result, path):
     for axes, matrix, title in zip((observed, predicted), shares, ("observed", "predicted"), strict=True):
         image = draw_matrix(axes, matrix, names, f"Wins of row over column, {title}")
     figure.colorbar(image, ax=[observed, predicted], label="share of the games (ties count half)", shrink=0.8)
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}; expected a file name such as fit.png, .pdf or .svg") from None
+    alt = f"Strengths of {len(rows)} items with 95 % intervals; wins of row over column, observed and predicted."
+    save_as(Picture(figure, alt), path)
 
 
 def draw_intervals(axes, rows, names, result):

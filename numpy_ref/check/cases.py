@@ -101,7 +101,8 @@ def log_probabilities(size=(1, 1), low=-12.0, high=0.0, betas=(0.125, 0.5, 2.0))
 
 def log_probabilities_apart(draw):
     """Margins β h far on either side"""
-    return log_probabilities((1, 1), *draw.choice([(-1000, -900), (900, 1000)]), betas=(1.0, 0.5, 2.0))(draw)
+    low, high = draw.choice([(-1000, -900), (900, 1000)])
+    return log_probabilities((1, 1), low, high, betas=(1.0, 0.5, 2.0))(draw)
 
 
 def log_probabilities_ahead(draw):
