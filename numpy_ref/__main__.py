@@ -1,34 +1,30 @@
 """python -m numpy_ref COMMAND: the reward model by hand."""
 
 import sys
-from functools import partial
 
-from . import train
 from .bradley_terry import command as fit
 from .check import command
 from .cli.main import main
 from .evaluation import command as evaluate
 from .evaluation import normalize_command, score
 from .report import command as report
-from .train import Learner, PolicyLearner
-from .training import command as train_command
-from .training import dpo, options, sft
+from .train import LanguageLearner, Learner, PolicyLearner
+from .training import dpo, sft
+from .training.command import REWARD_MODEL, of_arguments
+from .training.options import SftOptions, TrainOptions
 
 COMMANDS = {
     "sft": (
         "train a language model on chosen responses, to start a reward model from",
-        sft.add_arguments,
-        partial(train_command.run, stage=sft.LANGUAGE_MODEL, learner_class=train.LanguageLearner),
+        *of_arguments(SftOptions, sft.LANGUAGE_MODEL, LanguageLearner),
     ),
     "train": (
         "train a reward model by hand-derived gradients",
-        options.add_arguments,
-        partial(train_command.run, stage=train_command.REWARD_MODEL, learner_class=Learner),
+        *of_arguments(TrainOptions, REWARD_MODEL, Learner),
     ),
     "dpo": (
         "train a language model on preferences, with itself as the reward model",
-        dpo.add_arguments,
-        partial(train_command.run, stage=dpo.POLICY, learner_class=PolicyLearner),
+        *of_arguments(dpo.DpoOptions, dpo.POLICY, PolicyLearner),
     ),
     "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),
     "check": ("check anybody's gradients, losses and metrics", command.add_arguments, command.run),

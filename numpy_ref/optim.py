@@ -5,6 +5,7 @@ that is interrupted half-way leaves the old ones whole.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -48,6 +49,11 @@ def clip_by_global_norm(grads, max_norm):
     return tree_map(lambda g: factor * g, grads), norm
 
 
+def warmup(step, peak, warmup_steps):
+    """η = peak · (step + 1) / (W + 1) at a step < W, counted from 0"""
+    return peak * (step + 1) / (warmup_steps + 1)
+
+
 def warmup_cosine(step, total_steps, peak, warmup_steps, final_share=0.1):
     """η at a step counted from 0: rises linearly to the peak, then falls along a cosine to a tenth of it
 
@@ -55,6 +61,21 @@ def warmup_cosine(step, total_steps, peak, warmup_steps, final_share=0.1):
     The tenth is InstructGPT's (Ouyang et al. 2022, appendix C.2).
     """
     if step < warmup_steps:
-        return peak * (step + 1) / (warmup_steps + 1)
+        return warmup(step, peak, warmup_steps)
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     return peak * (final_share + (1 - final_share) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def warmup_linear(step, total_steps, peak, warmup_steps, final_share=0.1):
+    """η = peak · [1 - (1 - s) (step - W) / (N - W)] for step >= W: falls along a line, to a tenth of the peak too"""
+    if step < warmup_steps:
+        return warmup(step, peak, warmup_steps)
+    return peak * (1 - (1 - final_share) * (step - warmup_steps) / max(1, total_steps - warmup_steps))
+
+
+def warmup_constant(step, total_steps, peak, warmup_steps):  # noqa: ARG001  the end changes nothing
+    """η = peak for step >= W"""
+    return warmup(step, peak, warmup_steps) if step < warmup_steps else peak
+
+
+SCHEDULES: dict[str, Callable] = {"cosine": warmup_cosine, "linear": warmup_linear, "constant": warmup_constant}

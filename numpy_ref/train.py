@@ -2,6 +2,8 @@
 
 import math
 import os
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -10,13 +12,41 @@ from .batches import batch_indices, collate, collate_ranks, stacked, steps_per_e
 from .errors import InputError
 from .metrics import summary
 from .objectives import LEARNED_TIES, OBJECTIVES, log_tie_parameter
-from .optim import adamw, adamw_state, clip_by_global_norm, warmup_cosine
+from .optim import SCHEDULES, adamw, adamw_state, clip_by_global_norm
 from .ranking import ABSENT
 from .reward_model import loss_and_grads, rewards
 from .tree import flatten, unflatten
 
 MAX_NORM, BETA2 = 1.0, 0.95  # InstructGPT's β₂: the scale of a gradient is forgotten in 20 steps instead of 1,000
 TIE_RATE = 10  # the tie parameter's learning rate in units of the model's: one number, which the model must not chase
+
+
+class LearnerLike(Protocol):
+    """What the loop, the saves and a finished run ask of a learner, whatever model it trains and in which package"""
+
+    side: str  # the package
+    writes: bool  # whether this process of the job writes its files
+
+    def restore(self, weights: dict, state: dict, step: int) -> None:
+        """Goes on from what `weights` and `state` returned after this step"""
+
+    def load(self, weights: dict) -> None:
+        """Takes these weights, with a tie model's parameter as "tie.raw_tie" if there is one"""
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The weights, flattened"""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All else that the next step depends on"""
+
+    def agree(self, flag: bool) -> bool:
+        """Whether the flag is true in any process of the job"""
+
+    def learned_ties(self) -> dict:
+        """The model of ties and its parameter, {} if none was learned"""
+
+    def versions(self) -> dict:
+        """What equality to the bit depends on, beside the machine"""
 
 
 class Learner:
@@ -29,10 +59,23 @@ class Learner:
     side = "numpy_ref"
     writes = True  # one process of a job writes its files; here there is no other
 
-    def __init__(self, weights, n_head, total_steps, learning_rate, warmup_steps, *, loss="pairwise", **loss_options):
+    def __init__(
+        self,
+        weights,
+        n_head,
+        total_steps,
+        learning_rate,
+        warmup_steps,
+        *,
+        weight_decay=0.01,
+        lr_scheduler_type="cosine",
+        loss="pairwise",
+        **loss_options,
+    ):
         self.params, self.n_head, self.loss, self.loss_options = unflatten(weights), n_head, loss, loss_options
-        self.optimiser = adamw_state(self.params)
-        self.schedule = {"total_steps": total_steps, "peak": learning_rate, "warmup_steps": warmup_steps}
+        self.optimiser, self.weight_decay = adamw_state(self.params), weight_decay
+        counts = {"total_steps": total_steps, "peak": learning_rate, "warmup_steps": warmup_steps}
+        self.schedule = partial(SCHEDULES[lr_scheduler_type], **counts)
         self.tie = {"raw_tie": np.zeros((), self.dtype)} if loss_options.get("ties") in LEARNED_TIES else {}
         self.tie_optimiser = adamw_state(self.tie)
 
@@ -60,8 +103,9 @@ class Learner:
     def update(self, grads):
         """One step of AdamW along the clipped gradient; returns its norm before clipping and the learning rate"""
         grads, norm = clip_by_global_norm(grads, MAX_NORM)
-        lr = warmup_cosine(self.optimiser[2], **self.schedule)
-        self.params, self.optimiser = adamw(self.params, grads, self.optimiser, lr, beta2=BETA2)
+        lr = self.schedule(self.optimiser[2])
+        state, how = self.optimiser, {"beta2": BETA2, "weight_decay": self.weight_decay}
+        self.params, self.optimiser = adamw(self.params, grads, state, lr, **how)
         return norm, lr
 
     def rewards(self, tokens, length):
@@ -82,6 +126,12 @@ class Learner:
         self.params, self.optimiser = unflatten(weights), (state["first"], state["second"], step)
         if self.tie:
             self.tie, self.tie_optimiser = state["tie"], (state["tie_first"], state["tie_second"], step)
+
+    def load(self, weights):
+        """Takes these weights, and "tie.raw_tie" if a tie model's parameter is trained"""
+        params = unflatten(weights)
+        self.tie = params.pop("tie", self.tie)
+        self.params = params
 
     def agree(self, flag):
         """Whether the flag is true in any process of the job; here there is one"""

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import dtypes, seeds
 
-from numpy_ref.optim import adamw, adamw_state, clip_by_global_norm, sgd, warmup_cosine
+from numpy_ref.optim import SCHEDULES, adamw, adamw_state, clip_by_global_norm, sgd
 from numpy_ref.tree import flatten, tree_map
 from torch_impl import optim as twin
 
@@ -148,36 +149,54 @@ def test_short_gradients_are_left_as_they_are_bit_for_bit():
     assert_bitwise(clipped, grads)
 
 
+KINDS = pytest.mark.parametrize("kind", SCHEDULES)
+
+
+def exactly(kind, step, N, W, peak, share):
+    """The learning rate with 60 digits"""
+    with mpmath.workdps(60):
+        peak, share = mpmath.mpf(peak), mpmath.mpf(share)
+        if step < W:
+            return float(peak * (step + 1) / (W + 1))
+        progress = mpmath.mpf(step - W) / max(1, N - W)
+        falls = {"cosine": (1 + mpmath.cos(mpmath.pi * progress)) / 2, "linear": 1 - progress, "constant": 1}
+        return float(peak * (share + (1 - share) * falls[kind]))
+
+
+@KINDS
 @pytest.mark.parametrize(("N", "W"), [(1, 0), (2, 0), (10, 0), (10, 1), (10, 3), (50, 5), (525, 52), (7, 7), (2, 1)])
 @pytest.mark.parametrize("peak", [1.0, 4e-3])
-def test_the_schedule_is_torchs_at_every_step(N, W, peak):
+def test_by_hand_as_torch_as_60_digits_at_every_step(kind, N, W, peak):
     """PyTorch multiplies from step to step, we compute each step afresh: measured at most 8 eps apart over 525 steps"""
     weight = torch.zeros(1)
     weight.grad = torch.zeros(1)
     optimiser = twin.adamw([weight], lr=peak)
-    schedule = twin.warmup_cosine(optimiser, N, peak, W)
+    schedule = twin.SCHEDULES[kind](optimiser, N, peak, W)
     for step in range(N):
-        here, there = warmup_cosine(step, N, peak, W), optimiser.param_groups[0]["lr"]
+        here, there = SCHEDULES[kind](step, N, peak, W), optimiser.param_groups[0]["lr"]
         assert_agree(np.array(here), np.array(there), 20, peak)
+        assert_agree(np.array(here), np.array(exactly(kind, step, N, W, peak, 0.1)), 4, peak)
         optimiser.step()
         schedule.step()
 
 
+@KINDS
 @given(N=st.integers(2, 300), W=st.integers(0, 299), share=st.floats(0, 1))
-def test_the_schedule_rises_in_equal_steps_and_falls_to_its_final_share(N, W, share):
-    W = min(W, N - 1)
-    rates = [warmup_cosine(step, N, 2.0, W, share) for step in range(N + 1)]
+def test_the_schedule_rises_in_equal_steps_and_falls_to_its_final_share(kind, N, W, share):
+    W, how = min(W, N - 1), {} if kind == "constant" else {"final_share": share}
+    rates = [SCHEDULES[kind](step, N, 2.0, W, **how) for step in range(N + 1)]
     for step in range(W):
         assert math.isclose(rates[step], 2.0 * (step + 1) / (W + 1))
     assert rates[W] == pytest.approx(2.0, rel=1e-15)
-    assert rates[N] == pytest.approx(2.0 * share, abs=1e-15)
+    assert rates[N] == pytest.approx(2.0 * how.get("final_share", 1.0), abs=1e-15)
     assert all(later <= earlier + 1e-15 for earlier, later in zip(rates[W:], rates[W + 1 :], strict=False))
-    if (N - W) % 2 == 0:  # half-way down the cosine
-        assert rates[(N + W) // 2] == pytest.approx(1 + share)
+    if (N - W) % 2 == 0:  # half-way down, by symmetry
+        assert rates[(N + W) // 2] == pytest.approx(1 + how.get("final_share", 1.0))
 
 
-def test_the_default_final_share_is_a_tenth():
-    assert warmup_cosine(100, 100, 1.0, 0) == pytest.approx(0.1)
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+def test_the_default_final_share_is_a_tenth(kind):
+    assert SCHEDULES[kind](100, 100, 1.0, 0) == pytest.approx(0.1)
 
 
 @given(seed=seeds, dtype=dtypes)

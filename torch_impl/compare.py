@@ -13,7 +13,7 @@ import torch
 
 from numpy_ref.batches import all_rewards, batch_indices, collate
 from numpy_ref.cli.main import natural, positive_int
-from numpy_ref.cli.text import table
+from numpy_ref.cli.text import progress_bar, table
 from numpy_ref.data import world
 from numpy_ref.data.encode import encode
 from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
@@ -86,11 +86,9 @@ def run(args):
 
 def train_both(learners, data, held, steps, seed, directory):
     """Both learners on the same batches, each in a thread of its own; returns what was logged, a dict of lists"""
-    from tqdm import tqdm
-
     checked, evaluated = (set(np.linspace(1, steps, n).astype(int).tolist()) for n in (CHECKS, EVALUATIONS))
     history: dict = {"step": [], "loss": {side: [] for side in learners}, "check": [], "eval": []}
-    with ThreadPoolExecutor(2) as pool, tqdm(total=steps, desc="training both", unit="step") as bar:
+    with ThreadPoolExecutor(2) as pool, progress_bar(unit="step", total=steps, desc="training both") as bar:
         for step in range(1, steps + 1):
             chosen = batch_indices(step - 1, len(data.rows), BATCH, seed)
             batch = *collate([data.rows[i] for i in chosen]), data.margin[chosen]

@@ -19,7 +19,7 @@ import torch
 from numpy_ref import dpo, language_model, policy, reward_model
 from numpy_ref import train as hand
 from numpy_ref.batches import all_rewards, batch_indices, collate
-from numpy_ref.cli.text import table
+from numpy_ref.cli.text import progress_bar, table
 from numpy_ref.data import world
 from numpy_ref.data.encode import encode
 from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
@@ -193,10 +193,8 @@ class Path:
         batch   step -> the arrays that `step` takes; by_hand(params, *arrays, n_head) -> loss, gradients, ...;
                 by_autograd(model, *tensors) leaves them in the model
         """
-        from tqdm import tqdm
-
         steps, losses, worst = STEPS[name], [], 0.0
-        with ThreadPoolExecutor(2) as pool, tqdm(total=steps, desc=name, unit="step", delay=2, leave=False) as bar:
+        with ThreadPoolExecutor(2) as pool, progress_bar(unit="step", total=steps, desc=name) as bar:
             for step in range(steps):
                 arrays = batch(step)
                 if step in (0, steps // 2, steps - 1):

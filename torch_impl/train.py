@@ -8,7 +8,7 @@ from numpy_ref.train import BETA2, MAX_NORM, TIE_RATE
 
 from . import dpo, language_model
 from .objectives import OBJECTIVES, log_tie_parameter
-from .optim import adamw, warmup_cosine
+from .optim import SCHEDULES, adamw
 from .reward_model import RewardModel, loss_and_grads, pairs
 
 
@@ -27,20 +27,23 @@ class Learner:
         warmup_steps,
         *,
         device="cpu",
+        weight_decay=0.01,
+        lr_scheduler_type="cosine",
         loss="pairwise",
         **loss_options,
     ):
         self.n_head, self.device, self.loss, self.loss_options = n_head, torch.device(device), loss, loss_options
         self.model = self._placed(self._made(weights, n_head))
-        self.optimiser = adamw([p for _, p in self._trained()], learning_rate, beta2=BETA2)
-        self.schedule = warmup_cosine(self.optimiser, total_steps, learning_rate, warmup_steps)
+        trained, schedule = [p for _, p in self._trained()], SCHEDULES[lr_scheduler_type]
+        self.optimiser = adamw(trained, learning_rate, beta2=BETA2, weight_decay=weight_decay)
+        self.schedule = schedule(self.optimiser, total_steps, learning_rate, warmup_steps)
         self.tie, self.stepping = {}, [self.optimiser, self.schedule]
         if loss_options.get("ties") in LEARNED_TIES:
             raw_tie = torch.zeros((), dtype=self.dtype, device=self.device, requires_grad=True)
             self.tie = {"raw_tie": raw_tie}
             rate = TIE_RATE * learning_rate
             self.tie_optimiser = adamw([raw_tie], rate, beta2=BETA2, weight_decay=0.0)
-            self.stepping += [self.tie_optimiser, warmup_cosine(self.tie_optimiser, total_steps, rate, warmup_steps)]
+            self.stepping += [self.tie_optimiser, schedule(self.tie_optimiser, total_steps, rate, warmup_steps)]
 
     def _made(self, weights, n_head):
         """The model that is trained"""
@@ -104,13 +107,17 @@ class Learner:
         for _ in range(step):  # without gradients the optimisers do nothing, and the schedules walk to their place
             for part in self.stepping:
                 part.step()
+        self.load(weights | state)
         for name, p in self._trained():
-            p.data.copy_(self._placed_as(p, weights[name]))
             self.optimiser.state[p] = self._slot(p, step, state[f"first.{name}"], state[f"second.{name}"])
         for name, p in self.tie.items():
-            p.data.copy_(self._placed_as(p, state[f"tie.{name}"]))
             slot = self._slot(p, step, state[f"tie_first.{name}"], state[f"tie_second.{name}"])
             self.tie_optimiser.state[p] = slot
+
+    def load(self, weights):
+        """Takes these weights, and "tie.raw_tie" if a tie model's parameter is trained"""
+        for name, p in [*self._trained(), *((f"tie.{name}", p) for name, p in self.tie.items())]:
+            p.data.copy_(self._placed_as(p, weights[name]))
 
     def agree(self, flag):
         return flag

@@ -1,5 +1,6 @@
 """What all commands share.
 
 main    parsing, one sentence and exit status 2 for what the user can put right, status 130 after Ctrl-C
+options a command's options as one frozen dataclass
 text    tables, the width of wide letters, wrapping at 80 columns, the progress bar
 """

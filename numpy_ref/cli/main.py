@@ -3,9 +3,11 @@
 import argparse
 import errno
 import os
+import re
 import sys
 
 from ..errors import InputError
+from .options import unknown
 
 
 def main(program, commands, argv=None):
@@ -28,7 +30,9 @@ def parsed(program, commands, argv):
         )
         add_arguments(sub)
         sub.set_defaults(run=run, parser=sub)
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
+    if rest:
+        args.parser.error(unknown(rest, re.findall(r"--[a-z][\w-]*", args.parser.format_usage())))
     args.given = {part.split("=")[0][2:].replace("-", "_") for part in argv if part.startswith("--")}
     return args
 

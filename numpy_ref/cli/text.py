@@ -1,5 +1,6 @@
 """Text on a terminal: tables, widths of wide letters, wrapping at 80 columns, the progress bar."""
 
+import sys
 import textwrap
 import unicodedata
 
@@ -41,11 +42,36 @@ def table(rows, aligned_left=1):
         yield "  ".join(cells).rstrip()
 
 
-def progress_bar(iterable, unit):
-    """A bar on stderr for what takes more than two seconds"""
+LINE_EVERY = 10  # seconds
+
+
+def progress_bar(iterable=None, unit="it", *, delay=2, leave=False, **how):
+    """A tqdm bar on standard error for what takes more than two seconds
+
+    Where standard error is no terminal, as in a log: nothing for ten seconds, then one line every ten seconds.
+    """
     from tqdm import tqdm
 
-    return tqdm(iterable, unit=unit, delay=2, leave=False)
+    if sys.stderr.isatty():
+        return tqdm(iterable, unit=unit, delay=delay, leave=leave, **how)
+    sparse = {"delay": LINE_EVERY, "mininterval": LINE_EVERY, "miniters": 1, "leave": False, "file": _Lines(sys.stderr)}
+    return tqdm(
+        iterable, unit=unit, bar_format="{l_bar}{n_fmt}/{total_fmt}{postfix} [{elapsed}<{remaining}]", **sparse, **how
+    )
+
+
+class _Lines:
+    """A stream on which what would be drawn over and over becomes lines"""
+
+    def __init__(self, stream):
+        self.stream, self.encoding = stream, getattr(stream, "encoding", None)
+
+    def write(self, text):
+        if text := text.strip():
+            self.stream.write(f"{text}\n")
+
+    def flush(self):
+        self.stream.flush()
 
 
 def wrapped(text, indent="    "):

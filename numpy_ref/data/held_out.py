@@ -33,16 +33,16 @@ def world_tokenizer(tokenizer=None):
     return words
 
 
-def load_world(args, tokenizer):
+def load_world(options, tokenizer):
     """`load` where no data were named"""
-    if args.max_length < WORLD_POSITIONS:
+    if options.max_length < WORLD_POSITIONS:
         raise InputError(
-            f"--max-length {args.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"
+            f"--max-length {options.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"
         )
-    train_set, eval_set = world.make_world(args.seed)
-    data = encode(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
+    train_set, eval_set = world.make_world(options.seed)
+    data = encode(tokenizer, world.rank(np.random.default_rng([options.seed, 1]), train_set), options.max_length)
     line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
-    data = comparisons(data, args.margin_per_rank) if args.loss == "pairwise" else data
+    data = comparisons(data, options.margin_per_rank) if options.loss == "pairwise" else data
     return data, held_world(tokenizer, eval_set), tokenizer, line
 
 

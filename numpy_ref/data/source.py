@@ -3,15 +3,18 @@
 import hashlib
 import os
 from collections import Counter
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ..cli.options import Options, option
+from ..cli.text import progress_bar
 from ..errors import InputError
 from .cache import cached, directory_for, identity, key_of
 from .preference import LARGEST_ID
 from .reader import Ids, Split, each_with_format, unit
 from .row import RENAMED
-from .tokenizer import Bytes, TokenIds
+from .tokenizer import Bytes, TokenIds, Tokenizer
 from .tokens import Tokens, check_vocabulary, tokens_in_memory, write_tokens
 
 ANY_IDS = TokenIds(
@@ -91,11 +94,9 @@ class Progress:
             self.bar.update(position - self.bar.n)
 
     def __enter__(self):
-        from tqdm import tqdm
-
         of_table = unit(self.source) == "row"
         how = {"unit": " rows"} if of_table else {"unit": "B", "total": os.stat(self.source).st_size}
-        self.bar = tqdm(desc=f"reading {self.source}", delay=2, unit_scale=True, **how)
+        self.bar = progress_bar(desc=f"reading {self.source}", unit_scale=True, leave=True, **how)
 
     def __exit__(self, *_):
         self.bar.close()
@@ -116,67 +117,89 @@ def of_one_kind(source, rows):
         )
 
 
-def is_world(args):
+def is_world(options):
     """No data were named"""
-    return args.data is None and args.dataset_name is None
+    return options.data is None and options.dataset_name is None
 
 
-def check_source(args):
+def check_source(options):
     """Options that would be ignored, or that contradict each other, are refused"""
-    if args.data and args.dataset_name:
-        raise InputError(f"--dataset-name {args.dataset_name}: there is --data {args.data} too: keep one")
-    if args.eval_data and args.dataset_test_split:
-        raise InputError(f"--dataset-test-split {args.dataset_test_split}: there is --eval-data too: keep one")
+    if options.data and options.dataset_name:
+        raise InputError(f"--dataset-name {options.dataset_name}: there is --data {options.data} too: keep one")
+    if options.eval_data and options.dataset_test_split:
+        raise InputError(f"--dataset-test-split {options.dataset_test_split}: there is --eval-data too: keep one")
     for name in ("dataset_config", "dataset_test_split"):
-        if getattr(args, name) and not args.dataset_name:
-            option = "--" + name.replace("_", "-")
+        if getattr(options, name) and not options.dataset_name:
+            named = "--" + name.replace("_", "-")
             raise InputError(
-                f"{option} {getattr(args, name)}: there is no --dataset-name: name a dataset, or leave it out"
+                f"{named} {getattr(options, name)}: there is no --dataset-name: name a dataset, or leave it out"
             )
-    if is_world(args) and (columns(args) or args.vocab_size):
-        option = f"--{next(iter(columns(args)))}-column" if columns(args) else "--vocab-size"
-        raise InputError(f"{option}: the built-in world does not use it: name your own data with --data")
+    if is_world(options) and (columns(options) or options.vocab_size):
+        named = f"--{next(iter(columns(options)))}-column" if columns(options) else "--vocab-size"
+        raise InputError(f"{named}: the built-in world does not use it: name your own data with --data")
 
 
-def add_column_arguments(group):
+def _column(name):
+    return option("data", None, f"what your data call the column {name}", metavar="NAME")
+
+
+@dataclass(frozen=True)
+class ColumnOptions(Options):
     """Other names for the columns"""
-    for name in RENAMED:
-        group.add_argument(f"--{name}-column", metavar="NAME", help=f"what your data call the column {name}")
+
+    prompt_column: str | None = _column("prompt")
+    chosen_column: str | None = _column("chosen")
+    rejected_column: str | None = _column("rejected")
+    margin_column: str | None = _column("margin")
+    responses_column: str | None = _column("responses")
+    ranks_column: str | None = _column("ranks")
+    scores_column: str | None = _column("scores")
 
 
-def columns(args):
+def columns(options):
     """{"chosen": "winner", ...}: the columns that have other names"""
-    named = {name: getattr(args, f"{name}_column") for name in RENAMED}
+    named = {name: getattr(options, f"{name}_column") for name in RENAMED}
     return {name: other for name, other in named.items() if other}
 
 
-def read_sources(args, tokenizer=None):
-    """(training data as Read, held-out data as Read or None, tokenizer)
+class Sources(NamedTuple):
+    """All that a training reads"""
 
-    tokenizer: of a model that stands already; else bytes for texts, and for token ids as many as --vocab-size or the
+    data: Read
+    held: Read | None
+    tokenizer: Tokenizer
+    dataset_sha256: str | None  # of a dataset's rows, which may change on the hub
+
+
+def read_sources(options, tokenizer=None):
+    """The training data and the held-out data        -> Sources
+
+    tokenizer: of a model that exists already; else bytes for texts, and for token ids as many as --vocab-size or the
     largest of them asks for
     """
-    train, held = ("--data", args.data), ("--eval-data", args.eval_data)
-    if args.dataset_name:
-        train = "--dataset-name", Split(args.dataset_name, args.dataset_config, args.dataset_train_split)
-    if args.dataset_test_split:
-        held = "--dataset-test-split", Split(args.dataset_name, args.dataset_config, args.dataset_test_split)
-    reader = Reader(*train, columns(args), args.cache_dir)
-    held_reader = held[1] and Reader(*held, columns(args), args.cache_dir)  # a first row of both, before all of one
-    data, tokenizer = reader.read(tokenizer, args.vocab_size)
-    held_out = held_reader and held_reader.read(tokenizer)[0]
-    if args.dataset_name:
-        args.dataset_sha256 = fingerprint_of_rows(args, [read and read.tokens for read in (data, held_out)])
-    return data, held_out, tokenizer
+    train, held = ("--data", options.data), ("--eval-data", options.eval_data)
+    if options.dataset_name:
+        train = "--dataset-name", Split(options.dataset_name, options.dataset_config, options.dataset_train_split)
+    if options.dataset_test_split:
+        held = "--dataset-test-split", Split(options.dataset_name, options.dataset_config, options.dataset_test_split)
+    reader = Reader(*train, columns(options), options.cache_dir)
+    held_reader = held[1] and Reader(
+        *held, columns(options), options.cache_dir
+    )  # the first row of both, before the rest
+    data, tokenizer = reader.read(tokenizer, options.vocab_size)
+    held_out = held_reader.read(tokenizer)[0] if held_reader else None
+    digest = digest_of_rows(options, data, held_out) if options.dataset_name else None
+    return Sources(data, held_out, tokenizer, digest)
 
 
-def fingerprint_of_rows(args, found):
-    """A fingerprint of a dataset's rows, which a resumed run must find again: the hub's may change in between"""
+def digest_of_rows(options, data, held):
+    """The SHA-256 of a dataset's rows; InputError if the run that is resumed had others"""
     digest = hashlib.sha256()
-    for array in chain.from_iterable(tokens[:7] for tokens in found if tokens):
+    for array in chain.from_iterable(read.tokens[:7] for read in (data, held) if read):
         digest.update(f"{array.dtype} {len(array)} ".encode() + array.tobytes())
-    if args.dataset_sha256 not in (None, digest.hexdigest()):
+    if options.dataset_sha256 not in (None, digest.hexdigest()):
         raise InputError(
-            f"--dataset-name {args.dataset_name}: has changed since the run began: put the old rows back, or train anew"
+            f"--dataset-name {options.dataset_name}: has changed since the run began: put the old rows back, or train "
+            "anew"
         )
     return digest.hexdigest()

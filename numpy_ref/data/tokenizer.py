@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from reprlib import repr as shortened
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +22,19 @@ from .preference import Ids, as_text
 
 SPECIALS = ("<pad>", "<bos>", "<sep>", "<eos>")
 PAD, BOS, SEP, EOS = range(4)
+
+
+class Tokenizer(Protocol):
+    """What turns a prompt and a response into token ids: Words, Bytes, TokenIds, or a pretrained model's own"""
+
+    name: str  # how messages call it
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are: 0 to vocab_size - 1"""
+
+    def encode(self, prompt: Any, response: Any) -> list[int]:
+        """The ids of a whole text; InputError for one that it cannot read"""
 
 
 class _Layout:

@@ -5,7 +5,7 @@ from functools import partial
 
 from ..cli.main import positive_int
 from ..cli.text import progress_bar
-from ..data.source import add_column_arguments, columns
+from ..data.source import ColumnOptions, columns
 from ..data.tokenizer import Bytes, load
 from ..figures.style import check_figure
 from ..files import check_output, write_json
@@ -52,7 +52,7 @@ def add_arguments(parser):
         metavar="N",
         help="in tokens, as in train, which leaves out what is longer (default: %(default)s)",
     )
-    add_column_arguments(parser)
+    ColumnOptions.add_arguments(parser)
     add("--model", metavar="DIR", help="count tokens with this model's tokenizer (default: bytes)")
     add("--json", metavar="FILE", help="write the report as JSON; - for the terminal")
     add("--figure", metavar="FILE", help="draw the lengths, and how often the longer answer was chosen")

@@ -80,16 +80,22 @@ def log(run, line):
         logs.append(run, line)
 
 
-def save(run, step, learner, tokenizer, options, unlogged):
-    """A whole checkpoint of this step, then the pointer to it; the one before it is removed last"""
+def save(run, step, learner, tokenizer, options, unlogged, *, write=None, best=None):
+    """A whole checkpoint of this step, then the pointer to it; the one before it is removed last
+
+    write  `write_model`, or what writes another kind of model; best  the best evaluation so far (training/best.py)
+    """
     weights, arrays = learner.weights(), learner.state()  # by every process of a job: weights may be spread over them
     if not learner.writes:
         return
     name = f"checkpoint-{step}"
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
+    if best is not None:
+        state["best"] = best.state()
+        arrays |= {f"best.{name}": array for name, array in best.weights.items()}
     with _writing(run):
         with written_directory(run / name, replace=True) as building:
-            write_model(building, learner, weights, tokenizer)
+            (write or write_model)(building, learner, weights, tokenizer)
             write_arrays(building / "state.safetensors", arrays)
             write_json(building / "state.json", state | {"logged": logs.summary(run)})
             seal(building)
@@ -99,23 +105,20 @@ def save(run, step, learner, tokenizer, options, unlogged):
             shutil.rmtree(old, ignore_errors=True)
 
 
-def publish(directory, learner, tokenizer):
+def publish(directory, learner, tokenizer, write=None):
     """The finished model as the directory's own files, each whole from the moment that it is there"""
     weights = learner.weights()
     if not learner.writes:
         return
     last = (SUMS, "model.safetensors")  # the weights are what is looked for
     with _writing(directory), written_into(directory, last) as building:
-        write_model(building, learner, weights, tokenizer)
+        (write or write_model)(building, learner, weights, tokenizer)
         seal(building)
 
 
 def write_model(directory, learner, weights, tokenizer):
-    """A learner of pretrained models writes its own files; the others share one format"""
-    if hasattr(learner, "save_model"):
-        learner.save_model(directory, tokenizer, weights)
-    else:
-        save_model(directory, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
+    """A model of this project"""
+    save_model(directory, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
 
 
 class Saved(NamedTuple):
@@ -129,7 +132,8 @@ class Saved(NamedTuple):
     options: dict
     machine: dict
     unlogged: list
-    logged: dict | None
+    logged: dict | None = None
+    best: dict | None = None
 
 
 def check_saved(run):
@@ -168,10 +172,12 @@ def load_state(run, copies=("first", "second")):
     params, n_head, tokenizer = load_model(directory, tuple(ARCHITECTURES))
     weights = flatten(params)
     kinds = {name: (array.shape, array.dtype) for name, array in weights.items()}
+    copies += ("best",) * any(name.startswith("best.") for name in arrays)
     wanted = {f"{copy}.{name}": kind for copy in copies for name, kind in kinds.items()}
     if state["options"].get("ties") in tuple(LEARNED_TIES):
         scalar = (), next(iter(weights.values())).dtype
-        wanted |= dict.fromkeys(("tie.raw_tie", "tie_first.raw_tie", "tie_second.raw_tie"), scalar)
+        wanted |= {f"{copy}.raw_tie": scalar for copy in ("tie", "tie_first", "tie_second")}
+        wanted |= {"best.tie.raw_tie": scalar} if "best" in copies else {}
     if {name: (array.shape, array.dtype) for name, array in arrays.items()} != wanted:
         raise InputError(
             f"{directory / 'state.safetensors'}: does not fit model.safetensors: the checkpoint is damaged"
@@ -189,7 +195,7 @@ def _read_state(path):
         raise InputError(f"{path}: the step is negative, or the package has no name: the checkpoint is damaged")
     match logged := state.get("logged"):
         case None | {"bytes": int(), "sha256": str()}:
-            return {name: state[name] for name in STATE} | {"logged": logged}
+            return {name: state[name] for name in STATE} | {"logged": logged, "best": state.get("best")}
     raise InputError(f"{path}: does not say what was logged before: the checkpoint is damaged")
 
 

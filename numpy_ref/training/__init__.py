@@ -1,9 +1,13 @@
 """The commands `train`, `sft` and `dpo`, for both packages.
 
-options         what can be asked for
-data            what a reward model is trained on and held to, and the last report
+options         what can be asked for, as one frozen dataclass a command
+stage           what differs between the commands that train
+data            what a reward model is trained on and measured on, and the last report
 resume          a run goes on with its own options
-command         the command: begin, loop, save
+start           the weights that a training starts from
+best            the best evaluation, and early stopping
+loop            the steps: log lines, evaluations, saves
+command         the command: options, data, learner, loop, the finished model
 sft             the language model that a reward model starts from
 dpo             a language model trained on preferences, with itself as the reward model
 """

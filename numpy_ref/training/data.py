@@ -1,5 +1,7 @@
 """What a model is trained on and held to: preferences or the built-in world as token ids; and the last report."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from ..batches import all_rewards
@@ -7,35 +9,47 @@ from ..data import tokens, world
 from ..data.held_out import Held, load_world, world_tokenizer
 from ..data.source import check_source, is_world, read_sources
 from ..data.summary import chosen, format_lines, kept_share
+from ..data.tokenizer import Tokenizer
 from ..data.tokens import longer_wins
 from ..errors import InputError
 from ..metrics import summary
 from ..ranking import ABSENT
 
 
-def load(args, tokenizer=None):
-    """(training data, held-out data or None, tokenizer, lines about them)
+class Loaded(NamedTuple):
+    """What a training learns from and is measured on, and what is printed about it"""
 
-    tokenizer: of a model that stands already; else words for the world, the ids themselves for ids, bytes for texts
+    data: Any
+    held: Any  # None where nothing is held out
+    tokenizer: Tokenizer
+    about: str
+    dataset_sha256: str | None = None
+
+
+def load(options, tokenizer=None):
+    """The data of `train`        -> Loaded
+
+    tokenizer: of a model that exists already; else words for the world, the ids themselves for ids, bytes for texts
     """
-    check_source(args)
-    if is_world(args):
-        return load_world(args, world_tokenizer(tokenizer))
-    found, held_found, tokenizer = read_sources(args, tokenizer)
-    data, lines = chosen(tokenizer, found, args.max_length, args.ties != "drop")
-    if args.loss == "pairwise":
-        data = tokens.comparisons(data, args.margin_per_rank)
+    check_source(options)
+    if is_world(options):
+        return Loaded(*load_world(options, world_tokenizer(tokenizer)))
+    found, held_found, tokenizer, dataset_sha256 = read_sources(options, tokenizer)
+    data, lines = chosen(tokenizer, found, options.max_length, options.ties != "drop")
+    if options.loss == "pairwise":
+        data = tokens.comparisons(data, options.margin_per_rank)
     elif data.margin.any():
         raise InputError(
-            f"{found.option} {found.source}: has margins, which --loss {args.loss} cannot use: drop the column margin"
+            f"{found.option} {found.source}: has margins, which --loss {options.loss} cannot use: drop the column "
+            "margin"
         )
     held = None
     if held_found:
-        lists, held_lines = chosen(tokenizer, held_found, args.max_length)
+        lists, held_lines = chosen(tokenizer, held_found, options.max_length)
         held = Held(lists.rows, None, longer_wins(lists), lists.ranks.padded(ABSENT), kept_share(lists))
         lines += held_lines
     lines += format_lines(found.tokens.formats, held_found and held_found.tokens.formats)
-    return data, held, tokenizer, "\n".join(lines)
+    return Loaded(data, held, tokenizer, "\n".join(lines), dataset_sha256)
 
 
 def evaluate(rewards, held):

@@ -6,75 +6,84 @@ accuracies.
 """
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from ..batches import collate
 from ..cli.main import at_least, positive
+from ..cli.options import Options, option
 from ..data import world
 from ..data.tokenizer import SEP, TokenIds
 from ..errors import InputError
 from ..metrics import accuracy
 from ..storage.checkpoint import load_model
-from ..storage.run import load_state
 from ..train import Log, check_finite
 from ..tree import flatten, tree_map
 from . import data as preferences
-from .command import Stage, begin
-from .options import data_arguments, optimisation_arguments, run_arguments
+from .options import DataOptions, EvaluationOptions, OptimisationOptions, RunOptions
+from .stage import Stage
+from .start import begin, saved_run
 
 ECOSYSTEM = {"eval_accuracy": "eval_rewards/accuracies", "eval_margin": "eval_rewards/margins"}  # ours -> TRL's
 
 
-def add_arguments(parser):
-    """The options of `dpo`"""
-    data_arguments(parser)
-    model = parser.add_argument_group("model")
-    model.add_argument("--init-from", metavar="DIR", help="the language model to train: one that sft made")
-    model.add_argument("--ref-model", metavar="DIR", help="the reference, of the same sizes; --init-from if left out")
-    model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of weights and arithmetic")
-    loss = parser.add_argument_group("loss")
-    loss.add_argument(
-        "--beta",
+@dataclass(frozen=True)
+class PolicyOptions(Options):
+    """What is trained, and how far it may go from its reference"""
+
+    loss, ties, margin_per_rank = "pairwise", "drop", 0.0  # dpo has no choice of these
+
+    init_from: str | None = option("model", None, "the language model to train: one that sft made", metavar="DIR")
+    ref_model: str | None = option(
+        "model", None, "the reference, of the same sizes; --init-from if left out", metavar="DIR"
+    )
+    dtype: str = option("model", "float32", "of weights and arithmetic", choices=["float32", "float64"])
+    beta: float = option(
+        "loss",
+        0.1,
+        "implicit reward, in log-odds, of a nat of log-ratio: the smaller, the farther from the reference",
         type=positive,
-        default=0.1,
-        help="implicit reward, in log-odds, of a nat of log-ratio: the smaller, the farther from the reference",
     )
-    loss.add_argument(
-        "--label-smoothing", type=at_least(0, 0.5), default=0.0, help="share of labels taken to be flipped (cDPO)"
-    )
-    optimisation_arguments(parser)
-    run_arguments(parser)
-    parser.set_defaults(learning_rate=1e-3, loss="pairwise", ties="drop", margin_per_rank=0.0)
+    label_smoothing: float = option("loss", 0.0, "share of labels taken to be flipped (cDPO)", type=at_least(0, 0.5))
 
 
-def begin_from_language_model(args, saved):
-    """(flattened weights, number of heads, tokenizer) of the run that is resumed, or of --init-from"""
-    if saved is None and args.init_from is None:
+@dataclass(frozen=True)
+class DpoOptions(RunOptions, EvaluationOptions, OptimisationOptions, PolicyOptions, DataOptions):
+    """The options of `dpo`"""
+
+    learning_rate: float = option("optimisation", 1e-3, "its peak", type=at_least(0))
+
+
+def begin_from_language_model(options, saved):
+    """The Start of the run that is resumed, or of --init-from"""
+    if saved is None and options.init_from is None:
         raise InputError("--init-from: dpo starts from a language model, its reference too: name one that sft made")
-    return begin(args, saved, top="unembedding", converted=None)
+    return begin(options, saved, top="unembedding")
 
 
-def loss_options(args):
+def learner_options(options):
     """What a PolicyLearner is told about its loss; a run that is resumed has its reference in its save"""
-    options = {"beta": args.beta, "label_smoothing": args.label_smoothing}
-    return options if args.ref_model is None or args.resume else options | {"reference": reference(args)}
+    loss = {"beta": options.beta, "label_smoothing": options.label_smoothing}
+    return loss if options.ref_model is None or options.resume else loss | {"reference": reference(options)}
 
 
-def reference(args):
+def reference(options):
     """The flattened weights of --ref-model; InputError if they do not fit the model that is trained"""
-    trained, heads, reads = load_model(args.init_from, ("unembedding",))
-    params, n_head, tokenizer = load_model(args.ref_model, ("unembedding",))
+    trained, heads, reads = load_model(options.init_from, ("unembedding",))
+    params, n_head, tokenizer = load_model(options.ref_model, ("unembedding",))
     if tokenizer != reads:
         raise InputError(
-            f"--ref-model {args.ref_model}: reads {described(tokenizer)}, but {args.init_from} reads "
+            f"--ref-model {options.ref_model}: reads {described(tokenizer)}, but {options.init_from} reads "
             f"{described(reads)}: take a reference with the same vocabulary"
         )
     shapes = [{name: leaf.shape for name, leaf in flatten(tree).items()} for tree in (trained, params)]
     if n_head != heads or shapes[0] != shapes[1]:
-        raise InputError(f"--ref-model {args.ref_model}: has other sizes than {args.init_from}: take one of the same")
-    return flatten(tree_map(lambda leaf: leaf.astype(args.dtype), params))
+        raise InputError(
+            f"--ref-model {options.ref_model}: has other sizes than {options.init_from}: take one of the same"
+        )
+    return flatten(tree_map(lambda leaf: leaf.astype(options.dtype), params))
 
 
 def described(tokenizer):
@@ -82,15 +91,15 @@ def described(tokenizer):
     return f"{tokenizer.name} (a vocabulary of {tokenizer.vocab_size})"
 
 
-def load(args, tokenizer):
-    """(pairs, held-out preferences or None, tokenizer, lines about them)"""
-    data, held, tokenizer, lines = preferences.load(args, tokenizer)
-    where = f"--data {args.data}" if args.data else f"--dataset-name {args.dataset_name}"
-    if isinstance(tokenizer, TokenIds):
+def load(options, tokenizer):
+    """The data of `dpo`, pairs        -> Loaded"""
+    loaded = preferences.load(options, tokenizer)
+    where = f"--data {options.data}" if options.data else f"--dataset-name {options.dataset_name}"
+    if isinstance(loaded.tokenizer, TokenIds):
         raise InputError(f"{where}: token ids do not say where the response begins: dpo needs texts")
-    if data.margin.any():
+    if loaded.data.margin.any():
         raise InputError(f"{where}: has margins, which dpo cannot use: drop the column margin")
-    return data, held, tokenizer, lines
+    return loaded
 
 
 def starts(tokens):
@@ -147,13 +156,14 @@ def report(directory, learner, held):
 
 POLICY = Stage(
     command="dpo",
-    saved=partial(load_state, copies=("first", "second", "reference")),
+    saved=partial(saved_run, top="unembedding", copies=("first", "second", "reference")),
     begin=begin_from_language_model,
+    learner_options=learner_options,
     load=load,
     first_weights=lambda *_: None,
-    options=loss_options,
     learn=learn,
     log=PairLog,
     evaluate=evaluate,
+    metrics={"loss": False, "rewards/accuracies": True, "rewards/margins": True},
     report=report,
 )

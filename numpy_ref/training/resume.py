@@ -1,84 +1,107 @@
 """Going on with a run: the options that it was started with, and what may differ now."""
 
-import argparse
+from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as shortened
 
-from ..cli.main import positive_int
+from ..cli.options import word
 from ..data.cache import fingerprint
 from ..data.source import is_world
 from ..errors import InputError
 
-
-def recorded(args):
-    """The options that a resumed run must have again, with a fingerprint of each data file"""
-    options = {name: value for name, value in vars(args).items() if name not in NOT_RECORDED}
-    for name in ("data", "eval_data"):
-        if options.get(name):
-            options[name] = str(Path(options[name]).resolve())
-            options[f"{name}_sha256"] = fingerprint(options[name], args.cache_dir)
-    if options.get("cache_dir"):
-        options["cache_dir"] = str(Path(options["cache_dir"]).resolve())
-    if options.get("dataset_name"):
-        options["dataset_name"] = placed(options["dataset_name"])
-    return options
+FILES = ("data", "eval_data")
 
 
-def placed(name):
-    """A local directory of a dataset from anywhere; an id of the hub as it is"""
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
+def recorded(options):
+    """The options that a resumed run must have again, as state.json has them"""
+    return {name: getattr(placed(options), name) for name in options.names("recorded")}
 
 
-CHANGEABLE = {
-    "logging_steps",
-    "eval_steps",
-    "save_steps",
-    "threads",
-    "device",
-    "cache_dir",
-}  # what does not change the model
-CHANGEABLE |= {"gradient_accumulation_steps", "gradient_checkpointing", "fsdp"}  # but for rounding
+def with_fingerprints(options):
+    """The options with the SHA-256 of each data file"""
+    found = {f"{name}_sha256": fingerprint(path, options.cache_dir) for name, path in _files(options).items()}
+    return replace(options, **found)
 
 
-def resumed(args, saved, side):
+def _files(options):
+    return {name: path for name in FILES if (path := getattr(options, name))}
+
+
+def placed(options):
+    """The options with paths that name the same files from any directory; an id of the hub stays as it is"""
+    named = {name: getattr(options, name) for name in (*FILES, "cache_dir", "dataset_name")}
+    is_path = {name: path for name, path in named.items() if path and (name != "dataset_name" or Path(path).is_dir())}
+    return replace(options, **{name: str(Path(path).resolve()) for name, path in is_path.items()})
+
+
+def resumed(options, saved, side):
     """The options of the run that is resumed; one given again on the command line must not contradict them"""
     if saved.machine.get("package") != side:
         raise InputError(
-            f"--resume {args.resume}: was trained by {saved.machine.get('package')}: resume it with that package"
+            f"--resume {options.resume}: was trained by {saved.machine.get('package')}: resume it with that package"
         )
-    if "output_dir" in args.given and Path(args.output_dir).resolve() != Path(args.resume).resolve():
-        raise InputError(f"--output-dir {args.output_dir}: the run goes on in {args.resume}: leave it out")
-    merged, options = vars(args).copy(), check_recorded(saved.options, args.parser, args.resume)
-    merged["batch_size"] = options.get("batch_size", options.get("per_device_train_batch_size"))
-    for name, given in vars(args).items():
-        if name in ("data", "eval_data") and given:
-            given = str(Path(given).resolve())
-        if name == "dataset_name" and given:
-            given = placed(given)
-        if name not in args.given or name not in options:
-            merged[name] = options.get(name, given)
-        elif name not in CHANGEABLE and given != options[name]:
-            option = "--" + name.replace("_", "-")
-            began = f"out {option}" if options[name] is None else f" {options[name]}"
-            raise InputError(
-                f"{option} {given}: the run that is resumed was started with{began}: leave it out, or train anew"
-            )
-    for name in ("data", "eval_data"):
-        path = options.get(name)
-        if path and not Path(path).is_file():
-            raise InputError(f"{path}: the file that the run was trained on is gone: put it back to go on")
-        if path and fingerprint(path, merged["cache_dir"]) != options.get(f"{name}_sha256"):
-            raise InputError(f"{path}: has changed since the run began: put the old file back, or train anew")
-    return argparse.Namespace(**merged)
-
-
-def check_fits(args, saved, total_steps):
-    """What is read from a save as numbers must fit what is read from it as weights"""
-    n_positions = len(saved.weights["body.pos.weight"]) if saved.weights else args.max_length  # a pretrained body's own
-    if saved.step > total_steps or (args.max_length > n_positions and not is_world(args)):
+    if "output_dir" in options.given and Path(options.output_dir).resolve() != Path(options.resume).resolve():
+        raise InputError(f"--output-dir {options.output_dir}: the run goes on in {options.resume}: leave it out")
+    began, now = of_record(type(options), saved.options, options.resume), placed(options)
+    again = options.given & options.names("recorded").keys()
+    changed = {name: getattr(now, name) for name in again if getattr(now, name) != getattr(began, name)}
+    for name in sorted(changed.keys() - options.names("changeable").keys()):
+        before = getattr(began, name)
+        before = f"out {word(name)}" if before is None else f" {before}"
         raise InputError(
-            f"--resume {args.resume}: after step {saved.step} of {total_steps}, with {n_positions} positions for "
-            f"--max-length {args.max_length}: the checkpoint is damaged"
+            f"{word(name)} {changed[name]}: the run that is resumed was started with{before}: leave it out, or train "
+            "anew"
+        )
+    merged = replace(began, resume=options.resume, given=options.given, **changed)
+    check_files(merged)
+    return merged
+
+
+def check_files(options):
+    """InputError if a data file is no longer what it was when the run began"""
+    for name, path in _files(options).items():
+        if not Path(path).is_file():
+            raise InputError(f"{path}: the file that the run was trained on is gone: put it back to go on")
+        if fingerprint(path, options.cache_dir) != getattr(options, f"{name}_sha256"):
+            raise InputError(f"{path}: has changed since the run began: put the old file back, or train anew")
+
+
+def of_record(kind, record, run):
+    """The recorded options; InputError for a value that no command line gives
+
+    A save of version 0.1.0 may lack the batch's size, and all that was no option then.
+    """
+    record = {"batch_size": record.get("per_device_train_batch_size")} | record
+    for name, value in record.items():
+        if name not in kind.names("recorded") or not _could_be(kind, name, value):
+            raise InputError(
+                f"--resume {run}: the save has {shortened(value)} for {shortened(name)}, which no command line gives: "
+                "the checkpoint is damaged"
+            )
+    options = {name: value for name, value in record.items() if name in kind.names()}
+    found = {name: value for name, value in record.items() if name not in options}
+    return replace(kind.of(options), given=frozenset(), **found)
+
+
+def _could_be(kind, name, value):
+    """Whether a command line gives this value, or for what is found a run"""
+    if name == "batch_size":
+        return type(value) is int and value > 0
+    if name not in kind.names():
+        return value is None or isinstance(value, str)
+    try:
+        return getattr(kind.of({name: value}), name) == value
+    except (InputError, OverflowError):
+        return False
+
+
+def check_fits(options, saved, total_steps):
+    """What is read from a save as numbers must fit what is read from it as weights"""
+    n_positions = len(saved.weights["body.pos.weight"]) if saved.weights else options.max_length  # a pretrained body's
+    if saved.step > total_steps or (options.max_length > n_positions and not is_world(options)):
+        raise InputError(
+            f"--resume {options.resume}: after step {saved.step} of {total_steps}, with {n_positions} positions for "
+            f"--max-length {options.max_length}: the checkpoint is damaged"
         )
 
 
@@ -87,37 +110,3 @@ def warn_other_machine(then, now):
     differ = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
     if differ:
         print(f"warning   not bitwise the uninterrupted run: {', '.join(differ)}")
-
-
-NOT_RECORDED = {"command", "run", "parser", "given", "resume", "output_dir"}  # which no save may answer for
-
-
-def check_recorded(options, parser, run):
-    """The options as the parser types them: a whole number for a fraction is one
-
-    InputError for an option of another type, out of its range, or none that is recorded.
-    """
-    actions = {action.dest: action for action in parser._actions}  # argparse has no public list of them
-    actions["batch_size"] = argparse.Action([], "batch_size", type=positive_int, default=0)
-    size = options.get("batch_size", options.get("per_device_train_batch_size"))
-    for name, value in (options | {"batch_size": size}).items():
-        if name in NOT_RECORDED or (name in actions and not _could_be(value, actions[name])):
-            raise InputError(
-                f"--resume {run}: the save has {shortened(value)} for {shortened(name)}, which no command line gives: "
-                "the checkpoint is damaged"
-            )
-    typed = {name: actions[name].type for name in options.keys() & actions.keys() if actions[name].type}
-    return options | {n: as_type(str(options[n])) for n, as_type in typed.items() if options[n] is not None}
-
-
-def _could_be(value, action):
-    """Whether some text on the command line, or none, gives this value"""
-    if value is None or isinstance(value, bool):
-        return value is action.default or (isinstance(value, bool) and action.nargs == 0)
-    if not isinstance(value, (str, int, float)):
-        return False
-    try:
-        said = (action.type or str)(str(value))
-    except (ValueError, OverflowError, argparse.ArgumentTypeError):
-        return False
-    return said == value and (action.choices is None or value in action.choices)

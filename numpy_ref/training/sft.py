@@ -19,18 +19,10 @@ from ..data.tokenizer import SEP, TokenIds
 from ..data.tokens import chosen_texts, tokens_in_memory
 from ..errors import InputError
 from ..language_model import init_unembedding
-from ..storage.run import load_state
 from ..train import Log, check_finite
-from .command import Stage, begin, first_weights
-from .options import data_arguments, model_arguments, optimisation_arguments, run_arguments
-
-
-def add_arguments(parser):
-    """The options of `sft`"""
-    data_arguments(parser)
-    model_arguments(parser)
-    optimisation_arguments(parser)
-    run_arguments(parser)
+from .data import Loaded
+from .stage import Stage
+from .start import begin, first_weights, saved_run
 
 
 class Texts(NamedTuple):
@@ -57,26 +49,29 @@ def texts_of(tokens, max_length):
     return Texts(rows, np.array([1 + np.argmax(ids == SEP) for ids in rows], int), too_long, repeated)
 
 
-def load(args, tokenizer=None):
-    """(Texts to learn, held-out Texts or None, tokenizer, one line about them)"""
-    check_source(args)
-    if is_world(args):
+def load(options, tokenizer=None):
+    """The data of `sft`        -> Loaded"""
+    check_source(options)
+    if is_world(options):
         tokenizer = world_tokenizer(tokenizer)
-        train_set, eval_set = world.make_world(args.seed)
-        data = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 1]), train_set), args.max_length)
-        held = texts(tokenizer, world.rank(np.random.default_rng([args.seed, 3]), eval_set), args.max_length)
-        return data, held, tokenizer, f"data      the built-in world: {len(data.rows):,} chosen responses"
-    found, held_out, tokenizer = read_sources(args, tokenizer)
+        sets = zip(world.make_world(options.seed), (1, 3), strict=True)  # streams of random numbers, for the labels
+        data, held = (
+            texts(tokenizer, world.rank(np.random.default_rng([options.seed, stream]), responses), options.max_length)
+            for responses, stream in sets
+        )
+        about = f"data      the built-in world: {len(data.rows):,} chosen responses"
+        return Loaded(data, held, tokenizer, about)
+    found, held_out, tokenizer, dataset_sha256 = read_sources(options, tokenizer)
     if isinstance(tokenizer, TokenIds):
         raise InputError(
             f"{found.option} {found.source}: token ids do not say where the response begins: sft needs texts"
         )
-    data, line = chosen_responses(found, args.max_length)
+    data, about = chosen_responses(found, options.max_length)
     held = None
     if held_out:
-        held, held_line = chosen_responses(held_out, args.max_length)
-        line = f"{line}\n{held_line}"
-    return data, held, tokenizer, line
+        held, held_about = chosen_responses(held_out, options.max_length)
+        about = f"{about}\n{held_about}"
+    return Loaded(data, held, tokenizer, about, dataset_sha256)
 
 
 def chosen_responses(found, max_length):
@@ -141,23 +136,24 @@ def report(directory, learner, held):
     print(f"saved     {directory}; go on with train --init-from {directory}")
 
 
-def random_weights(args, tokenizer):
+def random_weights(options, tokenizer):
     """A language model's random weights: those of a reward model, and an unembedding for its head"""
-    params = first_weights(args, tokenizer)
-    rng = np.random.default_rng([args.seed, 4])
-    unembedding = init_unembedding(rng, tokenizer.vocab_size, args.n_embd, np.dtype(args.dtype))
+    params = first_weights(options, tokenizer)
+    rng = np.random.default_rng([options.seed, 4])
+    unembedding = init_unembedding(rng, tokenizer.vocab_size, options.n_embd, np.dtype(options.dtype))
     return {"body": params["body"], "unembedding": unembedding}
 
 
 LANGUAGE_MODEL = Stage(
     command="sft",
-    saved=load_state,
-    begin=partial(begin, top="unembedding", converted=None),
+    saved=partial(saved_run, top="unembedding"),
+    begin=partial(begin, top="unembedding"),
+    learner_options=lambda _options: {},
     load=load,
     first_weights=random_weights,
-    options=lambda _args: {},
     learn=learn,
     log=TokenLog,
     evaluate=evaluate,
+    metrics={"loss": False, "perplexity": False},
     report=report,
 )

@@ -24,7 +24,8 @@ from numpy_ref.language_model import to_reward_model
 from numpy_ref.reward_model import init_params
 from numpy_ref.train import train
 from numpy_ref.training import data as train_data
-from numpy_ref.training import options, sft
+from numpy_ref.training import sft
+from numpy_ref.training.options import TrainOptions
 from numpy_ref.tree import flatten, unflatten
 from torch_impl.train import LanguageLearner, Learner
 
@@ -66,7 +67,7 @@ def subset(data, n, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_arguments(parser)  # of data, model and loss those of `train`
+    TrainOptions.add_arguments(parser)  # of data, model and loss those of `train`
     parser.set_defaults(learning_rate=4e-3)
     parser.add_argument("--pairs", type=int, nargs="+", default=[500, 2000, 8000])
     parser.add_argument("--seeds", type=int, default=3)
@@ -75,12 +76,14 @@ def main():
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    args.given = set()
     torch.set_num_threads(args.threads)
     results: dict = {}
     for seed in range(args.seeds):
         args.seed = seed
-        data, held, tokenizer, line = train_data.load(args)
-        texts, _, _, text_line = sft.load(args)
+        options = TrainOptions.parsed(args)
+        data, held, tokenizer, line, _ = train_data.load(options)
+        texts, _, _, text_line, _ = sft.load(options)
         print(f"seed {args.seed}\n{line}\n{text_line}", flush=True)
         starts = {"random": random_start(args, tokenizer), "SFT": sft_start(args, texts, tokenizer)}
         for n in args.pairs:

@@ -24,6 +24,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,13 +95,17 @@ def quietly(*argv):
 def make_runs(folder):
     """A small run of each kind, saved after its third step of six, and its finished model"""
     loop = train_command.loop
+
+    def few_steps(job):
+        return loop(replace(job, total_steps=min(job.total_steps, job.start + 2)))
+
     for name, rows in KINDS.items():
         (folder / f"{name}.jsonl").write_bytes(jsonl(rows))
         argv = [*TINY.split(), "--data", str(folder / f"{name}.jsonl"), "--max-steps", "6"]
         place = folder / name
-        train_command.loop = lambda *a: loop(*a[:-1], 3) or True
+        train_command.loop = lambda job: loop(replace(job, total_steps=3)) or True
         status, line = quietly("train", *argv, "--output-dir", str(place))
-        train_command.loop = lambda *a: loop(*a[:-1], min(a[-1], a[-2] + 2))  # a mutant may ask for a billion steps
+        train_command.loop = few_steps  # a mutant may ask for a billion
         assert status == 130, line
         shutil.copytree(place / "checkpoint-3", folder / f"{name}-model")
         (folder / f"{name}-model" / "SHA256SUMS").unlink()

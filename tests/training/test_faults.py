@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def stopped(options, monkeypatch):
     """A run that ended after its save of step 2, with two steps not logged yet"""
     with monkeypatch.context() as patch:
         loop = command.loop
-        patch.setattr(command, "loop", lambda *a: loop(*a[:-1], 2) or True)
+        patch.setattr(command, "loop", lambda job: loop(replace(job, total_steps=2)) or True)
         assert run("numpy_ref", "train", *options, "--output-dir", "stopped") == 130
     return Path("stopped")
 

@@ -22,7 +22,8 @@ from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model
 from numpy_ref.train import LanguageLearner, train
 from numpy_ref.training import sft
-from numpy_ref.training.command import init_from
+from numpy_ref.training.options import SftOptions
+from numpy_ref.training.start import init_from
 from numpy_ref.tree import flatten
 
 LEARNERS = (LanguageLearner, torch_impl.train.LanguageLearner)
@@ -37,18 +38,8 @@ def in_an_empty_directory(tmp_path, monkeypatch):
 
 
 def options(**given):
-    """Parsed options as first_weights reads them"""
-    defaults = {
-        "data": None,
-        "dataset_name": None,
-        "seed": 0,
-        "n_layer": 2,
-        "n_head": 2,
-        "n_embd": 8,
-        "dtype": "float64",
-        "max_length": 64,
-    }
-    return type("Options", (), defaults | given)()
+    """Options of a small model in float64"""
+    return SftOptions(**{"n_head": 2, "n_embd": 8, "dtype": "float64", "max_length": 64} | given)
 
 
 def world_texts():
@@ -232,8 +223,7 @@ def test_what_cannot_go_on_is_said_in_one_sentence(models, monkeypatch, capsys, 
 
 def test_init_from_casts_only_when_it_is_asked(models):
     for asked, dtype in (set(), "float32"), ({"dtype"}, "float64"):
-        args = options(init_from=models / "rm", given=asked, dtype="float64")
-        weights, _, _ = init_from(args, "head", None)
+        (weights, _), _ = init_from(options(init_from=models / "rm", given=asked), "head", None)[1:]
         assert {array.dtype for array in weights.values()} == {np.dtype(dtype)}
     with pytest.raises(InputError, match="--n-head: with --init-from"):
         init_from(options(init_from=models / "rm", given={"n_head"}), "head", None)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from numpy_ref.batches import collate
+from numpy_ref.cli.text import progress_bar
 from numpy_ref.files import built, lock, remove_left
 
 from .model import blocks_of, final_norm, pooled, real_tokens
@@ -63,11 +64,9 @@ def _whole(path, shape):
 @torch.no_grad()
 def _fill(out, body, rows, layers, poolings, max_tokens):
     """Responses of similar length together, the longest first: what does not fit into memory fails at once"""
-    from tqdm import tqdm
-
     device = body.get_input_embeddings().weight.device
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    with tqdm(total=sum(map(len, rows)), desc="features", unit="token") as bar:
+    with progress_bar(total=sum(map(len, rows)), desc="features", unit="token") as bar:
         while order:
             size = max(1, max_tokens // len(rows[order[0]]))
             chunk, order = order[:size], order[size:]

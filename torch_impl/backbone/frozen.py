@@ -1,18 +1,16 @@
 """`train --freeze-backbone`: features once, then the best linear head, exactly; what is to be chosen is chosen by
 prompts left out of the training data, and the held-out file is looked at once, at the end."""
 
-import argparse
 import time
 from itertools import product
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from numpy_ref.batches import all_rewards
 from numpy_ref.bradley_terry.linear_head import fit_standardised, left_out_margins
-from numpy_ref.cli.main import positive_int
-from numpy_ref.cli.text import table
+from numpy_ref.cli.options import word
+from numpy_ref.cli.text import progress_bar, table
 from numpy_ref.data.encode import comparisons
 from numpy_ref.data.reader import length_of, longer_wins
 from numpy_ref.data.source import columns
@@ -23,7 +21,8 @@ from numpy_ref.metrics import accuracy, log_loss
 from numpy_ref.storage import run as runs
 
 from .features import cached_features
-from .model import POOLINGS, cut_layers, load_backbone, save_model
+from .learner import write_model
+from .model import POOLINGS, cut_layers, load_backbone
 
 RIDGES = (0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 MANY_PROMPTS = 30  # from which on the bootstrap draws prompts
@@ -35,38 +34,24 @@ NOT_USED = (
 )
 
 
-def add_arguments(parser):
-    """The options of a frozen body"""
-    group = parser.add_argument_group("frozen pretrained model")
-    group.add_argument(
-        "--freeze-backbone", action="store_true", help="train the head alone, exactly, by Newton's method"
-    )
-    group.add_argument(
-        "--layer", type=_auto(positive_int), default="auto", help="the block after which to read, or auto"
-    )
-    group.add_argument("--ridge", type=_auto(_positive), default="auto", help="λ of λ/2 |w|², or auto")
-    group.add_argument(
-        "--folds", type=positive_int, default=6, help="into how many parts auto cuts the prompts at most"
-    )
-
-
-def run(args, device):
+def run(options, device):
     """Chooses, fits, evaluates once, saves and reports; returns the exit status"""
     for name in NOT_USED:
-        if name in args.given:
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"{option}: a head on a frozen model is fitted exactly and does not use it: leave it out")
+        if name in options.given:
+            raise InputError(
+                f"{word(name)}: a head on a frozen model is fitted exactly and does not use it: leave it out"
+            )
     began = time.monotonic()
-    model, tokenizer = load_backbone(args.model_name_or_path, args.gguf_file, template=args.template)
+    model, tokenizer = load_backbone(options.model_name_or_path, options.gguf_file, template=options.template)
     model.to(device)
-    layers, poolings = candidates(args, model.body.config.num_hidden_layers)
-    data = pairs_of(args, tokenizer, "--data", args.data)
-    held = pairs_of(args, tokenizer, "--eval-data", args.eval_data) if args.eval_data else None
-    directory = runs.new_run(args.output_dir, "train")
+    layers, poolings = candidates(options, model.body.config.num_hidden_layers)
+    data = pairs_of(options, tokenizer, "--data", options.data)
+    held = pairs_of(options, tokenizer, "--eval-data", options.eval_data) if options.eval_data else None
+    directory = runs.new_run(options.output_dir, "train")
     rows, pairs = distinct(data.rows)
-    features = cached_features(model, rows, layers, POOLINGS, args.cache_dir or directory.parent / "features")
+    features = cached_features(model, rows, layers, POOLINGS, options.cache_dir or directory.parent / "features")
     print(f"features  of {len(rows):,} distinct responses, {sum(map(len, rows)):,} tokens")
-    layer, pooling, ridge, found = choose(args, features, pairs, folds(data.kept, args.folds), layers, poolings)
+    layer, pooling, ridge, found = choose(options, features, pairs, folds(data.kept, options.folds), layers, poolings)
     at = features[:, layers.index(layer), POOLINGS.index(pooling)].astype(float)
     weight, certificate = fit_standardised(at, pairs, ridge)
     print(
@@ -76,7 +61,7 @@ def run(args, device):
     finished = Finished(model, layer, pooling, weight)
     line = {"step": 0, "layer": layer, "pooling": pooling, "ridge": ridge, **found, **certificate}
     runs.log(directory, line | (evaluate(finished, held) if held else {}))
-    runs.publish(directory, finished, tokenizer)
+    runs.publish(directory, finished, tokenizer, write_model)
     reader = (
         "" if pooling == "last" else "; its mean pooling is read by this project, not by a plain sequence classifier"
     )
@@ -106,22 +91,24 @@ class Finished:
         """All of them are in the model"""
         return {}
 
-    def save_model(self, directory, tokenizer, _weights):
-        """In the ecosystem's format"""
-        save_model(directory, self.model, tokenizer)
+    def learned_ties(self):
+        """A frozen model learns none"""
+        return {}
 
 
-def candidates(args, n_layer):
+def candidates(options, n_layer):
     """(layers, poolings) to choose among"""
-    if args.layer != "auto" and args.layer > n_layer:
-        raise InputError(f"--layer {args.layer}: the model has {n_layer} layers: give 1 to {n_layer}, or auto")
-    layers = list(range(1, n_layer + 1)) if args.layer == "auto" else [args.layer]
-    return layers, list(POOLINGS) if args.pooling == "auto" else [args.pooling]
+    if options.layer != "auto" and options.layer > n_layer:
+        raise InputError(f"--layer {options.layer}: the model has {n_layer} layers: give 1 to {n_layer}, or auto")
+    layers = list(range(1, n_layer + 1)) if options.layer == "auto" else [options.layer]
+    return layers, list(POOLINGS) if options.pooling == "auto" else [options.pooling]
 
 
-def pairs_of(args, tokenizer, option, path):
+def pairs_of(options, tokenizer, option, path):
     """A preference file as pairs of ids; a ranked list is all its pairs"""
-    lists, line = load_file(tokenizer, option, path, min(args.max_length, tokenizer.max_length), columns=columns(args))
+    lists, line = load_file(
+        tokenizer, option, path, min(options.max_length, tokenizer.max_length), columns=columns(options)
+    )
     print(line)
     if lists.margin.any():
         raise InputError(f"{option} {path}: has margins, which --freeze-backbone cannot use: drop the column margin")
@@ -146,19 +133,19 @@ def folds(preferences, n):
     return place * min(n, len(prompts)) // len(prompts)
 
 
-def choose(args, features, pairs, fold, layers, poolings):
+def choose(options, features, pairs, fold, layers, poolings):
     """(layer, pooling, ridge, their scores) of least log loss on pairs whose prompts the head had not seen"""
-    ridges = list(RIDGES) if args.ridge == "auto" else [args.ridge]
-    options = list(product(range(len(layers)), poolings))
-    if len(options) * len(ridges) == 1:
+    ridges = list(RIDGES) if options.ridge == "auto" else [options.ridge]
+    combinations = list(product(range(len(layers)), poolings))
+    if len(combinations) * len(ridges) == 1:
         return layers[0], poolings[0], ridges[0], {}
     if fold.max() == 0:
         raise InputError(
-            f"--data {args.data}: has one prompt, so that nothing can be chosen by leaving prompts out: "
+            f"--data {options.data}: has one prompt, so that nothing can be chosen by leaving prompts out: "
             "give --layer, --pooling and --ridge"
         )
     scores = {}
-    for i, pooling in tqdm(options, desc="choosing", unit="fit"):
+    for i, pooling in progress_bar(combinations, "fit", desc="choosing"):
         margins = left_out_margins(features[:, i, POOLINGS.index(pooling)].astype(float), pairs, fold, ridges)
         for ridge, margin in zip(ridges, margins, strict=True):
             scores[layers[i], pooling, ridge] = log_loss(margin), accuracy(margin)
@@ -212,17 +199,3 @@ def interval_of(score, pairs, prompts):
         return intervals.prompts_interval(score, prompt, rng), f"{prompt.max() + 1} prompts"
     drawn = f"responses within each of {prompt.max() + 1} prompts: for other prompts it is wider"
     return intervals.responses_interval(score, pairs, prompt, rng), drawn
-
-
-def _auto(number):
-    def parse(text):
-        return text if text == "auto" else number(text)
-
-    return parse
-
-
-def _positive(text):
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value

@@ -13,10 +13,14 @@ FULL_RATE, LORA_RATE = 1e-5, 2e-4  # pretrained weights are moved little; additi
 
 
 class BackboneLearner(Engine):
-    """BackboneReward and its optimiser, with the methods of torch_impl.train.Learner; `weights` is the model"""
+    """A BackboneReward and its optimiser, with the methods of torch_impl.train.Learner"""
+
+    def __init__(self, model, *schedule, **options):
+        self.pretrained = model
+        super().__init__({}, 0, *schedule, **options)
 
     def _made(self, weights, n_head):  # noqa: ARG002  the model comes with its weights
-        return weights
+        return self.pretrained
 
     def _blocks(self, model):
         owner, name = blocks_of(model.body)
@@ -36,9 +40,10 @@ class BackboneLearner(Engine):
         """Goes on from `state` alone, on a model as it was at the start"""
         super().restore({name: state[f"weight.{name}"] for name, _ in self._trained()}, state, step)
 
-    def save_model(self, directory, tokenizer, weights):
-        """weights: what `weights()` gave, gathered from all processes"""
-        save_model(directory, self.model, tokenizer, self.learned_ties(), weights)
+
+def write_model(directory, learner, weights, tokenizer):
+    """A learner's model in the ecosystem's format; weights: what `weights()` gave, gathered from all processes"""
+    save_model(directory, learner.model, tokenizer, learner.learned_ties(), weights)
 
 
 def add_lora(model, r, alpha, target_modules=None):
@@ -67,8 +72,8 @@ def trained_share(model):
     return sum(n for n, on in sizes if on), sum(n for n, _ in sizes)
 
 
-def learning_rate(args):
+def learning_rate(options):
     """The one given, or one for pretrained weights: the default of train is for weights that start at random"""
-    if "learning_rate" in args.given:
-        return args.learning_rate
-    return LORA_RATE if args.use_peft else FULL_RATE
+    if "learning_rate" in options.given:
+        return options.learning_rate
+    return LORA_RATE if options.use_peft else FULL_RATE

@@ -1,8 +1,9 @@
 """The Learner that the command `train` uses: the same step for less time, in less memory, on more than one processor.
 
 One step of torch_impl.train.Learner is one forward and one backward pass over the whole batch. Here the batch is cut
-into pieces (gradient accumulation), shared among processes (torchrun), run without padding (lean.py), with activations
-computed twice rather than kept (gradient checkpointing), with weights spread over processes (FSDP), or in bfloat16.
+into pieces (gradient accumulation), shared among processes (torchrun), run without padding (last_token.py), with
+activations computed twice rather than kept (gradient checkpointing), with weights spread over processes (FSDP), or in
+bfloat16.
 Each is the same step but for rounding, and bfloat16 but for its 8 bits.
 """
 
@@ -13,33 +14,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils.checkpoint import checkpoint
 
-from numpy_ref.cli.main import positive_int
-
 from ..train import Learner
 from . import last_token, shared_prompt
 from .processes import Processes
-
-
-def add_arguments(parser):
-    """The options of `torch_impl train` that numpy_ref has not"""
-    group = parser.add_argument_group("processors and memory")
-    group.add_argument(
-        "--gradient-accumulation-steps",
-        type=positive_int,
-        default=1,
-        help="batches summed up before a step: for less memory; each has --per-device-train-batch-size prompts, and "
-        "under torchrun each process has as many",
-    )
-    group.add_argument(
-        "--gradient-checkpointing", action="store_true", help="compute activations twice instead of keeping them"
-    )
-    group.add_argument("--fsdp", action="store_true", help="spread the weights over the processes of torchrun")
-    group.add_argument("--bf16", action="store_true", help="matrix products in bfloat16; weights stay what they are")
-
-
-def options(args):
-    """What Engine takes of them"""
-    return {name: getattr(args, name) for name in ("gradient_checkpointing", "fsdp", "bf16")}
 
 
 class Engine(Learner):

@@ -1,0 +1,74 @@
+"""The options that name a pretrained model and say what of it is trained."""
+
+from dataclasses import dataclass
+
+from numpy_ref.cli.main import positive, positive_int
+from numpy_ref.cli.options import Options, option, word
+from numpy_ref.errors import InputError
+
+PRETRAINED, FROZEN = "pretrained model (needs the extra hf)", "frozen pretrained model"
+
+
+def _auto(number):
+    def parse(text):
+        return text if text == "auto" else number(text)
+
+    return parse
+
+
+def _template(text):
+    return text.replace("\\n", "\n")
+
+
+@dataclass(frozen=True)
+class BackboneOptions(Options):
+    """A pretrained model, and what of it is trained"""
+
+    model_name_or_path: str | None = option(
+        PRETRAINED, None, "a model's directory, a hub id, or smollm2", metavar="NAME"
+    )
+    gguf_file: str | None = option(
+        PRETRAINED, None, "a GGUF file, or an installed package that holds one", metavar="FILE"
+    )
+    pooling: str = option(
+        PRETRAINED,
+        "auto",
+        "read the state of the last token, or the mean over all; auto: last, but with --freeze-backbone whichever does "
+        "better on prompts left out of --data. Plain transformers loads models that read the last token",
+        choices=["auto", "last", "mean"],
+    )
+    template: str | None = option(
+        PRETRAINED,
+        None,
+        "what prompt and response are put into, with {prompt} and {response}, \\n for a new line, and any of the "
+        "model's special tokens; prompt, new line, response and eos if left out",
+        metavar="TEXT",
+        type=_template,
+    )
+    use_peft: bool = option(PRETRAINED, False, "train low-rank additions (LoRA) and the head alone")
+    lora_r: int = option(PRETRAINED, 16, "their rank", type=positive_int)
+    lora_alpha: int = option(PRETRAINED, 32, "they are scaled by alpha / r", type=positive_int)
+    lora_target_modules: list[str] | None = option(
+        PRETRAINED, None, "peft's choice if left out; all-linear", metavar="NAME", nargs="+"
+    )
+    freeze_backbone: bool = option(FROZEN, False, "train the head alone, exactly, by Newton's method")
+    layer: str | int = option(FROZEN, "auto", "the block after which to read, or auto", type=_auto(positive_int))
+    ridge: str | float = option(FROZEN, "auto", "λ of λ/2 |w|², or auto", type=_auto(positive))
+    folds: int = option(FROZEN, 6, "into how many parts auto cuts the prompts at most", type=positive_int)
+
+
+NAMES = ("model_name_or_path", "gguf_file")
+EXACT = ("layer", "ridge", "folds")  # of a frozen model alone
+
+
+def is_wanted(options, record=None):
+    """Whether the options, or those recorded by the run that is resumed, name a pretrained model"""
+    if record is not None:
+        return any(record.get(name) for name in NAMES)
+    wanted = any(getattr(options, name) for name in NAMES)
+    needless = (options.given & BackboneOptions.names().keys()) - set(NAMES)
+    if needless and not wanted:
+        raise InputError(
+            f"{word(min(needless))}: speaks of a pretrained model: name one with --model-name-or-path or --gguf-file"
+        )
+    return wanted

@@ -1,0 +1,44 @@
+"""The options of `torch_impl` that numpy_ref has not: on which device and how a step is computed."""
+
+from dataclasses import dataclass
+
+from numpy_ref.cli.main import positive_int
+from numpy_ref.cli.options import Options, option
+
+
+@dataclass(frozen=True)
+class DeviceOptions(Options):
+    """Where and with how many threads"""
+
+    device: str = option("device", "cpu", "cpu, cuda, cuda:1, mps", metavar="NAME", changeable=True)
+    threads: int | None = option("device", None, "PyTorch's own choice if left out", type=positive_int, changeable=True)
+
+
+@dataclass(frozen=True)
+class EngineOptions(Options):
+    """How a step is cut into pieces and shared among processes; none of it changes the model, but for rounding"""
+
+    gradient_accumulation_steps: int = option(
+        "processors and memory",
+        1,
+        "batches summed up before a step: for less memory; each has --per-device-train-batch-size prompts, and under "
+        "torchrun each process has as many",
+        type=positive_int,
+        changeable=True,
+    )
+    gradient_checkpointing: bool = option(
+        "processors and memory", False, "compute activations twice instead of keeping them", changeable=True
+    )
+    fsdp: bool = option(
+        "processors and memory", False, "spread the weights over the processes of torchrun", changeable=True
+    )
+    bf16: bool = option("processors and memory", False, "matrix products in bfloat16; weights stay what they are")
+
+    @property
+    def pieces(self):
+        return self.gradient_accumulation_steps
+
+    def of_engine(self):
+        """What an Engine is told"""
+        names = "gradient_checkpointing", "fsdp", "bf16"
+        return {"pieces_each": self.pieces, **{name: getattr(self, name) for name in names}}

@@ -1,0 +1,75 @@
+"""The commands `train`, `sft` and `dpo` of torch_impl, on a device, in one process or several."""
+
+from pathlib import Path
+
+import torch
+
+from numpy_ref.errors import InputError
+from numpy_ref.storage.checkpoint import newest, read_json
+from numpy_ref.training import command, dpo, sft
+
+from ..backbone import command as backbone
+from ..backbone.options import is_wanted
+from ..engine import processes as distributed
+from ..engine.learner import Engine
+from ..train import LanguageLearner, PolicyLearner
+from .options import DpoOptions, SftOptions, TrainOptions
+
+REWARD_MODEL = command.REWARD_MODEL._replace(learner_options=lambda o: o.of_learner() | o.of_engine())
+
+
+def use_device(options):
+    """Sets the threads and checks the device, which a user may have misspelled or not have"""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        torch.empty(1, device=options.device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch built without CUDA
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {options.device}: not to be had here ({reason}): use --device cpu") from None
+    return torch.device(options.device)
+
+
+def train(args):
+    """The command `train`; returns the exit status"""
+    return train_with(TrainOptions.parsed(args))
+
+
+def train_with(options):
+    """`train` with these TrainOptions"""
+    processes, device = distributed.start(options.device), use_device(options)
+    job = {"n_processes": processes.size, "writes": processes.rank == 0, "device": device, "processes": processes}
+
+    def run():
+        if is_wanted(options, record_of(options.resume)):
+            return backbone.run(options, **job)
+        return command.run(options, REWARD_MODEL, Engine, **job)
+
+    return distributed.end_together(run, processes)
+
+
+def record_of(run):
+    """The recorded options of a run that is resumed, as they are on the disk; None if there is none"""
+    if run is None:
+        return None
+    if not Path(run, "latest").is_file():
+        return {}
+    state = read_json(newest(Path(run)) / "state.json")
+    record = state.get("options") if isinstance(state, dict) else None
+    return record if isinstance(record, dict) else {}
+
+
+def in_one_process(kind, stage, learner_class):
+    """(add_arguments, run) of a command that trains on a device in one process"""
+
+    def run(args):
+        distributed.alone(stage.command)
+        options = kind.parsed(args)
+        return command.run(options, stage, learner_class, device=use_device(options))
+
+    return kind.add_arguments, run
+
+
+TRAIN = TrainOptions.add_arguments, train
+SFT = in_one_process(SftOptions, sft.LANGUAGE_MODEL, LanguageLearner)
+DPO = in_one_process(DpoOptions, dpo.POLICY, PolicyLearner)
