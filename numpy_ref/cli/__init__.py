@@ -1,5 +1,6 @@
 """What all commands share.
 
 main    parsing, one sentence and exit status 2 for what the user can put right, status 130 after Ctrl-C
+memory  how much is free, asked before arrays are made that may not fit
 text    tables, the width of wide letters, wrapping at 80 columns, the progress bar
 """

@@ -12,9 +12,10 @@ from reprlib import repr as shortened
 
 import numpy as np
 
+from ..cli import memory
 from ..data import tokenizer as tokenizers
 from ..errors import InputError
-from ..files import read_json, write_json, written_whole
+from ..files import check_input, read_json, write_json, written_whole
 from ..tree import flatten, unflatten
 from .checksums import verify
 
@@ -195,10 +196,14 @@ def read_arrays(path):
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    check_input(path)
     try:
+        memory.check(path.stat().st_size, path, "use a smaller model, or a larger machine")
         arrays = load_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file: the checkpoint is not whole") from None
+    except InputError:
+        raise
     except (SafetensorError, OSError, KeyError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}): the checkpoint is damaged") from None
     dtypes = {str(array.dtype) for array in arrays.values()}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..batches import steps_per_epoch
+from ..cli import memory
 from ..data.held_out import WORLD_POSITIONS
 from ..data.source import is_world
 from ..errors import InputError
@@ -187,7 +188,16 @@ def first_weights(args, tokenizer):
     """A reward model's random weights"""
     n_positions = WORLD_POSITIONS if is_world(args) else args.max_length
     size = tokenizer.vocab_size, n_positions, args.n_embd, args.n_layer
+    check_memory(*size, np.dtype(args.dtype).itemsize)
     return init_params(weights_rng(args), *size, np.dtype(args.dtype))
+
+
+def check_memory(V, T, C, n_layer, itemsize):
+    """InputError where a model of this size cannot be trained here: weights, gradients, two moments, a save's copy"""
+    layer = 12 * C * C + 13 * C
+    what = f"a model of {V} tokens, {T} positions, {C} channels and {n_layer} blocks"
+    needed = 5 * itemsize * ((2 * V + T) * C + n_layer * layer) + 2**13 * n_layer  # and Python's own share of a block
+    memory.check(needed, what, "choose a smaller --max-length, --n-embd, --n-layer or --vocab-size")
 
 
 def weights_rng(args):
