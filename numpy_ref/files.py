@@ -112,7 +112,7 @@ def write_json(path, value):
 
 
 def check_output(path, new=False):
-    """InputError where a file cannot be written: known before an hour is spent on its content"""
+    """InputError if a file cannot be written there: to be called before an hour is spent on its content"""
     path = Path(path)
     if str(path) == "-":
         return
@@ -225,7 +225,7 @@ def remove(path):
 
 
 def remove_left(path):
-    """Removes what killed writers of a file or directory left beside it; only who holds the lock may do so"""
+    """Removes what killed writers of a file or directory left beside it; the caller must hold its lock"""
     for beside in path.parent.iterdir():
         if re.fullmatch(rf"\.{re.escape(_short(path.name))}\.[0-9a-f]{{16}}\.new", beside.name):
             remove(beside)
@@ -236,9 +236,10 @@ def remove_left(path):
 
 @contextmanager
 def lock(path, refusal="", wait=False) -> Iterator[bool]:
-    """Holds the lock file `path` to the end, which the system takes back however the process ends: True
+    """Holds the lock file `path`, which the system releases however the process ends; gives True
 
-    Another process that holds it is waited for, or InputError says the refusal. False where a file system has no locks.
+    If another process holds it: waits, or InputError that begins with `refusal`. Gives False if a file system has no
+    locks.
     """
     from filelock import FileLock, Timeout
 
@@ -260,7 +261,7 @@ def lock(path, refusal="", wait=False) -> Iterator[bool]:
 
 @contextmanager
 def claimed(path):
-    """For as long as path is made, which may be hours: a second writer is refused at once, not at its own end"""
+    """Holds a lock beside path while it is made, which may take hours: a second writer is refused at its start"""
     path = Path(path)
     if str(path) == "-" or not path.parent.is_dir():
         yield
@@ -276,7 +277,7 @@ def claimed(path):
 
 
 def check_input(path):
-    """InputError for a pipe or a device, which has no end or cannot be read twice; what is not there is not judged"""
+    """InputError for a pipe or a device, which cannot be read twice or has no end; a missing file passes"""
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         raise InputError(f"{path}: is a pipe or a device: write what it gives to a file, and name that")
 

@@ -13,7 +13,8 @@ CERTAIN = np.inf  # a true margin of ∞: the label is what it says
 
 def _expect(if_first_wins, if_second_wins, true_margin, each):
     p = sigmoid(np.broadcast_to(true_margin, if_first_wins.shape))
-    expected = p * if_first_wins + (1 - p) * if_second_wins
+    q = 1 - p
+    expected = p * np.where(p > 0, if_first_wins, 0) + q * np.where(q > 0, if_second_wins, 0)  # 0 · ∞ = 0
     return expected if each else float(expected.mean())
 
 

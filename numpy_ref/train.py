@@ -169,7 +169,10 @@ def train(learner, data, *, start, total_steps, batch_size, seed, learn=from_pre
 def check_finite(step, loss, grad_norm):
     """Stops a run whose loss or gradient is no number any more"""
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
-        raise InputError(f"step {step}: the loss is {loss} and the gradient norm {grad_norm}: lower --learning-rate")
+        found = f"step {step}: the loss is {loss} and the gradient norm {grad_norm}"
+        if step == 1:  # nothing is learned yet
+            raise InputError(f"{found}: margins of the data, or weights of --init-from, are too large: look for them")
+        raise InputError(f"{found}: lower --learning-rate")
 
 
 def check_alive(step, loss, reward, grad_norm):

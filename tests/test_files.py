@@ -174,6 +174,17 @@ def test_the_temporary_name_cannot_be_guessed_and_fits_whatever_the_name():
         Path(name).unlink()
 
 
+def test_a_link_planted_under_the_temporary_name_is_not_followed(monkeypatch):
+    """Even if somebody could guess the name"""
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "0" * 16)
+    Path("victim").write_text("precious")
+    planted = files._beside(Path("out"))
+    planted.symlink_to("victim")
+    with pytest.raises(FileExistsError):
+        write("out", "new")
+    assert Path("victim").read_text() == "precious"
+
+
 def test_a_link_stays_and_its_target_is_replaced():
     Path("folder").mkdir()
     Path("folder/target").write_text("old")

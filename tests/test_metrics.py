@@ -217,3 +217,18 @@ def test_each_pair_has_the_score_that_it_would_have_alone(drawn):
         each = score(margin, true, each=True)
         assert each.tolist() == [score(margin[i : i + 1], true[i : i + 1]) for i in range(len(margin))]
         assert each.mean() == score(margin, true)
+
+
+@pytest.mark.parametrize(
+    ("margin", "true_margin", "loss"),
+    [
+        (np.inf, np.inf, 0),
+        (-np.inf, -np.inf, 0),
+        (-np.inf, np.inf, np.inf),
+        (np.inf, -np.inf, np.inf),
+        (np.inf, 1, np.inf),
+    ],
+)
+def test_the_log_loss_of_certainty_is_0_where_it_is_right_and_infinite_where_it_is_not(margin, true_margin, loss):
+    """0 · log 0 is 0: the limit, and no NaN"""
+    assert metrics.log_loss(np.array([margin]), np.array([true_margin])) == loss

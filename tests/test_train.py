@@ -199,7 +199,10 @@ def test_a_run_whose_two_sides_score_the_same_token_is_stopped(data, module, dty
 def test_weights_that_are_no_numbers_stop_the_run(data, learner_class):
     broken = weights()
     broken["head.weight"][0, 0] = np.nan
-    with np.errstate(invalid="ignore"), pytest.raises(InputError, match=r"^step 1: the loss is nan .*--learning-rate"):
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(InputError, match=r"^step 1: the loss is nan .*weights of --init-from"),
+    ):
         run_of(learner_class(broken, 2, **SCHEDULE), data)
 
 

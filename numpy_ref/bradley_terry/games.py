@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from ..files import check_input
 from .win_counts import Pairs, pairs_of_rows
 
 TABLES = Path(__file__).parent / "tables"
@@ -70,6 +71,7 @@ def read_rows(path, progress):
         raise InputError(
             f"{path}: cannot tell the format of {name!r}; expected .csv, .tsv or .jsonl, or one of them .gz"
         )
+    check_input(path)
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         records = json_records(file, path) if suffix == "jsonl" else table_records(file, path, suffix == "tsv")
         layout, kinds = None, dict[type, str]()

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import sys
+import warnings
 
 from ..errors import InputError
 from .options import unknown
@@ -43,7 +44,7 @@ def _status(program, args):
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what no encoding can, and a terminal may lack σ
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = args.run(args) or 0
+        status = run_quietly(args) or 0
         sys.stdout.flush()  # here, where a reader that has gone is expected, and not at the interpreter's end
         return status
     except InputError as error:
@@ -60,6 +61,13 @@ def _status(program, args):
         text = InputError(f"{where}{error.strerror}; what was saved before is whole")
         print(f"{program} {args.command}: error: {text}", file=sys.stderr)
         return 2
+
+
+def run_quietly(args):
+    """The command's status; what is no number any more is found and said by the command itself, in one sentence"""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
+        return args.run(args)
 
 
 class _HelpWithDefaults(argparse.HelpFormatter):

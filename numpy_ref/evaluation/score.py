@@ -4,7 +4,6 @@ score --model DIR --prompt P R1 R2 ...
 score --model DIR --data FILE --output FILE
 """
 
-import math
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -44,7 +43,7 @@ def standardised(raw_rewards, config):
     A model that has neither is given back as it is.
     """
     mean, std = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
-    if not all(isinstance(x, int | float) and math.isfinite(x) for x in (mean, std)) or std <= 0:
+    if not all(isinstance(x, int | float) and abs(x) <= sys.float_info.max for x in (mean, std)) or std <= 0:
         raise InputError(f"config.json: reward_mean {mean!r} and reward_std {std!r}: expected a number and one above 0")
     if (mean, std) == (0, 1):
         return raw_rewards

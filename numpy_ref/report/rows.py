@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..cli import memory
 from ..data.reader import Ids, as_text, read_rows
 from ..data.tokenizer import EOS, Bytes
 from ..errors import InputError
@@ -23,6 +24,7 @@ SPECIAL_TEXT = re.compile(
     r"<\|\w+\|>|</?s>|<(?:pad|bos|sep|eos|cls|unk|mask)>|<(?:start|end)_of_turn>|\[/?INST\]|\[(?:PAD|CLS|SEP|MASK|UNK)\]"
 )
 OF_ROWS = {"file": "I", "line": "I", "flags": "I", "prompt": "Q", "prompt_chars": "I", "size": "I", "margin": "B"}
+BYTES_OF_A_PAIR = 300  # of two compared responses, in all that is made of them: measured on lists of 400 and 800
 OF_RESPONSES = {"text": "Q", "written": "Q", "chars": "I", "tokens": "I", "rank": "I"}
 
 
@@ -50,12 +52,17 @@ def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
     columns = {name: array(code) for name, code in (OF_ROWS | OF_RESPONSES).items()}
     kinds: list = [defaultdict(list) for _ in paths]
     specials: Counter = Counter()
+    pairs, room = 0, memory.free() / BYTES_OF_A_PAIR
     for file, path in enumerate(paths):
         before = len(columns["line"])
         for line, row in progress(read_rows(path, renamed)):
             if isinstance(row, InputError):
                 add_unreadable(columns, file, line, kind_of(row), kinds[file])
                 continue
+            pairs += len(row.responses) * (len(row.responses) - 1) // 2
+            if pairs > room:
+                what = f"{path}, line {line}: with this row there are {pairs:,} comparisons, what comes of them"
+                memory.check(BYTES_OF_A_PAIR * pairs, what, "cut long lists, or report on a part of the rows")
             try:
                 add_row(columns, file, line, row, tokenizer, max_length, specials)
             except InputError as error:  # a tokenizer of words met another one

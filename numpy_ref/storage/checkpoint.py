@@ -12,9 +12,10 @@ from reprlib import repr as shortened
 
 import numpy as np
 
+from ..cli import memory
 from ..data import tokenizer as tokenizers
 from ..errors import InputError
-from ..files import read_json, write_json, written_whole
+from ..files import check_input, read_json, write_json, written_whole
 from ..tree import flatten, unflatten
 from .checksums import verify
 
@@ -33,7 +34,7 @@ GPT2_NAMES = {
     "head": "score",
     "unembedding": "lm_head",
 }
-# What is on top of the body, how the ecosystem calls that model, and the sentence for who wanted another one
+# What is on top of the body: the ecosystem's name of that model, and how a message describes it
 ARCHITECTURES = {"head": "GPT2ForSequenceClassification", "unembedding": "GPT2LMHeadModel"}
 IS_A = {"head": "a reward model", "unembedding": "a language model, which has no rewards"}
 
@@ -52,7 +53,7 @@ def _transposed(name, array):
 
 
 def shapes(vocab_size, n_positions, n_embd, n_layer, top="head"):
-    """Name and shape of every parameter in the tree's order, one by one: a config.json may ask for a billion layers"""
+    """Name and shape of every parameter, in the tree's order; a generator, since config.json may ask for any n_layer"""
     C = n_embd
     yield from {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}.items()
     attention, feed_forward = {"qkv": (3 * C, C), "proj": (C, C)}, {"fc": (4 * C, C), "proj": (C, 4 * C)}
@@ -96,7 +97,7 @@ def config_of(params, n_head):
 def save_model(directory, params, n_head, tokenizer, learned_ties=None):
     """Writes config.json, model.safetensors and the tokenizer's files into a directory
 
-    learned_ties stands in config.json as it is, beside what the ecosystem reads: the model of ties and its parameter
+    learned_ties    the model of ties and its parameter, added to config.json as they are
     """
     write_arrays(
         Path(directory, "model.safetensors"),
@@ -112,7 +113,7 @@ def save_model(directory, params, n_head, tokenizer, learned_ties=None):
 def load_model(directory, tops=("head",)):
     """(params, n_head, tokenizer) of a directory that either package wrote, or of a run's newest checkpoint
 
-    tops  what may stand on the body: "head", a reward model's; "unembedding", a language model's
+    tops    which models are accepted: "head", a reward model; "unembedding", a language model
     """
     directory = directory_of(directory)
     verify(directory)
@@ -149,7 +150,7 @@ def load_model(directory, tops=("head",)):
 
 
 def top_of(config):
-    """ "unembedding" for a language model, else "head": what config.json says stands on the body"""
+    """ "unembedding" if config.json describes a language model, else "head" """
     return "unembedding" if config.get("architectures") == [ARCHITECTURES["unembedding"]] else "head"
 
 
@@ -165,7 +166,7 @@ def read_config(directory):
 
 
 def directory_of(directory):
-    """The directory itself where it holds a finished model, else the checkpoint that its file `latest` points to"""
+    """The directory itself if it holds a finished model, else the checkpoint that its file `latest` points to"""
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"{directory}: there is no such directory: give a run or model directory made by train")
@@ -191,14 +192,18 @@ def newest(run):
 
 
 def read_arrays(path):
-    """The tensors of a safetensors file; anything damaged, missing or not float32/float64 is one sentence"""
+    """The tensors of a safetensors file; InputError if it is missing, damaged, or not float32 or float64 throughout"""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    check_input(path)
     try:
+        memory.check(path.stat().st_size, path, "use a smaller model, or a larger machine")
         arrays = load_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file: the checkpoint is not whole") from None
+    except InputError:
+        raise
     except (SafetensorError, OSError, KeyError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}): the checkpoint is damaged") from None
     dtypes = {str(array.dtype) for array in arrays.values()}
@@ -208,7 +213,7 @@ def read_arrays(path):
 
 
 def write_arrays(path, arrays):
-    """A safetensors file; the metadata is what older versions of transformers ask for"""
+    """Writes a safetensors file; older versions of transformers ask for the metadata"""
     from safetensors.numpy import save
 
     with written_whole(path, "wb") as file:

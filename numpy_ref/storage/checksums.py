@@ -1,7 +1,7 @@
-"""The SHA-256 of every file of a save, in SHA256SUMS beside them, as `sha256sum -c SHA256SUMS` reads it too.
+"""SHA256SUMS: the SHA-256 of every file of a save, in the format of `sha256sum -c SHA256SUMS`.
 
-safetensors keeps no checksum: a flipped bit of a weight is another weight, and nobody would know. What has no
-SHA256SUMS is read unchecked, since the directory may be anybody's; a save to go on from must have one.
+safetensors has no checksum, so that a flipped bit of a weight would go unnoticed. A model without SHA256SUMS is read
+unchecked, since somebody else may have made it; a save that a run is resumed from must have the file.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from ..files import write_text
 
 SUMS = "SHA256SUMS"
 UNLISTED = (SUMS, "README.md")  # which is for people, who may edit it
-MODEL = ("config.json", "model.safetensors")  # the least that it must list, or else half of it is lost
+MODEL = ("config.json", "model.safetensors")  # if it does not list these, half of it is lost
 LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)", re.ASCII)
 
 
@@ -24,7 +24,7 @@ def seal(directory):
 
 
 def verify(directory, needed=MODEL):
-    """InputError unless every file that SHA256SUMS lists is what was saved, or there is no SHA256SUMS"""
+    """InputError if a file that SHA256SUMS lists has changed or is missing; without SHA256SUMS nothing is checked"""
     path = directory / SUMS
     if not path.is_file():
         return
@@ -57,6 +57,6 @@ def _lines(path):
 
 
 def sha256(path):
-    """The SHA-256 of a file, which need not fit the memory"""
+    """The SHA-256 of a file, read piece by piece"""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -62,9 +62,9 @@ def write(directory, learner, weights, tokenizer, data, measured, options):
     """README.md beside the finished model
 
     weights     those of the learner, whole
-    data        what was trained on, as batches.Encoded
-    measured    what train_data.report returned: {} where nothing was held out
-    options     of the training, with the SHA-256 of each file, as train_resume.recorded gives them
+    data        what was trained on, with its counts of rows left out
+    measured    what training.data.report returned: {} if nothing was held out
+    options     of the training, with the SHA-256 of each file, as training.resume.recorded gives them
     """
     parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, weights, tokenizer)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner, options)]
@@ -75,7 +75,7 @@ def write(directory, learner, weights, tokenizer, data, measured, options):
 
 
 def header(dataset=None):
-    """The hub's YAML; a dataset is named where it is one of the hub's: owner/name or name"""
+    """The hub's YAML; it names a dataset only if the hub can have it: owner/name or name"""
     of_the_hub = dataset and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) and not Path(dataset).exists()
     return HEADER.format(datasets=f"datasets:\n- {dataset}\n" if of_the_hub else "")
 
@@ -93,7 +93,7 @@ def what(learner, weights, tokenizer):
 
 
 def data_table(data, options):
-    """The files by name and SHA-256, and how much of them was used"""
+    """The data files by name and SHA-256, and how many rows were used"""
     unit = "comparisons" if options.get("loss") == "pairwise" else "ranked lists"
     left_out = f"{data.too_long:,} too long, {data.identical:,} identical, {data.all_tied:,} all tied"
     dataset = options.get("dataset_name")
@@ -119,7 +119,7 @@ def options_table(learner, options):
 
 
 def measured_table(measured):
-    """Held-out scores beside their floors and the baseline; or that there are none"""
+    """Held-out scores beside their floors and the baseline, or that nothing was measured"""
     if not measured:
         yield "Nothing was held out, so nothing was measured."
         return
@@ -152,7 +152,7 @@ BESIDE = "written into config.json as reward_mean and reward_std, which only thi
 
 
 def normalised(source, mean, scale, why, data, n, *, where=FOLDED):
-    """The card of a model made by `normalize`: the old one, if there is one, and what was done"""
+    """The card of a model made by `normalize`: the old card, if there is one, and a section on what was done"""
     path = Path(source, "README.md")
     card = path.read_text(encoding="utf-8") if path.is_file() else header() + "# Reward model\n"
     card = re.sub(r"\n## Normalised\n.*", "\n", card, flags=re.DOTALL).rstrip("\n")
@@ -171,7 +171,7 @@ def normalised(source, mean, scale, why, data, n, *, where=FOLDED):
 
 
 def load_it(tokenizer):
-    """Code that runs where the card lies; a tokenizer of somebody else's ids has no text to show"""
+    """Code that runs in the card's directory; token ids of an unknown tokenizer have no text to show"""
     if tokenizer.name in ("words", "bytes"):
         return LOAD.format(**example(tokenizer))
     return "With `AutoModelForSequenceClassification`; it reads the ids of the tokenizer that made the data."
@@ -190,7 +190,7 @@ def as_list(value):
 
 
 def shown(value):
-    """An option's value; of an absolute path the last part, for it names somebody's machine"""
+    """An option's value; of an absolute path only the last part, since the rest describes somebody's machine"""
     values = [Path(v).name if isinstance(v, str) and Path(v).is_absolute() else str(v) for v in as_list(value)]
     return ", ".join(values) if values else str(value)
 

@@ -1,4 +1,4 @@
-"""A run's directory: what is written while a model trains, so that a kill at any moment loses no more than one save.
+"""A run's directory: what is written while a model trains. A kill at any moment loses only the steps since a save.
 
     runs/train/metrics.jsonl            what was logged, one line after the other (log.py)
                latest                   the name of the newest whole checkpoint
@@ -42,7 +42,7 @@ def new_run(name, default):
 
 
 def _next_free(runs, default):
-    """Of two runs that start at the same moment each makes its own"""
+    """The first free name; two runs that start at the same moment get two directories"""
     runs.mkdir(exist_ok=True)
     for i in range(1, 10_000):
         path = runs / (default if i == 1 else f"{default}-{i}")
@@ -55,7 +55,7 @@ def _next_free(runs, default):
 
 
 def check_empty(path):
-    """InputError if a directory for a new run holds anything, but for a lock, or is a file"""
+    """InputError if the directory of a new run is a file, or holds anything but a lock"""
     if path.exists() and (not path.is_dir() or any(inside.name != LOCK for inside in path.iterdir())):
         what = "exists and is not empty" if path.is_dir() else "is a file"
         go_on = f", or go on with --resume {shlex.quote(str(path))}" if (path / "latest").is_file() else ""
@@ -64,7 +64,7 @@ def check_empty(path):
 
 @contextmanager
 def _writing(run):
-    """A disk that takes no more is one sentence; what was saved before stays as it is"""
+    """Turns an error of the disk into one sentence that says how to go on; what was saved before stays as it is"""
     try:
         yield
     except OSError as error:
@@ -81,7 +81,7 @@ def log(run, line):
 
 
 def save(run, step, learner, tokenizer, options, unlogged, *, write=None, best=None):
-    """A whole checkpoint of this step, then the pointer to it; the one before it is removed last
+    """Writes the checkpoint of this step, then points `latest` to it, then removes the checkpoint before it
 
     write  `write_model`, or what writes another kind of model; best  the best evaluation so far (training/best.py)
     """
@@ -106,7 +106,7 @@ def save(run, step, learner, tokenizer, options, unlogged, *, write=None, best=N
 
 
 def publish(directory, learner, tokenizer, write=None):
-    """The finished model as the directory's own files, each whole from the moment that it is there"""
+    """Writes the finished model into the run's directory, each file whole from the moment that it is there"""
     weights = learner.weights()
     if not learner.writes:
         return
@@ -117,12 +117,12 @@ def publish(directory, learner, tokenizer, write=None):
 
 
 def write_model(directory, learner, weights, tokenizer):
-    """A model of this project"""
+    """Writes a model of this project"""
     save_model(directory, unflatten(weights), learner.n_head, tokenizer, learner.learned_ties())
 
 
 class Saved(NamedTuple):
-    """What a run goes on from: flattened weights, the optimiser's arrays, and what state.json says"""
+    """What a resumed run starts from: flattened weights, the optimiser's arrays, and what state.json says"""
 
     weights: dict
     n_head: int
@@ -146,7 +146,7 @@ STATE = {"step": int, "options": dict, "machine": dict, "unlogged": list}
 
 
 def read_state(run):
-    """(the optimiser's arrays, what state.json says) of the newest save, whole"""
+    """(the optimiser's arrays, what state.json says) of the newest save; InputError if any of its files is damaged"""
     check_saved(run)
     directory = newest(run)
     if not (directory / SUMS).is_file():
@@ -154,7 +154,7 @@ def read_state(run):
     there = {path.name for path in directory.iterdir()} - set(UNLISTED)
     verify(directory, sorted(there | {"config.json", "model.safetensors", "state.json", "state.safetensors"}))
     arrays, state = read_arrays(directory / "state.safetensors"), _read_state(directory / "state.json")
-    if state["logged"] is not None:  # by version 0.1.0 nothing was noted
+    if state["logged"] is not None:  # version 0.1.0 did not write it
         logs.check(run, state["logged"])
     return arrays, state
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..cli import memory
 from ..data.held_out import WORLD_POSITIONS
 from ..data.source import is_world
 from ..errors import InputError
@@ -64,7 +65,16 @@ def first_weights(options, tokenizer):
     """A reward model's random weights"""
     n_positions = WORLD_POSITIONS if is_world(options) else options.max_length
     size = tokenizer.vocab_size, n_positions, options.n_embd, options.n_layer
+    check_memory(*size, np.dtype(options.dtype).itemsize)
     return init_params(weights_rng(options), *size, np.dtype(options.dtype))
+
+
+def check_memory(V, T, C, n_layer, itemsize):
+    """InputError where a model of this size cannot be trained here: weights, gradients, two moments, a save's copy"""
+    layer = 12 * C * C + 13 * C
+    what = f"a model of {V} tokens, {T} positions, {C} channels and {n_layer} blocks"
+    needed = 5 * itemsize * ((2 * V + T) * C + n_layer * layer) + 2**13 * n_layer  # and Python's own share of a block
+    memory.check(needed, what, "choose a smaller --max-length, --n-embd, --n-layer or --vocab-size")
 
 
 def weights_rng(options):

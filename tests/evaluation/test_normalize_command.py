@@ -175,6 +175,19 @@ def test_a_failure_while_writing_leaves_nothing(monkeypatch):
     assert sorted(path.name for path in Path().iterdir()) == ["m", "reference.jsonl"]
 
 
+def test_a_normalised_model_has_checksums_and_a_card_that_may_be_edited(capsys):
+    save_small("m")
+    assert normalize() == 0
+    Path("n/README.md").write_text("edited")
+    load_model("n")
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        content = Path("n", name).read_bytes()
+        Path("n", name).write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+        assert run("numpy_ref", "score", "--model", "n", "c") == 2
+        assert f"n/{name}: is not what was saved" in capsys.readouterr().err
+        Path("n", name).write_bytes(content)
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_both_packages_use_a_normalised_model(package, capsys):
     save_small("m")

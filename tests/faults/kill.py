@@ -36,6 +36,8 @@ EVERY = ["--max-length", "32", "--max-steps", "40", "--save-steps", "2", "--logg
 class Life:
     """`python -m package train argv` in a forked process"""
 
+    command: tuple = ("train",)
+
     def __init__(self, package, *argv, largest_file=None):
         self.end, write = os.pipe()
         self.pid = os.fork()
@@ -45,15 +47,14 @@ class Life:
             self._live(package, argv, largest_file)
         os.close(write)
 
-    @staticmethod
-    def _live(package, argv, largest_file):
+    def _live(self, package, argv, largest_file):
         status = 99
         try:
             if largest_file is not None:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
             rooms = importlib.import_module(f"{package}.__main__").COMMANDS
-            status = main.main(f"python -m {package}", rooms, ["train", *argv])
+            status = main.main(f"python -m {package}", rooms, [*self.command, *argv])
         except BaseException:
             traceback.print_exc()
         finally:

@@ -333,6 +333,33 @@ def test_a_state_that_does_not_fit_the_weights_is_refused(killed, capsys):
     assert "the checkpoint is not whole" in refused(capsys, "--resume", str(killed))
 
 
+DAMAGED_LOGS = {
+    "cut": lambda content: content[:100],
+    "without its first line": lambda content: content.split(b"\n", 1)[1],
+    "with a flipped bit": lambda content: bytes([content[0] ^ 1]) + content[1:],
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGED_LOGS, "gone"])
+def test_a_log_that_is_not_what_the_save_saw_is_refused(damage, killed, capsys):
+    path = killed / "metrics.jsonl"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(DAMAGED_LOGS[damage](path.read_bytes()))
+    sentence = refused(capsys, "--resume", str(killed))
+    assert sentence.startswith("killed/metrics.jsonl: " + ("is gone" if damage == "gone" else "begins otherwise"))
+    assert sentence.endswith("put the old file back, or train anew")
+
+
+@pytest.mark.parametrize("logged", [7, {}, {"bytes": "7", "sha256": ""}, {"bytes": 7}])
+def test_a_state_that_does_not_say_what_was_logged_is_refused(logged, killed, capsys):
+    state = json.loads((killed / STATE).read_text())
+    replace(killed / STATE, json.dumps(state | {"logged": logged}))
+    assert "does not say what was logged" in refused(capsys, "--resume", str(killed))
+
+
 def test_what_a_kill_left_behind_is_harmless(killed, options):
     """A torn last line of the log, a folder half written, the pointer's half-written successor"""
     with open(killed / "metrics.jsonl", "ab") as file:
