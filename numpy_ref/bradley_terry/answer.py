@@ -216,7 +216,7 @@ def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) 
         names = [str(name) for name in games.columns]
         if names == [str(name) for name in games.index] and len(names) > 1:
             return games_of_columns(square_columns(games.to_numpy(), list(games.columns)), weights=weights)
-        return games_of_columns({name: games[c].to_numpy() for name, c in zip(names, games.columns, strict=True)})
+        games = {name: np.asarray(games[column]) for name, column in zip(names, games.columns, strict=True)}
     if isinstance(games, dict):
         return games_of_columns({str(name): column for name, column in games.items()}, weights=weights)
     if labels is not None or (isinstance(games, np.ndarray) and games.ndim == 2 and games.dtype.kind in "iuf"):
