@@ -206,7 +206,8 @@ def check_names(names, columns, where):
                     return where(int(np.argmax(code == k)))
         return where(0)
 
-    kinds, trimmed = {}, {}
+    kinds: dict[type, object] = {}
+    trimmed: dict[str, object] = {}
     for name in names:
         if type(name) not in (str, int) or (type(name) is str and name.strip().lower() in ("", "nan")):
             raise InputError(f"{place(name)}: {name!r} is not the name of an item; expected text or a whole number")

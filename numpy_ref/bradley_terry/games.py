@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from pathlib import Path
 
 from ..errors import InputError
@@ -59,7 +60,7 @@ def read_bytes(path):
     try:
         with gzip.open(path, "rb") if packed else open(path, "rb") as file:
             return file.read().removeprefix(b"\xef\xbb\xbf"), suffix
-    except (OSError, EOFError, gzip.zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: {reason}; expected a readable CSV, TSV or JSONL file, plain or .gz") from None
 
@@ -161,8 +162,8 @@ def json_records(data, path, progress):
 
 def json_columns(data, path, names, progress):
     """JSON lines -> {role: column} and the line of each row; every line has the first one's roles"""
-    columns: dict = {}
-    numbers = []
+    columns: dict[str, list] = {}
+    numbers: list[int] = []
     for number, record in json_records(data, path, progress):
         if not isinstance(record, dict):
             raise InputError(f"{path}, line {number}: found {str(record)[:40]}; expected an object with {EXPECTED}")
