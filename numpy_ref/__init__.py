@@ -4,6 +4,7 @@ The top level is the book. Reading order:
 
 losses -> layers -> attention -> transformer -> reward_model        the heart, in one sitting
 ranking, listwise, ties, objectives, language_model                 other objectives
+dpo, policy                                                         from reward to policy
 optim -> batches -> train                                           training it
 gradient_check, metrics                                             is a gradient right? how good is a model?
 
@@ -33,14 +34,26 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
     "listwise": ["plackett_luce_loss", "plackett_luce_loss_backward"],
     "ties": ["rao_kupper", "rao_kupper_backward", "davidson", "davidson_backward"],
     "language_model": ["next_token_loss", "next_token_loss_backward"],
+    "dpo": ["dpo_loss", "dpo_loss_backward", "implicit_reward", "log_probability", "log_probability_backward"],
     "gradient_check": ["check_backward", "complex_step", "central_difference"],
     "errors": ["InputError"],
     "evaluation.model": ["load", "TrainedModel"],
 }
 _MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = [
-    *("attention", "batches", "errors", "gradient_check", "language_model", "layers", "listwise", "losses", "metrics"),
-    *("objectives", "optim", "ranking", "reward_model", "ties", "train", "transformer", "tree"),
+    *(
+        "attention",
+        "batches",
+        "dpo",
+        "errors",
+        "gradient_check",
+        "language_model",
+        "layers",
+        "listwise",
+        "losses",
+        "metrics",
+    ),
+    *("objectives", "optim", "policy", "ranking", "reward_model", "ties", "train", "transformer", "tree"),
     *("bradley_terry", "check", "cli", "data", "evaluation", "figures", "report", "storage", "training"),
 ]
 __all__ = sorted([*_MODULE_OF, *_MODULES])

@@ -6,6 +6,7 @@ from . import bradley_terry as bradley_terry
 from . import check as check
 from . import cli as cli
 from . import data as data
+from . import dpo as dpo
 from . import errors as errors
 from . import evaluation as evaluation
 from . import figures as figures
@@ -17,6 +18,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import objectives as objectives
 from . import optim as optim
+from . import policy as policy
 from . import ranking as ranking
 from . import report as report
 from . import reward_model as reward_model
@@ -28,6 +30,11 @@ from . import transformer as transformer
 from . import tree as tree
 from .attention import self_attention as self_attention
 from .attention import self_attention_backward as self_attention_backward
+from .dpo import dpo_loss as dpo_loss
+from .dpo import dpo_loss_backward as dpo_loss_backward
+from .dpo import implicit_reward as implicit_reward
+from .dpo import log_probability as log_probability
+from .dpo import log_probability_backward as log_probability_backward
 from .errors import InputError as InputError
 from .evaluation.model import TrainedModel as TrainedModel
 from .evaluation.model import load as load

@@ -10,9 +10,9 @@ from .cli.main import main
 from .evaluation import command as evaluate
 from .evaluation import normalize_command, score
 from .report import command as report
-from .train import Learner
+from .train import Learner, PolicyLearner
 from .training import command as train_command
-from .training import options, sft
+from .training import dpo, options, sft
 
 COMMANDS = {
     "sft": (
@@ -24,6 +24,11 @@ COMMANDS = {
         "train a reward model by hand-derived gradients",
         options.add_arguments,
         partial(train_command.run, stage=train_command.REWARD_MODEL, learner_class=Learner),
+    ),
+    "dpo": (
+        "train a language model on preferences, with itself as the reward model",
+        dpo.add_arguments,
+        partial(train_command.run, stage=dpo.POLICY, learner_class=PolicyLearner),
     ),
     "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),
     "check": ("check anybody's gradients, losses and metrics", command.add_arguments, command.run),

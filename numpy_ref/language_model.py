@@ -10,26 +10,58 @@ from .layers import linear, linear_backward, softmax
 from .transformer import transformer, transformer_backward
 
 
+def token_log_probability(logits, targets):
+    """log p[target],  p = softmax(logits)        (..., V), (...) ints -> (...)"""
+    shifted = logits - logits.real.max(-1, keepdims=True)  # the shift cancels
+    picked = np.take_along_axis(shifted, targets[..., None], -1)[..., 0]  # (...)
+    return picked - np.log(np.exp(shifted).sum(-1)), (shifted, targets)
+
+
+def token_log_probability_backward(dout, cache):
+    """dlogits = dy (one_hot(target) - p)"""
+    logits, targets = cache
+    p, _ = softmax(logits)
+    dlogits = -p
+    dlogits[(*np.indices(targets.shape), targets)] += 1
+    return dout[..., None] * dlogits
+
+
 def next_token_loss(logits, targets, weight):
     """L = -Σ w log p[target] / Σ w,  p = softmax(logits)        (B, T, V), (B, T) ints, (B, T) -> ()
 
     `weight` is 1 where the target counts and 0 where it does not: padding, and the prompt, which nobody need write.
     In nats a token; ln V for a model that knows nothing.
     """
-    shifted = logits - logits.real.max(-1, keepdims=True)  # the shift cancels
-    picked = np.take_along_axis(shifted, targets[..., None], -1)[..., 0]  # (B, T)
-    log_p = picked - np.log(np.exp(shifted).sum(-1))  # (B, T)
+    log_p, cache = token_log_probability(logits, targets)  # (B, T)
     total = weight.sum()
-    return -(weight * log_p).sum() / total, (shifted, targets, weight / total)
+    return -(weight * log_p).sum() / total, (cache, weight / total)
 
 
 def next_token_loss_backward(dout, cache):
     """dlogits = w (p - one_hot(target)) / Σ w"""
-    logits, targets, share = cache
-    dlogits, _ = softmax(logits)
-    rows = np.indices(targets.shape)
-    dlogits[(*rows, targets)] -= 1
-    return dout * share[..., None] * dlogits
+    log_p_cache, share = cache
+    return token_log_probability_backward(-dout * share, log_p_cache)
+
+
+def next_token_logits(tokens, body, unembedding, n_head):
+    """The logits of every token but the first, from the tokens before it        (B, T) ints -> (B, T - 1, V)"""
+    h, body_cache = transformer(tokens, **body, n_head=n_head)
+    logits, unembedding_cache = linear(h[:, :-1], **unembedding)  # (B, T - 1, V)
+    return logits, (body_cache, unembedding_cache)
+
+
+def next_token_logits_backward(dout, cache):
+    """The last position predicts nothing, so its row of dh is zero"""
+    body_cache, unembedding_cache = cache
+    dseen, dunembedding = linear_backward(dout, unembedding_cache)
+    dh = np.pad(dseen, [(0, 0), (0, 1), (0, 0)])  # (B, T, C)
+    return {"body": transformer_backward(dh, body_cache), "unembedding": dunembedding}
+
+
+def in_response(logits, length, start):
+    """1 where the predicted token belongs to the response, else 0        (B, T - 1, V), (B,), (B,) -> (B, T - 1)"""
+    position = np.arange(1, logits.shape[1] + 1)
+    return ((position >= start[:, None]) & (position < length[:, None])).astype(logits.real.dtype)
 
 
 def response_loss(tokens, length, start, body, unembedding, n_head):
@@ -37,20 +69,15 @@ def response_loss(tokens, length, start, body, unembedding, n_head):
 
     length: real tokens; start: the first token that is to be predicted, the one after the separator.
     """
-    h, body_cache = transformer(tokens, **body, n_head=n_head)
-    logits, unembedding_cache = linear(h[:, :-1], **unembedding)  # (B, T - 1, V)
-    position = np.arange(1, tokens.shape[1])
-    counted = (position >= start[:, None]) & (position < length[:, None])
-    loss, loss_cache = next_token_loss(logits, tokens[:, 1:], counted.astype(logits.real.dtype))
-    return loss, (body_cache, unembedding_cache, loss_cache)
+    logits, logits_cache = next_token_logits(tokens, body, unembedding, n_head)  # (B, T - 1, V)
+    loss, loss_cache = next_token_loss(logits, tokens[:, 1:], in_response(logits, length, start))
+    return loss, (logits_cache, loss_cache)
 
 
 def response_loss_backward(dout, cache):
-    """The last position predicts nothing, so its row of dh is zero"""
-    body_cache, unembedding_cache, loss_cache = cache
-    dseen, dunembedding = linear_backward(next_token_loss_backward(dout, loss_cache), unembedding_cache)
-    dh = np.pad(dseen, [(0, 0), (0, 1), (0, 0)])  # (B, T, C)
-    return {"body": transformer_backward(dh, body_cache), "unembedding": dunembedding}
+    """The lines of response_loss, read from bottom to top"""
+    logits_cache, loss_cache = cache
+    return next_token_logits_backward(next_token_loss_backward(dout, loss_cache), logits_cache)
 
 
 def loss_and_grads(params, tokens, length, start, n_head):

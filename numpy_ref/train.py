@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from . import language_model
+from . import dpo, language_model
 from .batches import batch_indices, collate, collate_ranks, stacked, steps_per_epoch
 from .errors import InputError
 from .metrics import summary
@@ -193,3 +193,37 @@ class LanguageLearner(Learner):
     def nats(self, tokens, length, start):
         """The loss without a step, in nats a predicted token"""
         return float(language_model.response_loss(tokens, length, start, **self.params, n_head=self.n_head)[0])
+
+
+class PolicyLearner(Learner):
+    """A language model that is trained by DPO, and the reference that it is held to, by hand
+
+    reference  flattened weights of the same sizes; the first weights themselves if None. The optimiser never sees them.
+    """
+
+    def __init__(self, weights, *args, reference=None, **loss_options):
+        super().__init__(weights, *args, **loss_options)
+        self.reference = unflatten(reference or weights)
+
+    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
+        """One update; returns loss, implicit rewards and log π of the responses (B, 2), gradient norm, learning rate"""
+        reference, _ = dpo.log_probability(tokens, length, start, **self.reference, n_head=self.n_head)
+        batch = tokens, length, start, reference, self.n_head
+        loss, grads, log_p = dpo.loss_and_grads(self.params, *batch, **self.loss_options)
+        reward = dpo.implicit_reward(log_p, reference, self.loss_options["beta"])
+        return float(loss), reward, log_p, *self.update(grads)
+
+    def implicit_rewards(self, tokens, length, start):
+        """β log(π / π_ref) of the responses        (B, K, T), (B, K), (B, K) -> (B, K)"""
+        batch = tokens, length, start
+        log_p, reference = (
+            dpo.log_probability(*batch, **params, n_head=self.n_head)[0] for params in (self.params, self.reference)
+        )
+        return dpo.implicit_reward(log_p, reference, self.loss_options["beta"])
+
+    def state(self):
+        return super().state() | flatten({"reference": self.reference})
+
+    def restore(self, weights, state, step):
+        super().restore(weights, state, step)
+        self.reference = unflatten(state)["reference"]

@@ -22,6 +22,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 torch.set_num_threads(1)
 
+# Reasons for which CI lets a test be skipped, by how they begin; any other skip fails the run where MAY_SKIP is set.
+# "extra" is for the environment of the README's commands, which holds the extra `test` alone.
+REASONS = {"data": "data: ", "extra": "the extra ", "gpu": "GPU: ", "system": "this system "}
+skipped: list = []  # (where, why)
+
 tables = []  # (title, lines), which a test measured and the end of the run prints
 
 
@@ -38,7 +43,32 @@ def show_table():
     return lambda title, lines: tables.append((title, lines))
 
 
+def pytest_runtest_logreport(report):
+    if report.skipped and not hasattr(report, "wasxfail"):
+        skipped.append((report.nodeid, str(report.longrepr[2]).removeprefix("Skipped: ")))
+
+
+pytest_collectreport = pytest_runtest_logreport  # a whole file may be skipped when it is collected
+
+
+def unexpected_skips():
+    """Those that MAY_SKIP, names of REASONS with commas between, does not allow; none where it is not set"""
+    if "MAY_SKIP" not in os.environ:
+        return []
+    allowed = tuple(REASONS[name] for name in os.environ["MAY_SKIP"].split(",") if name)
+    return [(where, why) for where, why in skipped if not why.startswith(allowed)]
+
+
+def pytest_sessionfinish(session):
+    if not hasattr(session.config, "workerinput") and unexpected_skips() and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter):
+    if unexpected := unexpected_skips():
+        terminalreporter.section("skipped, and not on the list of MAY_SKIP")
+        for where, why in unexpected:
+            terminalreporter.write_line(f"{where}: {why}")
     for title, lines in tables:
         terminalreporter.section(title)
         for line in lines:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from compare import ulp_errors
 
-from numpy_ref import losses
+from numpy_ref import dpo, losses
 
 POINTS = 400  # in each of eight regimes, for each type; slow: ten times as many
 
@@ -81,6 +81,12 @@ def slope_by_hand(m):
     return np.array([losses.pairwise_loss_backward(1.0, losses.pairwise_loss(x, 0 * x)[1])[0][0] for x in m[:, None]])
 
 
+def slope_of_dpo(m):
+    """The slope along log π(chosen), divided by β = 2, at log-ratios that give these margins exactly"""
+    pairs = [np.array([[x / 2, 0]], m.dtype) for x in m]
+    return np.array([dpo.dpo_loss_backward(1.0, dpo.dpo_loss(pair, 0 * pair, 2.0)[1])[0, 0] for pair in pairs]) / 2
+
+
 def by_autograd(loss):
     """The slope that PyTorch's autograd gives a spelling of the loss"""
 
@@ -113,6 +119,7 @@ SPELLINGS = {
     "loss  torch F.softplus(-m)": ("loss", lambda m: F.softplus(torch.tensor(-m)).numpy(), 1e4, 1e7),
     "loss  naive -log(sigmoid(m))": ("loss", lambda m: -np.log(losses.sigmoid(m)), 1e15, np.inf),
     "slope -sigmoid(-m), ours": ("slope", slope_by_hand, 0.5, 2.2),
+    "slope of DPO over beta, ours": ("slope", slope_of_dpo, 0.5, 2.2),
     "slope torch F.logsigmoid": ("slope", by_autograd(lambda x: -F.logsigmoid(x)), 0.5, 4),
     "slope torch F.softplus(-m)": ("slope", by_autograd(lambda x: F.softplus(-x)), 1e6, 1e8),
     "slope torch BCE with logits": (

@@ -22,8 +22,13 @@ FOLDERS = {
     "numpy_ref": ["cli", "figures", "data", "storage", "bradley_terry", "check", "evaluation", "training", "report"],
     "torch_impl": ["bradley_terry", "engine", "backbone", "evaluation"],
 }
-DOORS = {"numpy_ref.__main__", "torch_impl.__main__", "torch_impl.compare"}  # at the top, where commands come together
-ONLY_IN_TORCH = {"engine", "backbone", "compare"}  # what has no counterpart by hand
+DOORS = {
+    "numpy_ref.__main__",
+    "torch_impl.__main__",
+    "torch_impl.compare",
+    "torch_impl.stages",
+}  # at the top, where commands come together
+ONLY_IN_TORCH = {"engine", "backbone", "compare", "stages"}  # what has no counterpart by hand
 LAZY = {  # beside NumPy and the standard library, inside functions only
     "matplotlib",
     "IPython",

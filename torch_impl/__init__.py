@@ -16,11 +16,24 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
     "listwise": ["plackett_luce_loss"],
     "ties": ["rao_kupper", "davidson"],
     "language_model": ["LanguageModel", "next_token_loss"],
+    "dpo": ["dpo_loss"],
     "evaluation.model": ["load"],
 }
 _MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = [
-    *("attention", "compare", "language_model", "layers", "listwise", "losses", "objectives", "optim", "ranking"),
+    *(
+        "attention",
+        "compare",
+        "dpo",
+        "language_model",
+        "layers",
+        "listwise",
+        "losses",
+        "objectives",
+        "optim",
+        "policy",
+        "ranking",
+    ),
     *("reward_model", "ties", "train", "transformer", "backbone", "bradley_terry", "engine", "evaluation"),
 ]
 __all__ = sorted([*_MODULE_OF, *_MODULES])

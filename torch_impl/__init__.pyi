@@ -4,6 +4,7 @@ from . import attention as attention
 from . import backbone as backbone
 from . import bradley_terry as bradley_terry
 from . import compare as compare
+from . import dpo as dpo
 from . import engine as engine
 from . import evaluation as evaluation
 from . import language_model as language_model
@@ -12,11 +13,13 @@ from . import listwise as listwise
 from . import losses as losses
 from . import objectives as objectives
 from . import optim as optim
+from . import policy as policy
 from . import ranking as ranking
 from . import reward_model as reward_model
 from . import ties as ties
 from . import train as train
 from . import transformer as transformer
+from .dpo import dpo_loss as dpo_loss
 from .evaluation.model import load as load
 from .language_model import LanguageModel as LanguageModel
 from .language_model import next_token_loss as next_token_loss

@@ -19,7 +19,7 @@ from numpy_ref.errors import InputError
 from numpy_ref.evaluation import command as evaluate
 from numpy_ref.evaluation import normalize_command, score
 from numpy_ref.training import command as train_command
-from numpy_ref.training import options, sft
+from numpy_ref.training import dpo, options, sft
 
 from . import compare
 from .backbone import command as backbone_command
@@ -29,7 +29,7 @@ from .engine import learner
 from .engine import processes as distributed
 from .engine.learner import Engine
 from .evaluation.score import torch_scorer
-from .train import LanguageLearner
+from .train import LanguageLearner, PolicyLearner
 
 
 def add_device_arguments(parser):
@@ -80,6 +80,16 @@ def run_sft(args):
     return train_command.run(args, sft.LANGUAGE_MODEL, LanguageLearner, device=use_device(args))
 
 
+def dpo_arguments(parser):
+    dpo.add_arguments(parser)
+    add_device_arguments(parser)
+
+
+def run_dpo(args):
+    distributed.alone("dpo")
+    return train_command.run(args, dpo.POLICY, PolicyLearner, device=use_device(args))
+
+
 def using(command):
     """(add_arguments, run) of a command that uses a model, on a device"""
 
@@ -107,6 +117,7 @@ COMMANDS = {
     "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
     "sft": ("train a language model on chosen responses, to start a reward model from", sft_arguments, run_sft),
     "train": ("train a reward model by autograd", train_arguments, train),
+    "dpo": ("train a language model on preferences, with itself as the reward model", dpo_arguments, run_dpo),
     "score": ("rank responses to a prompt by their rewards, or score a file", *using(score)),
     "normalize": ("set a model's mean reward to 0 and its deviation to 1", normalize_arguments, run_normalize),
     "evaluate": ("accuracy, calibration and length bias on held-out preferences", *using(evaluate)),

@@ -27,6 +27,7 @@ from numpy_ref.train import Learner as NumpyLearner
 from numpy_ref.train import check_alive
 from numpy_ref.tree import flatten
 
+from . import stages
 from .reward_model import loss_and_grads as autograd
 from .train import Learner as TorchLearner
 from .train import model_of
@@ -40,6 +41,12 @@ LOSS_BOUND = 1000  # eps, between the losses of the first ten steps
 
 def add_arguments(parser):
     """The options of `compare`"""
+    parser.add_argument(
+        "--stage",
+        choices=["reward-model", "all"],
+        default="reward-model",
+        help="all: the whole path, a language model, a reward model on it, DPO and a policy; it writes no files",
+    )
     parser.add_argument("--steps", type=positive_int, default=525, help="training steps of 64 pairs")
     parser.add_argument("--seed", type=natural, default=0, help="of the world, the weights and the order")
     parser.add_argument(
@@ -50,6 +57,8 @@ def add_arguments(parser):
 def run(args):
     """Trains both, prints one screen, writes the run directory; status 1 if they disagree beyond the bound"""
     torch.set_num_threads(1)
+    if args.stage == "all":
+        return stages.run(args)
     began = time.perf_counter()
     tokenizer = Words(world.WORDS)
     train_set, eval_set = world.make_world(args.seed)
@@ -107,9 +116,7 @@ def gradient_difference(learner, tokens, length, margin):
     _, by_hand, _ = loss_and_grads(learner.params, tokens, length, learner.n_head, target_margin=margin)
     model = model_of(learner.weights(), learner.n_head)
     autograd(model, torch.from_numpy(tokens), torch.from_numpy(length), target_margin=torch.from_numpy(margin))
-    pairs = [(flatten(by_hand)[name], p.grad.numpy()) for name, p in model.named_parameters()]
-    largest = max(abs(by_autograd).max() for _, by_autograd in pairs)
-    return float(max(abs(a - b).max() for a, b in pairs) / largest / np.finfo(largest.dtype).eps)
+    return stages.difference(flatten(by_hand), {name: p.grad.numpy() for name, p in model.named_parameters()})
 
 
 def line(step, history):

@@ -20,18 +20,29 @@ class LanguageModel(nn.Module):
         return self.unembedding(self.body(tokens))
 
 
+def token_log_probability(logits, targets):
+    """log softmax(logits)[target]        (..., V), (...) -> (...)"""
+    each = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
+    return -each.view(targets.shape)
+
+
 def next_token_loss(logits, targets, weight):
     """-Σ w log softmax(logits)[target] / Σ w        (B, T, V), (B, T), (B, T) -> ()"""
-    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-    return (weight * each).sum() / weight.sum()
+    return -(weight * token_log_probability(logits, targets)).sum() / weight.sum()
+
+
+def response_log_probability(model, tokens, length, start):
+    """Each token's log-probability, and 1 where it counts        (B, T), (B,), (B,) -> (B, T - 1) twice"""
+    logits = model(tokens[:, :-1])
+    position = torch.arange(1, tokens.shape[1], device=tokens.device)
+    counted = (position >= start[:, None]) & (position < length[:, None])
+    return token_log_probability(logits, tokens[:, 1:]), counted.to(logits.dtype)
 
 
 def response_loss(model, tokens, length, start):
     """The next-token loss of the responses        (B, T), (B,), (B,) -> ()"""
-    logits = model(tokens[:, :-1])
-    position = torch.arange(1, tokens.shape[1], device=tokens.device)
-    counted = (position >= start[:, None]) & (position < length[:, None])
-    return next_token_loss(logits, tokens[:, 1:], counted.to(logits.dtype))
+    log_p, counted = response_log_probability(model, tokens, length, start)
+    return -(counted * log_p).sum() / counted.sum()
 
 
 def loss_and_grads(model, tokens, length, start):

@@ -93,6 +93,14 @@ def natural(text):
     return value
 
 
+def positive(text):
+    """A type for argparse: a number above 0"""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
 def at_least(low, below=float("inf")):
     """A type for argparse: a number in [low, below)"""
 

@@ -8,6 +8,7 @@ tokens, encode  many preferences as ids: as flat arrays, and as lists
 cache           a large file's tokens, kept on disk and mapped into memory
 source          what the options of a training name: files, datasets or the built-in world
 world           the built-in preference world, whose true rewards are known
+responses       all responses to one prompt of that world, with their exact probabilities
 held_out        what is held out of training
 summary         what was kept and left out, in words
 rows            Python dicts in place of a file

@@ -5,6 +5,7 @@ intervals       Wilson's, and bootstraps over prompts, responses and items
 calibration     are the probabilities right? reliability, ECE, a temperature
 pairs, measures, text, figure, command      `evaluate`
 score, score_files                          `score`
+best_of                                     the response chosen among n
 normalize, normalize_command                `normalize`
 model                                       a trained model in Python: `load`
 """

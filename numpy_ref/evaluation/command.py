@@ -17,6 +17,7 @@ from ..losses import sigmoid
 from ..storage.checkpoint import replace_whole
 from . import calibration
 from . import pairs as evaluate_pairs
+from .best_of import best_of_text, measure_best_of
 from .measures import calibrated, measured
 from .score import counted, numpy_scorer
 from .text import as_text
@@ -37,6 +38,11 @@ def add_arguments(parser):
         metavar="FILE",
         help="preferences to fit T on; default: --data, which gives an optimistic result",
     )
+    parser.add_argument(
+        "--best-of",
+        action="store_true",
+        help="of a file with responses and their true scores: the score of the response that the model chooses among n",
+    )
     parser.add_argument("--bins", type=positive_int, default=10, help="of the reliability curve, of as many pairs each")
     parser.add_argument("--figure", metavar="FILE", help="draw the reliability curve and accuracy by length, as .png")
     parser.add_argument("--json", metavar="FILE", help="write every figure, as JSON")
@@ -48,15 +54,20 @@ def add_arguments(parser):
 def run(args, scorer_of=numpy_scorer):
     """Scores, measures, prints; returns the exit status"""
     check_figure(args.figure)
+    check_best_of(args)
     scorer = scorer_of(args.model)
     if args.subset_column and args.data is None:
         raise InputError("--subset-column: the built-in world has no columns: give --data FILE")
     temperature, fitted_on = asked_temperature(args), args.temperature_data
-    found = measure(scorer, args.data, args.subset_column, temperature, fitted_on, seed=args.seed, bins=args.bins)
+    if args.best_of:
+        found, text = measure_best_of(scorer, args.data, args.seed), best_of_text
+    else:
+        found = measure(scorer, args.data, args.subset_column, temperature, fitted_on, seed=args.seed, bins=args.bins)
+        text = as_text
     result = {"model": args.model, **found}
     if args.json:
         replace_whole(Path(args.json), json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    for line in as_text(result):
+    for line in text(result):
         print(line)
     if args.figure:
         from .figure import draw_evaluation
@@ -77,6 +88,15 @@ def measure(scorer, path, subset_column=None, temperature=None, temperature_data
     if temperature is not None:
         result["temperature"] = after_temperature(scorer, pairs, won, temperature, temperature_data, rng, bins)
     return result
+
+
+def check_best_of(args):
+    """InputError for options that --best-of needs, or would ignore"""
+    if args.best_of and args.data is None:
+        raise InputError("--best-of: give --data FILE with rows of prompt, responses and scores")
+    for name in ("subset_column", "temperature", "figure"):
+        if args.best_of and getattr(args, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')}: --best-of does not use it: leave it out")
 
 
 def check_figure(path):

@@ -180,14 +180,20 @@ def read_state(run):
     return read_arrays(directory / "state.safetensors"), _read_state(directory / "state.json")
 
 
-def load_state(run):
-    """The newest save of a model of this project, to go on from"""
+def load_state(run, copies=("first", "second")):
+    """The newest save of a model of this project, to go on from
+
+    copies  what the command saves for every weight: both moments, and the reference's weights if it has one
+    """
     arrays, state = read_state(run)
+    if any(name.startswith("reference.") for name in arrays) != ("reference" in copies):
+        other = "sft or train" if "reference" in copies else "dpo"
+        raise InputError(f"--resume {run}: was made by {other}: resume it with that command")
     directory = newest(run)
     params, n_head, tokenizer = load_model(directory, tuple(ARCHITECTURES))
     weights = flatten(params)
     kinds = {name: (array.shape, array.dtype) for name, array in weights.items()}
-    wanted = {f"{moment}.{name}": kind for moment in ("first", "second") for name, kind in kinds.items()}
+    wanted = {f"{copy}.{name}": kind for copy in copies for name, kind in kinds.items()}
     if state["options"].get("ties") in tuple(LEARNED_TIES):
         scalar = (), next(iter(weights.values())).dtype
         wanted |= dict.fromkeys(("tie.raw_tie", "tie_first.raw_tie", "tie_second.raw_tie"), scalar)

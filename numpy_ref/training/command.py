@@ -129,7 +129,9 @@ def loop(args, stage, directory, learner, tokenizer, data, held, log, start, tot
             bar.update()
             if step % args.logging_steps == 0 or step == total_steps:
                 line = log.flush(step)
-                shown = [f"{name} {line[name]:.3f}" for name in ("loss", "accuracy") if name in line]
+                shown = [
+                    f"{name} {line[name]:.3f}" for name in ("loss", "accuracy", "rewards/accuracies") if name in line
+                ]
                 bar.set_postfix_str(", ".join(shown), refresh=False)
                 write(line)
             if held and (step == total_steps or (args.eval_steps and step % args.eval_steps == 0)):

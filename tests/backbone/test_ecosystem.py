@@ -109,8 +109,8 @@ print(json.dumps([[classify(pair, **how)["score"] for pair in pairs] for how in 
 @pytest.mark.parametrize("trained", RUNS[::2], indirect=True)
 def test_trl_trains_it_further(trained, tmp_path):
     """RewardTrainer takes the model and the tokenizer as they are: our rewards before its step, others after it"""
-    pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[bench]'")
-    pytest.importorskip("datasets", reason="datasets is not installed: pip install -e '.[hf]'")
+    pytest.importorskip("trl", reason="the extra bench is not installed")
+    pytest.importorskip("datasets", reason="the extra hf is not installed")
     found = elsewhere(
         f"""
 import json, sys, torch

@@ -308,7 +308,7 @@ def test_citations_as_published():
     assert fitted.degrees_of_freedom == 3
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published tables of ../shared/data are not here")
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="data: the published tables are not here")
 @pytest.mark.parametrize(
     ("raw", "fits", "home", "ties"),
     [

@@ -534,8 +534,8 @@ def test_the_reading_tells_how_far_it_is(tmp_path, name):
         path = tmp_path / name
         path.write_bytes(gzip.compress((tmp_path / "rows.jsonl").read_bytes()))
     if name.endswith(".parquet"):
-        pyarrow = pytest.importorskip("pyarrow", reason="needs the extra hf")
-        parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra hf")
+        pyarrow = pytest.importorskip("pyarrow", reason="the extra hf is not installed")
+        parquet = pytest.importorskip("pyarrow.parquet", reason="the extra hf is not installed")
         path = tmp_path / name
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     assert Counter(form for form, _ in each_with_format(path, at=seen.append))["text, explicit prompt"] == 900

@@ -212,7 +212,7 @@ def test_the_longer_response_is_judged_on_all_pairs_but_ties():
     assert longer_wins([Preference("", ("a", "bb", "c"), 0.0, (1, 1, 3))]) == 0.75
 
 
-@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is absent: real rankings, not part of the project")
+@pytest.mark.skipif(not DATA.exists(), reason=f"data: {DATA} is not here, real rankings are not part of the project")
 def test_real_rankings_are_read():
     lists = read_preferences(DATA / "qa_ranked4" / "ranked.train.jsonl.gz")
     data = encode(Bytes(), lists, 10_000)

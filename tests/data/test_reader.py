@@ -322,7 +322,7 @@ def test_longer_wins_of_the_reversed_labels_is_the_complement(rows):
     )  # two roundings of half an ulp
 
 
-@pytest.mark.skipif(not UKP.exists(), reason=f"{UKP} is absent: real comparisons, not part of the project")
+@pytest.mark.skipif(not UKP.exists(), reason=f"data: {UKP} is not here, real comparisons are not part of the project")
 def test_real_comparisons_are_read():
     train, test = (read_preferences(UKP / f"pairs.{split}.jsonl.gz") for split in ("train", "test"))
     assert (len(train), len(test)) == (4379, 1625)

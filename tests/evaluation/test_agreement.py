@@ -37,7 +37,7 @@ FOURTEEN = np.array(
 labels = st.integers(1, 40).flatmap(lambda n: hnp.arrays(np.int64, (2, n), elements=st.integers(0, 3)))
 
 
-@pytest.mark.skipif(not PANDALM.exists(), reason="pandalm_annotators.csv of ../shared/data is not here")
+@pytest.mark.skipif(not PANDALM.exists(), reason="data: pandalm_annotators.csv is not here")
 def test_pandalm_annotators_as_published():
     ratings = np.loadtxt(PANDALM, delimiter=",", skiprows=1, dtype=int)[:, 1:].T
     found = [cohen_kappa(ratings[i], ratings[j])[0] for i, j in ((0, 1), (0, 2), (1, 2))]

@@ -9,7 +9,7 @@ import pytest
 def browser(tmp_path_factory):
     driver = shutil.which("chromedriver")
     if driver is None:
-        pytest.skip("chromedriver is not installed (Debian: chromium-driver)")
+        pytest.skip("this system has no chromedriver (Debian: chromium-driver)")
     from browser import Browser
 
     with Browser(driver, tmp_path_factory.mktemp("profile")) as opened:

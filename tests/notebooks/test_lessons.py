@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow  # kernels are started, and the notebooks extra is needed
-pytest.importorskip("jupytext", reason="the notebooks extra is not installed")
+pytest.importorskip("jupytext", reason="the extra notebooks is not installed")
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "notebooks"))

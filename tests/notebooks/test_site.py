@@ -17,7 +17,7 @@ MISSING = [name for name in ("sphinx", "myst_nb", "sphinx_book_theme", "mathjax"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     if MISSING:
-        pytest.skip(f"the site extra is not installed: {', '.join(MISSING)}")
+        pytest.skip(f"the extra site is not installed: {', '.join(MISSING)}")
     folder = tmp_path_factory.mktemp("built") / "site"
     made = subprocess.run([sys.executable, BUILD, "--only", "04", "--site", folder], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr

@@ -737,7 +737,7 @@ def test_a_row_takes_few_bytes_and_no_text_is_kept(folder):
 def ukp(split):
     path = DATA / "ukp_convincing" / f"pairs.{split}.jsonl.gz"
     if not path.exists():
-        pytest.skip(f"{path} is absent: real data are not part of the project")
+        pytest.skip(f"data: {path} is not here, real data are not part of the project")
     return path
 
 

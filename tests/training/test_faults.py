@@ -131,7 +131,7 @@ def test_a_finished_model_is_checked_where_it_has_checksums_and_read_where_it_ha
 
 def test_the_system_reads_our_checksums(stopped):
     if not shutil.which("sha256sum"):
-        pytest.skip("there is no sha256sum on this system")
+        pytest.skip("this system has no sha256sum")
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=stopped / "checkpoint-2", check=True)
 
 

@@ -242,7 +242,10 @@ def test_init_from_casts_only_when_it_is_asked(models):
 @pytest.mark.slow
 @BOTH
 def test_the_language_model_loads_in_the_ecosystem(package):
-    transformers, torch = pytest.importorskip("transformers", reason="the extra hf"), pytest.importorskip("torch")
+    transformers, torch = (
+        pytest.importorskip("transformers", reason="the extra hf is not installed"),
+        pytest.importorskip("torch"),
+    )
     assert run(package, "sft", *TINY, "--max-steps", "3", "--output-dir", "lm") == 0
     model = transformers.AutoModelForCausalLM.from_pretrained("lm").eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained("lm")

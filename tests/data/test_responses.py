@@ -1,0 +1,61 @@
+"""All responses of the world: what the sampler draws, as often as it is said to be drawn."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from numpy_ref.data import responses, world
+
+JOBS = [("opposite", "hot"), ("next", "two"), ("say", "cat")]
+PROMPT = "opposite hot next two say cat"
+
+
+@pytest.fixture(scope="module")
+def every():
+    return responses.enumerate_responses(JOBS)
+
+
+def test_there_are_19_655_different_ones_and_their_probabilities_add_up_to_one(every):
+    assert len(every.texts) == len(set(every.texts)) == (1 + 5 + 25 + 125) * 21 * 6 - 1
+    assert np.exp(every.log_p).sum() == pytest.approx(1, rel=1e-12)
+
+
+def test_the_sampler_draws_them_as_often_as_they_say(every):
+    """By the parts that a reader sees: chi squared of 40,000 draws, and the means of the true reward"""
+    rng = np.random.default_rng(0)
+    drawn = [world.sample_response(rng, JOBS) for _ in range(40_000)]
+    texts = [text for text, _ in drawn if text]
+    place = {text: i for i, text in enumerate(every.texts)}
+    assert set(texts) <= set(place)
+    rewards = dict(zip(every.texts, every.rewards, strict=True))
+    assert all(value == rewards[text] for text, value in drawn if text)
+    p = np.exp(every.log_p)
+    for kind in (
+        lambda text: len(text.split()),
+        lambda text: tuple(answer in text.split() for answer in ("cold", "three", "cat", "gladly", "fool", "um", ".")),
+        lambda text: text.split()[0],
+    ):
+        expected, found = Counter(), Counter(map(kind, texts))
+        for text, chance in zip(every.texts, p, strict=True):
+            expected[kind(text)] += chance * len(texts)
+        cells = [key for key in expected if expected[key] >= 5]
+        chi2 = sum((found[key] - expected[key]) ** 2 / expected[key] for key in cells)
+        assert abs(chi2 - len(cells)) <= 4 * math.sqrt(2 * len(cells)), (chi2, len(cells))
+
+
+def test_a_known_response_has_its_probability_and_reward(every):
+    """cold three cat gladly . : three answers, all right, no filler, one of two courteous words"""
+    i = every.texts.index("cold three cat gladly .")
+    empty = 0.2 / 3 * 0.65 * 0.4  # no answer, no filler, no manners
+    assert np.exp(every.log_p[i]) == pytest.approx(0.8 * 0.4 * 0.65 * 0.15 / (1 - empty), rel=1e-12)
+    assert every.rewards[i] == world.reward(3, 0, 0, 1)
+
+
+def test_the_true_reward_reads_any_text(every):
+    for i in range(0, len(every.texts), 97):
+        assert responses.true_reward(PROMPT, every.texts[i]) == every.rewards[i], every.texts[i]
+    assert responses.true_reward(PROMPT, "") == 0
+    assert responses.true_reward(PROMPT, "three cold cat sure sure fool . fool") == world.reward(1, 1, 0, 1)
+    assert responses.true_reward(PROMPT, "um um um") == world.reward(0, 0, 3, 0)
