@@ -12,9 +12,14 @@ CERTAIN = np.inf  # a true margin of ∞: the label is what it says
 
 
 def _expect(if_first_wins, if_second_wins, true_margin, each):
-    p = sigmoid(np.broadcast_to(true_margin, if_first_wins.shape))
-    q = 1 - p
-    expected = p * np.where(p > 0, if_first_wins, 0) + q * np.where(q > 0, if_second_wins, 0)  # 0 · ∞ = 0
+    """p if_first_wins + q if_second_wins,  p = σ(true margin);  q = σ(-true margin) keeps the digits that 1 - p loses
+
+    An outcome of probability 0 adds 0, even to an infinite score: that is its limit.
+    """
+    true_margin = np.broadcast_to(true_margin, if_first_wins.shape)
+    expected = np.zeros(if_first_wins.shape)
+    for p, score in ((sigmoid(true_margin), if_first_wins), (sigmoid(-true_margin), if_second_wins)):
+        expected += np.multiply(p, score, where=p > 0, out=np.zeros_like(expected))
     return expected if each else float(expected.mean())
 
 

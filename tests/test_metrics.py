@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -68,6 +69,37 @@ def test_scores_of_large_margins_are_finite():
     assert metrics.log_loss(margin) == 400.0
     assert metrics.brier(margin) == 0.5
     assert metrics.log_loss(margin, margin) == 0.0
+
+
+@pytest.mark.parametrize("margin", [30.0, 35.0, 40.0])
+def test_a_small_probability_keeps_its_digits(margin):
+    """With p = σ(m): log loss is -p log σ(m) - q log σ(-m), the Brier score p q; q = σ(-m), which 1 - p would lose"""
+    m = np.array([margin])
+    with mpmath.workdps(40):
+        p, q = 1 / (1 + mpmath.exp(-margin)), 1 / (1 + mpmath.exp(margin))
+        entropy, spread = float(-p * mpmath.log(p) - q * mpmath.log(q)), float(p * q)
+    np.testing.assert_allclose(metrics.log_loss(m, m), entropy, rtol=1e-14)
+    np.testing.assert_allclose(metrics.brier(m, m), spread, rtol=1e-14)
+    np.testing.assert_allclose(metrics.accuracy(-m, m), float(q), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("margin", "true", "log_loss", "brier", "accuracy"),
+    [
+        (math.inf, math.inf, 0, 0, 1),
+        (-math.inf, math.inf, math.inf, 1, 0),
+        (math.inf, -math.inf, math.inf, 1, 0),
+        (-math.inf, -math.inf, 0, 0, 1),
+        (math.inf, 0.0, math.inf, 0.5, 0.5),
+        (0.0, math.inf, math.log(2), 0.25, 0.5),
+        (0.0, -math.inf, math.log(2), 0.25, 0.5),
+    ],
+)
+def test_infinite_margins_have_their_limits(margin, true, log_loss, brier, accuracy):
+    m = np.array([margin])
+    assert metrics.log_loss(m, true) == log_loss
+    assert metrics.brier(m, true) == brier
+    assert metrics.accuracy(m, true) == accuracy
 
 
 @given(drawn=pairs)

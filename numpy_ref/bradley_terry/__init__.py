@@ -1,5 +1,7 @@
 """Strengths of items from who beat whom how often: the reward model's loss, with one parameter for each item.
 
+answer          `fit` and `rank`: one call from games or rankings to strengths with their names
+
 strengths       the likelihood, its gradient and the fit; read this first
 outcomes, fitted        one row of games, with or without ties; what a fit returns
 win_counts      games as counts of wins between pairs
@@ -9,6 +11,10 @@ existence, effects      when strengths exist; when a home effect and a tie param
 inference       standard errors, intervals, tests
 plackett_luce   the same for whole rankings
 linear_head     the same convex problem for a head on frozen features
-games           the table of a file
+columns, games, byte_columns    the games of columns in memory, of a file, of a large plain file
 command, text, figure, tables       `python -m numpy_ref fit`
 """
+
+from .answer import Comparison, NoEstimate, Strengths, fit, rank
+
+__all__ = ["Comparison", "NoEstimate", "Strengths", "fit", "rank"]

@@ -1,8 +1,9 @@
-"""The command `fit`: a ranking table with its certificate from a file of games."""
+"""The command `fit`: a ranking table with its certificate from a file of games or of rankings."""
 
 import argparse
-import math
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -10,141 +11,186 @@ from ..cli.text import progress_bar
 from ..errors import InputError
 from ..figures.style import check_figure
 from ..files import check_output, write_json
-from ..losses import sigmoid
 from . import games, inference
+from .answer import NoEstimate, answer_of_fit, rank
+from .columns import ROLES
 from .existence import describe_groups
-from .outcomes import TIES
+from .outcomes import OLD_WORDS, TIES, check_ties
 from .strengths import fit
-from .text import as_text
+from .text import answer_dict, answer_lines, no_estimate_lines
 from .win_counts import pairs_of_rows
 
 ERRORS = ("auto", "solve", "none")
+FEWEST_RESAMPLES = 40  # a 95 % interval leaves one resample in 40 beyond each end
+
+DESCRIPTION = """\
+Who is how strong, from who beat whom. Each item gets a strength, the log-odds of a win over
+an average item, with its standard error and 95 % interval (Bradley-Terry); from rankings
+likewise (Plackett-Luce). Where the games do not determine the strengths, the items or the
+effect at fault are named and no numbers are given.
+
+  python -m numpy_ref fit games.csv --home --figure fit.png
+"""
+COLUMNS = """\
+The file is .csv, .tsv or .jsonl, plain or .gz. Its columns are one of
+  winner, loser[, count][, site]                        a row is a game
+  a, b, wins_a, wins_b[, ties][, neutral][, site]       a row is a pair
+  model_a, model_b, winner                              Chatbot Arena; winner is model_a,
+                                                        model_b, tie or tie (bothbad)
+Other columns are ignored. For --home, a is at home unless `neutral` is 1 or true; `site`
+names who is at home and is empty on neutral ground. With --rankings: a header, then a row
+a ranking, the best item first.
+
+Exit status: 0; 1 where no estimate exists; 2 for bad input.
+"""
 
 
 def add_arguments(parser):
     """The options of `fit`"""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = (
-        "Bradley-Terry strengths of items from the games of a table, with standard errors,\n"
-        "95 % intervals and a certificate of convergence."
-    )
-    parser.epilog = (
-        "columns: winner, loser[, count] or a, b, wins_a, wins_b[, ties]; .csv, .tsv, .jsonl,\n"
-        "plain or .gz. Exit status: 0, or 1 where no estimate exists, 2 for bad input."
-    )
+    parser.description, parser.epilog = DESCRIPTION, COLUMNS
     add = parser.add_argument
+    add("file", nargs="?", help="a table of games (default: baseball, American League East 1987)")
+    add("--rankings", metavar="FILE", help="fit a file of rankings instead of games")
     add(
-        "file",
-        nargs="?",
-        default=games.BASEBALL,
-        help="a table of games (default: baseball, American League East 1987)",
+        "--ties",
+        default="davidson",
+        metavar="{" + ",".join(TIES) + "}",
+        help="leave ties out, count them half, or model them (default: %(default)s)",
     )
-    add("--ties", choices=TIES, default="davidson", help="how ties are counted or modelled (default: %(default)s)")
-    add("--home", action="store_true", help="estimate an advantage of the first item, a, which is at home")
+    add("--home", action="store_true", help="estimate how much it helps to be at home")
     add("--ridge", type=float, default=0.0, help="1 / variance of a normal prior on the strengths (default: none)")
     add("--reference", metavar="ITEM", help="the item of strength 0 (default: the mean of all is 0)")
-    add("--errors", choices=ERRORS, default="auto", help="standard errors: up to 3,000 items, for more by solves, none")
-    add("--bootstrap", type=int, default=0, metavar="N", help="intervals from N resamples of the games, besides Wald's")
+    add("--errors", choices=ERRORS, default="auto", help="standard errors: up to 3,000 items; solve: for more; none")
+    add("--bootstrap", type=int, default=0, metavar="N", help="intervals from N resamples of the games instead")
     add("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
-    add("--json", metavar="FILE", help="write the result as JSON; - for the terminal")
+    add("--weights", action="store_true", help="counts are weights: they need not be whole numbers")
+    add("--json", metavar="FILE", help="write the result as JSON; - is the standard output")
     add("--figure", metavar="FILE", help="draw strengths with intervals, and predicted against observed wins")
+    group = parser.add_argument_group("names of columns, where they are others")
+    for role in ROLES:
+        group.add_argument(f"--{role.replace('_', '-')}-column", metavar="NAME", dest=f"{role}_column")
 
 
 def run(args):
     """Reads, fits, prints; the exit status: 0, or 1 where no estimate exists"""
-    check_figure(args.figure)
-    check_output(args.json or "-")
-    if args.bootstrap < 0:
-        raise InputError(f"--bootstrap {args.bootstrap}: expected a number of resamples, 0 for none")
-    table = games.read_games(args.file, partial(progress_bar, unit=" lines"))
-    if args.home and not table.ordered:
-        raise InputError(f"{args.file}: --home needs to know who is at home; expected the columns a, b, wins_a, wins_b")
-    if args.reference is not None and args.reference not in map(str, table.items):
-        raise InputError(
-            f"--reference {args.reference}: no such item; expected one of {', '.join(map(str, table.items))[:200]}"
-        )
-    fitted = fit(table.pairs, args.home, args.ties, args.ridge)
-    result = summary(fitted, table.items, args) if fitted.converged else without_estimate(fitted, table, args)
-    result = {"file": str(args.file)} | result
-    if args.json != "-":
-        print(as_text(result))
-    if args.json:
-        write_json(args.json, result)
-    if args.figure and fitted.converged:
+    check_options(args)
+    name = args.rankings or args.file or games.BASEBALL
+    progress = partial(progress_bar, unit=" lines")
+    try:
+        answer, bootstrap = fit_rankings(args, progress) if args.rankings else fit_games(args, name, progress)
+    except NotDetermined as found:
+        result = {"file": str(name), "items": found.items, "problem": found.problem, "groups": found.as_dicts()}
+        write(args, result, no_estimate_lines(found.problem, found.groups, Path(name).name))
+        return 1
+    result = {"file": str(name)} | answer_dict(answer, bootstrap)
+    write(args, result, answer_lines(answer, Path(name).name, bootstrap))
+    if args.figure:
         from .figure import draw_fit
 
-        draw_fit(fitted, result, args.figure)
-    return 0 if fitted.converged else 1
+        draw_fit(answer, args.figure, bootstrap)
+    return 0
 
 
-def summary(fitted, items, args):
-    """What is printed, as one dict: also the JSON"""
-    reference = None if args.reference is None else [str(item) for item in items].index(args.reference)
-    strength = fitted.strength - (0 if reference is None else fitted.strength[reference])
-    errors = standard_errors(fitted, reference, args.errors)
-    low, high = inference.wald(strength, errors[: len(items)])
-    columns = {
-        "item": items,
-        "strength": strength,
-        "standard_error": errors[: len(items)],
-        "low": low,
-        "high": high,
-        "beats_average": sigmoid(fitted.strength),
-    }
-    result: dict = {
-        "items": len(items),
-        "games": float((fitted.pairs.wins + fitted.pairs.ties + fitted.pairs.losses).sum()),
-    }
-    if args.bootstrap:
-        rng = np.random.default_rng(args.seed)
-        drawn, without = inference.bootstrap(fitted, rng, args.bootstrap, partial(progress_bar, unit=" resamples"))
-        result["bootstrap"] = {"resamples": args.bootstrap, "without_estimate": without, "seed": args.seed}
-        if len(drawn):
-            drawn = drawn - (0 if reference is None else drawn[:, [reference]])
-            columns["bootstrap_low"], columns["bootstrap_high"] = np.quantile(drawn, [0.025, 0.975], axis=0)
-    rows = [dict(zip(columns, map(plain, row), strict=True)) for row in zip(*columns.values(), strict=True)]
-    effects = errors[len(items) :]
-    return result | {
-        "reference": args.reference,
-        "ties": fitted.model or (args.ties if fitted.pairs.ties.any() else None),
-        "ridge": fitted.ridge,
-        "held_together": len(fitted.groups) == 1,
-        "home": effect(fitted.home, effects[0]) if args.home else None,
-        "log_tie": effect(fitted.tie, effects[-1]) if fitted.model else None,
-        "certificate": {name: getattr(fitted, name) for name in CERTIFICATE},
-        "ranking": sorted(rows, key=lambda row: -row["strength"]),
-    }
+def check_options(args):
+    """InputError for options that no file could make right"""
+    check_figure(args.figure)
+    check_output(args.json or "-")
+    if args.ties not in TIES:
+        if args.ties in OLD_WORDS:
+            raise InputError(f"--ties {args.ties} is now called --ties {OLD_WORDS[args.ties]}")
+        check_ties(args.ties)
+    if args.bootstrap and args.bootstrap < FEWEST_RESAMPLES:
+        raise InputError(
+            f"--bootstrap {args.bootstrap}: expected 0, or at least {FEWEST_RESAMPLES} resamples, one of which lies "
+            "beyond each end of a 95 % interval"
+        )
+    if args.rankings:
+        for option in ("file", "home", "ridge", "bootstrap"):
+            if getattr(args, option):
+                given = args.file if option == "file" else f"--{option}"
+                raise InputError(f"--rankings {args.rankings}: {given} is for games, not for rankings; leave it out")
 
 
-CERTIFICATE = (
-    "converged", "iterations", "gradient_norm", "decrement", "log_likelihood", "deviance", "degrees_of_freedom"
-)  # fmt: skip
+def write(args, result, lines):
+    """The text, or JSON in its place where it goes to the standard output"""
+    if args.json != "-":
+        print("\n".join(lines))
+    if args.json:
+        write_json(args.json, result)
 
 
-def plain(value):
-    """NumPy's numbers as Python's, NaN as None: what JSON can say"""
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+class NotDetermined(Exception):
+    """There is no estimate: why, and (items, sentence, Strengths or None) of each group"""
+
+    def __init__(self, items, problem, groups):
+        super().__init__(problem)
+        self.items, self.problem, self.groups = items, problem, groups
+
+    def as_dicts(self):
+        """The groups for JSON"""
+        return [
+            {"items": items, "verdict": sentence, "fit": answer_dict(answer) if answer else None}
+            for items, sentence, answer in self.groups
+        ]
 
 
-def standard_errors(fitted, reference, how):
-    """Of every strength, then of h and the tie parameter; NaN where they were not asked for"""
-    size = len(inference.parameters(fitted))
-    if how == "solve":
-        return inference.errors_by_solves(fitted, reference, partial(progress_bar, unit=" solves"))
-    if how == "none" or fitted.pairs.n_items > inference.DENSE_ITEMS:
-        return np.full(size, math.nan)
-    return inference.standard_errors(fitted, reference)
+def fit_rankings(args, progress):
+    """Strengths from a file of rankings; no bootstrap"""
+    rankings = games.read_rankings(args.rankings, progress)
+    try:
+        return rank(rankings, reference=named(args.reference, {x for r in rankings for x in r})), None
+    except NoEstimate as error:
+        items = len({item for ranking in rankings for item in ranking})
+        raise NotDetermined(items, str(error), []) from None
 
 
-def effect(estimate, error):
-    """A home or tie effect with its error and interval"""
-    low, high = inference.wald(estimate, error)
-    return {"estimate": estimate, "standard_error": plain(error), "low": plain(low), "high": plain(high)}
+def fit_games(args, path, progress):
+    """Strengths from a file of games, and the intervals of the bootstrap where they are asked for"""
+    names = {role: getattr(args, f"{role}_column") for role in ROLES if getattr(args, f"{role}_column")}
+    table = games.read_games(path, progress, names, args.weights, lambda text: print(text, file=sys.stderr))
+    if args.home and not table.ordered:
+        raise InputError(
+            f"{path}: --home needs to know who is at home; expected the columns a, b, wins_a, wins_b, or a column site"
+        )
+    reference = named(args.reference, table.items)
+    fitted = fit(table.pairs, args.home, args.ties, args.ridge)
+    if not fitted.converged:
+        raise NotDetermined(len(table.items), fitted.problem, separate_groups(fitted, table, args))
+    answer = answer_of_fit(
+        fitted, table.items, reference, errors=args.errors, progress=partial(progress_bar, unit=" solves")
+    )
+    return answer, resampled(answer, args) if args.bootstrap else None
 
 
-def without_estimate(fitted, table, args):
-    """Why there is none, and what can be estimated all the same: each group by itself"""
+def named(reference, items):
+    """The item that --reference names, which may be a number"""
+    found = [item for item in items if str(item) == reference]
+    if reference is not None and not found:
+        known = ", ".join(map(str, items))[:200]
+        raise InputError(f"--reference {reference}: no such item; expected one of {known}")
+    return found[0] if found else None
+
+
+def resampled(answer, args):
+    """Intervals by the bootstrap, around the reference, in the order of the items"""
+    rng, progress = np.random.default_rng(args.seed), partial(progress_bar, unit=" resamples")
+    drawn, without = inference.bootstrap(answer.fitted, rng, args.bootstrap, progress)
+    if len(drawn) < FEWEST_RESAMPLES:
+        raise InputError(
+            f"--bootstrap {args.bootstrap}: {without} resamples have no estimate, and the other {len(drawn)} are too "
+            "few for an interval; leave the bootstrap out, or use a --ridge"
+        )
+    if answer.reference is not None:
+        drawn = drawn - drawn[:, [answer.index(answer.reference)]]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return {"resamples": args.bootstrap, "without_estimate": without, "seed": args.seed, "low": low, "high": high}
+
+
+def separate_groups(fitted, table, args):
+    """(items, sentence, Strengths or None) of each group, fitted by itself"""
+    if len(fitted.groups) < 2:
+        return []
     pairs, items = table.pairs, table.items
     group_of = np.zeros(len(items), int)
     for k, group in enumerate(fitted.groups):
@@ -152,23 +198,18 @@ def without_estimate(fitted, table, args):
     inside = np.flatnonzero(group_of[pairs.first] == group_of[pairs.second])
     inside = inside[np.argsort(group_of[pairs.first[inside]], kind="stable")]
     ends = np.searchsorted(group_of[pairs.first[inside]], np.arange(len(fitted.groups) + 1))
-    several = len(fitted.groups) > 1
-    verdicts = describe_groups(fitted.groups, pairs, items) if several else []
-    groups = []
-    for k, verdict in enumerate(verdicts):
-        names = [items[i] for i in fitted.groups[k]]
-        alone = fit_within(fitted.groups[k], inside[ends[k] : ends[k + 1]], table, args) if len(names) > 1 else None
-        within = argparse.Namespace(**vars(args) | {"reference": None, "bootstrap": 0})
-        found = alone is not None and alone.converged
-        groups.append({"items": names, "verdict": verdict, "fit": summary(alone, names, within) if found else None})
-    return {"items": len(items), "problem": fitted.problem, "groups": groups}
+    found = []
+    for k, sentence in enumerate(describe_groups(fitted.groups, pairs, items)):
+        names, rows = [items[i] for i in fitted.groups[k]], inside[ends[k] : ends[k + 1]]
+        alone = fit_within(fitted.groups[k], rows, table, args) if len(names) > 1 else None
+        answer = answer_of_fit(alone, names, errors=args.errors) if alone and alone.converged else None
+        found.append((names, sentence, answer))
+    return found
 
 
 def fit_within(group, rows, table, args):
     """The fit of one group of items to the rows of games among them"""
-    number = np.searchsorted(group, np.arange(len(table.items)))
-    first, second, wins, ties, losses = (column[rows] for column in table.pairs[1:6])
-    pairs = pairs_of_rows(
-        number[first], number[second], wins, losses, ties, len(group), at_home=table.pairs.at_home[rows]
-    )
-    return fit(pairs, args.home, args.ties)
+    number, pairs = np.searchsorted(group, np.arange(len(table.items))), table.pairs
+    first, second, wins, ties, losses, at_home = (column[rows] for column in pairs[1:7])
+    alone = pairs_of_rows(number[first], number[second], wins, losses, ties, len(group), at_home=at_home)
+    return fit(alone, args.home, args.ties)

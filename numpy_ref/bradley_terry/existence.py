@@ -108,8 +108,13 @@ def walk(source, target, n_nodes):
 
 
 def describe_groups(groups, pairs, items):
-    """One sentence on each group: who never lost to the others, who never beat them, who never met them"""
+    """One sentence on each group of the items of a table of games"""
     winner, loser = arrows(pairs)
+    return describe(groups, winner, loser, items)
+
+
+def describe(groups, winner, loser, items):
+    """One sentence on each group: who never lost to the others, who never beat them, who never met them"""
     group_of = np.empty(len(items), int)
     for k, group in enumerate(groups):
         group_of[group] = k

@@ -1,51 +1,68 @@
-"""The picture of `fit --figure`: strengths with their intervals, predicted against observed wins."""
+"""The pictures of a fit: strengths with their intervals; predicted against observed wins (`fit --figure`)."""
 
 import numpy as np
 
-from ..figures.style import Picture, save_as
+from ..cli.text import clean
+from ..figures.style import Picture, new_figure, save_as
 from ..losses import sigmoid
 from .outcomes import TIE_MODELS
 
 SHOWN = 40  # items: more rows than that cannot be read
 
 
-def draw_fit(fitted, result, path):
-    """Strengths with 95 % intervals; wins of row over column, observed and predicted, on one colour scale
+def plot_strengths(answer, bootstrap=None):
+    """A figure of its own: a point and an interval for each of the strongest 40 items"""
+    figure = new_figure(7, 1.6 + 0.26 * max(min(len(answer.items), SHOWN), 6), "")
+    draw_intervals(figure.subplots(), answer, bootstrap)
+    return figure
 
-    Beyond 40 items the strongest 40 are drawn.
+
+def draw_fit(answer, path, bootstrap=None):
+    """Strengths with intervals; wins of row over column, observed and predicted, on one colour scale
+
+    Of rankings the strengths alone. Beyond 40 items the strongest 40 are drawn. Raises InputError where matplotlib
+    cannot write such a file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    if hasattr(answer.fitted, "pairs"):
+        figure = new_figure(15, 2.6 + 0.24 * max(min(len(answer.items), SHOWN), 8), "")
+        intervals, observed, predicted = figure.subplots(1, 3, width_ratios=[1.15, 1, 1])
+        draw_intervals(intervals, answer, bootstrap)
+        order = answer.order[:SHOWN]
+        for axes, matrix, title in zip(
+            (observed, predicted), win_matrix(answer.fitted, order), ("observed", "predicted"), strict=True
+        ):
+            image = draw_matrix(axes, matrix, names_of(answer), f"Wins of row over column, {title}")
+        figure.colorbar(image, ax=[observed, predicted], label="share of the games (ties count half)", shrink=0.8)
+    else:
+        figure = plot_strengths(answer, bootstrap)
+    shown = min(len(answer.items), SHOWN)
+    save_as(
+        Picture(figure, f"Strengths of {shown} items with {100 * answer.level:g} % intervals, the strongest first."),
+        path,
+    )
 
-    order = np.argsort(-fitted.strength, kind="stable")[:SHOWN]
-    rows = result["ranking"][:SHOWN]
-    names = [str(row["item"]) if len(str(row["item"])) <= 24 else str(row["item"])[:23] + "…" for row in rows]
-    figure = Figure(figsize=(15, 2.6 + 0.24 * max(len(rows), 8)), layout="constrained")
-    FigureCanvasAgg(figure)
-    intervals, observed, predicted = figure.subplots(1, 3, width_ratios=[1.15, 1, 1])
-    draw_intervals(intervals, rows, names, result)
-    shares = win_matrix(fitted, order)
-    for axes, matrix, title in zip((observed, predicted), shares, ("observed", "predicted"), strict=True):
-        image = draw_matrix(axes, matrix, names, f"Wins of row over column, {title}")
-    figure.colorbar(image, ax=[observed, predicted], label="share of the games (ties count half)", shrink=0.8)
-    alt = f"Strengths of {len(rows)} items with 95 % intervals; wins of row over column, observed and predicted."
-    save_as(Picture(figure, alt), path)
+
+def names_of(answer):
+    """The names of the items that are drawn, long ones cut"""
+    names = [clean(answer.items[k]) for k in answer.order[:SHOWN]]
+    return [name if len(name) <= 24 else name[:23] + "…" for name in names]
 
 
-def draw_intervals(axes, rows, names, result):
+def draw_intervals(axes, answer, bootstrap=None):
     """A point and a bar for each item, the strongest at the top"""
-    places = np.arange(len(rows))
-    kind = "bootstrap_" if "bootstrap_low" in rows[0] else ""
-    for place, row in zip(places, rows, strict=True):
-        if row["standard_error"] is not None or kind:
-            axes.plot([row[kind + "low"], row[kind + "high"]], [place, place], color="0.45", linewidth=2)
-    axes.plot([row["strength"] for row in rows], places, "o", color="black", markersize=5)
+    names, order = names_of(answer), answer.order[:SHOWN]
+    low, high = (bootstrap["low"], bootstrap["high"]) if bootstrap else (answer.low, answer.high)
+    places = np.arange(len(order))
+    known = ~np.isnan(low[order])
+    axes.hlines(places[known], low[order][known], high[order][known], color="0.45", linewidth=2)
+    axes.plot(answer.strength[order], places, "o", color="black", markersize=5)
     axes.axvline(0, color="0.7", linewidth=1, linestyle=":")
     axes.set_yticks(places, names)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(f"strength (log-odds against {result['reference'] or 'the mean of all items'})")
-    more = f" (the first {len(rows)} of {result['items']})" if result["items"] > len(rows) else ""
-    axes.set_title(f"Strengths with 95 % intervals{more}")
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    zero = "the mean of all items" if answer.reference is None else clean(answer.reference)
+    axes.set_xlabel(f"strength (log-odds against {zero})")
+    more = f" (the first {len(order)} of {len(answer.items)})" if len(answer.items) > len(order) else ""
+    axes.set_title(f"Strengths with {100 * answer.level:g} % intervals{more}")
 
 
 def win_matrix(fitted, order):

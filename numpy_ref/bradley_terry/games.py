@@ -1,177 +1,244 @@
-"""Files of games, read and checked line by line: CSV, TSV or JSON lines, plain or .gz.
+"""Files of games and of rankings: CSV, TSV or JSON lines, plain or .gz.
 
-    winner, loser[, count]              a line is a game, or `count` games that went the same way
-    a, b, wins_a, wins_b[, ties]        a line is a pair; with a home effect a is at home
-
-Lines that begin with # before the header are comments. What is wrong is said with file and line, nothing is repaired.
+The columns are those of columns.py, by these names or by names that the caller gives. Lines that begin with # before
+the header are comments. A separator ; or tab is recognised. What is wrong is said with file and line, nothing is
+repaired.
 """
 
 import csv
 import gzip
+import io
 import json
-from itertools import chain
+import zlib
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from ..errors import InputError
 from ..files import check_input
-from .win_counts import Pairs, pairs_of_rows
+from .byte_columns import plain_columns
+from .columns import EXPECTED, ROLES, Games, check_layout, games_of_columns, index_labels
+
+__all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games", "read_rankings"]
 
 TABLES = Path(__file__).parent / "tables"
 BASEBALL = TABLES / "baseball_1987.csv"
-LAYOUTS = (
-    ("winner", "loser"),
-    ("winner", "loser", "count"),
-    ("a", "b", "wins_a", "wins_b"),
-    ("a", "b", "wins_a", "wins_b", "ties"),
-)
-EXPECTED = "the columns winner, loser[, count] or a, b, wins_a, wins_b[, ties]"
-COUNT_LIMIT = 10**9  # a larger count is a slip, such as an identifier in the wrong column
+NUMBERS = ("count", "wins_a", "wins_b", "ties")
+WANTED = (*ROLES, "model_a", "model_b")
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
-class Games(NamedTuple):
-    """A file's items in sorted order, and its rows; `ordered` where the file says who stands first"""
-
-    items: list
-    pairs: Pairs
-    ordered: bool
-
-
-def read_games(path, progress=iter):
+def read_games(path, progress=iter, names=None, weights=False, note=str):
     """The games of a file -> Games.  Raises InputError with file and line
 
-    progress        wraps the iteration over the lines of a long file
+    progress    wraps the iteration over the lines of a long file
+    names       {role: the name of its column in the file}, where it is another, as {"winner": "home team"}
+    weights     counts may be fractions
+    note        is told in a sentence what was assumed
     """
-    try:
-        rows = list(read_rows(Path(path), progress))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: {reason}; expected a readable CSV, TSV or JSONL file, plain or .gz") from None
-    if not rows:
+    path, names = Path(path), names or {}
+    data, suffix = read_bytes(path)
+    if suffix == "jsonl":
+        columns, numbers = json_columns(data, path, names, progress)
+    else:
+        columns, numbers = table_columns(data, path, suffix, names, progress, note)
+    if not columns or not len(next(iter(columns.values()))):
         raise InputError(f"{path}: there is no game in the file; expected {EXPECTED} and at least one line")
-    layout, *rows = rows
-    first, second, *columns = zip(*rows, strict=True)
-    items, first, second = index_labels(first, second)
-    counts = np.zeros((3, len(rows)))  # wins, losses, ties
-    for k, column in enumerate(columns or [(1,) * len(rows)]):
-        counts[k] = column
-    if not counts.any():
-        raise InputError(f"{path}: every count is 0, expected at least one game")
-    wins, losses, ties = counts
-    ordered = layout[0] == "a"
-    return Games(items, pairs_of_rows(first, second, wins, losses, ties, len(items), ordered), ordered)
+    where = lambda row: f"{path}, line {numbers[row]}"  # noqa: E731
+    try:
+        return games_of_columns(columns, where, weights)
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
 
-def read_rows(path, progress):
-    """The layout, then one tuple of checked values for each line, in the layout's order"""
-    name, suffix = path.name.removesuffix(".gz"), path.name.removesuffix(".gz").rpartition(".")[2].lower()
+def read_bytes(path):
+    """A file's content, unpacked, and what its name says it is: csv, tsv or jsonl"""
+    packed = path.suffix.lower() == ".gz"
+    name = path.name[:-3] if packed else path.name
+    suffix = name.rpartition(".")[2].lower()
     if suffix not in ("csv", "tsv", "jsonl"):
         raise InputError(
             f"{path}: cannot tell the format of {name!r}; expected .csv, .tsv or .jsonl, or one of them .gz"
         )
     check_input(path)
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-        records = json_records(file, path) if suffix == "jsonl" else table_records(file, path, suffix == "tsv")
-        layout, kinds = None, dict[type, str]()
-        for number, record in progress(records):
-            where = f"{path}, line {number}"
-            if layout is None:
-                layout = next((layout for layout in LAYOUTS if set(layout) == set(record)), None)
-                if layout is None:
-                    raise InputError(f"{where}: found the columns {', '.join(map(str, record))}; expected {EXPECTED}")
-                yield layout
-            if record.keys() != set(layout):
-                raise InputError(f"{where}: found {', '.join(map(str, record))}; expected {', '.join(layout)} as above")
-            first, second, *counts = (record[column] for column in layout)
-            for label in (first, second):
-                check_label(label, kinds, where)
-            if first == second:
-                raise InputError(f"{where}: {first!r} is compared with itself; take the line out")
-            yield (
-                first,
-                second,
-                *(check_count(count, column, where) for count, column in zip(counts, layout[2:], strict=True)),
-            )
+    try:
+        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
+            return file.read().removeprefix(b"\xef\xbb\xbf"), suffix
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {reason}; expected a readable CSV, TSV or JSONL file, plain or .gz") from None
 
 
-def table_records(file, path, tabs):
-    """CSV or TSV -> line numbers and dicts of strings"""
-    reader = csv.reader(file, delimiter="\t" if tabs else ",", strict=True)
+def as_text(data, path):
+    """UTF-8 bytes as text; InputError names the line of a byte that is not"""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: not UTF-8 text; expected a readable CSV, TSV or JSONL file") from None
+
+
+def separator_of(header, suffix, path, note):
+    """Comma or tab by the file's name, unless only another separator stands in the header"""
+    expected = "\t" if suffix == "tsv" else ","
+    other = next((mark for mark in SEPARATORS if mark in header), None)
+    if expected in header or other is None:
+        return expected if expected in header or suffix == "csv" or "," not in header else ","
+    note(f"{path}: the columns are separated by {SEPARATORS[other]}")
+    return other
+
+
+def renamed(header, names, where):
+    """A header with the names of the roles; InputError where a column is missing or stands twice"""
+    for role, name in names.items():
+        if name not in header:
+            raise InputError(f"{where}: there is no column {name!r} for {role}; found {', '.join(header)[:300]}")
+    taken = {name: role for role, name in names.items()}
+    roles = [taken.get(name, None if name in names else name) for name in header]  # a role that moved leaves its name
+    for role in WANTED:
+        if roles.count(role) > 1:
+            raise InputError(f"{where}: a column stands twice: {', '.join(header)[:300]}")
+    return roles
+
+
+def roles_of(header, names, where):
+    """renamed, and checked for a layout"""
+    roles = renamed(header, names, where)
+    try:
+        check_layout([role for role in roles if role], header)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return roles
+
+
+def table_columns(data, path, suffix, names, progress, note):
+    """CSV or TSV -> {role: column} and the line of each row"""
+    above, position = 0, 0  # comments and blank lines
+    while data[position : position + 1] in (b"#", b"\n", b"\r"):
+        position, above = data.find(b"\n", position) + 1 or len(data), above + 1
+    end = data.find(b"\n", position)
+    line, body = (data[position:], b"") if end < 0 else (data[position:end], data[end + 1 :])
+    first = as_text(line, path).rstrip("\r")
+    separator = separator_of(first, suffix, path, note)
+    if '"' not in first:
+        header = roles_of(first.split(separator), names, f"{path}, line {above + 1}") if first else []
+        texts = [role for role in header if role in WANTED and role not in NUMBERS]
+        fast = plain_columns(body, separator, header, texts, [role for role in header if role in NUMBERS])
+        if fast:
+            n = len(fast[texts[0]].code)
+            return fast, range(above + 2, above + 2 + n)
+    return careful_columns(as_text(data[position:], path), path, above, separator, names, progress)
+
+
+def careful_columns(text, path, above, separator, names, progress):
+    """CSV or TSV cell by cell, with quotes -> {role: column} and the line of each row"""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows, numbers, header = [], [], None
+    try:
+        for cells in progress(reader):
+            if not cells:
+                continue
+            if header is None:
+                header = roles_of(cells, names, f"{path}, line {above + reader.line_num}")
+                continue
+            if len(cells) != len(header):
+                raise InputError(f"{path}, line {above + reader.line_num}: {len(cells)} cells, expected {len(header)}")
+            rows.append(cells)
+            numbers.append(above + reader.line_num)
+    except csv.Error as error:
+        line = above + reader.line_num
+        raise InputError(f"{path}, line {line}: {error}; expected a readable CSV, TSV or JSONL file") from None
+    columns = zip(*rows, strict=True) if rows else ([] for _ in header or [])
+    found = {role: column for role, column in zip(header or [], columns, strict=True) if role in WANTED}
+    return found, numbers
+
+
+def json_records(data, path, progress):
+    """JSON lines -> line numbers and values"""
+    for number, line in enumerate(progress(as_text(data, path).split("\n")), 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", type(error).__name__)
+                raise InputError(f"{path}, line {number}: not JSON ({reason}); expected an object a line") from None
+
+
+def json_columns(data, path, names, progress):
+    """JSON lines -> {role: column} and the line of each row; every line has the first one's roles"""
+    columns: dict[str, list] = {}
+    numbers: list[int] = []
+    for number, record in json_records(data, path, progress):
+        if not isinstance(record, dict):
+            raise InputError(f"{path}, line {number}: found {str(record)[:40]}; expected an object with {EXPECTED}")
+        keys = list(record)
+        where = f"{path}, line {number}"
+        roles = dict(zip(renamed(keys, names, where) if numbers else roles_of(keys, names, where), keys, strict=True))
+        columns = columns or {role: [] for role in roles if role in WANTED}
+        if not set(columns) <= set(roles):
+            raise InputError(f"{where}: found {', '.join(keys)}; expected {', '.join(columns)} as above")
+        for role, column in columns.items():
+            column.append(record[roles[role]])
+        numbers.append(number)
+    return columns, numbers
+
+
+def read_rankings(path, progress=iter):
+    """The rankings of a file -> lists of items, the best first.  Raises InputError with file and line
+
+    CSV or TSV: a header, then a row a ranking, one item a cell; cells at the end may be empty. JSON lines: a list, or
+    an object with `ranking`, or with `responses` and their `ranks`, 1 the best.
+    """
+    path = Path(path)
+    data, suffix = read_bytes(path)
+    rows = json_rankings(data, path, progress) if suffix == "jsonl" else table_rankings(data, path, suffix, progress)
+    found = [checked_ranking(ranking, f"{path}, line {number}") for number, ranking in rows]
+    if not found:
+        raise InputError(f"{path}: there is no ranking in the file; expected a header and a row a ranking, best first")
+    return found
+
+
+def table_rankings(data, path, suffix, progress):
+    """CSV or TSV -> line numbers and lists of cells, without the empty ones at the end"""
+    text = as_text(data, path)
+    lines = (line for line in io.StringIO(text, newline=""))
+    reader = csv.reader(lines, delimiter=separator_of(text.split("\n", 1)[0], suffix, path, str), strict=True)
     header = None
-    for cells in reader:
+    for cells in progress(reader):
         if not cells or (header is None and cells[0].startswith("#")):
             continue
         if header is None:
             header = cells
-            if len(set(header)) < len(header):
-                raise InputError(f"{path}, line {reader.line_num}: a column stands twice: {', '.join(header)}")
             continue
-        if len(cells) != len(header):
+        while cells and not cells[-1].strip():
+            cells.pop()
+        yield reader.line_num, cells
+
+
+def json_rankings(data, path, progress):
+    """JSON lines -> line numbers and lists, the best first"""
+    for number, record in json_records(data, path, progress):
+        if isinstance(record, dict) and {"responses", "ranks"} <= set(record):
+            pairs = sorted(zip(record["ranks"], map(str, record["responses"]), strict=False), key=lambda pair: pair[0])
+            if len(set(record["ranks"])) < len(record["ranks"]):
+                raise InputError(f"{path}, line {number}: ranks {record['ranks']} hold a tie; expected different ranks")
+            record = [response for _, response in pairs]
+        ranking = record.get("ranking") if isinstance(record, dict) else record
+        if not isinstance(ranking, list):
+            raise InputError(f"{path}, line {number}: expected a list of items, or an object with `ranking`")
+        yield number, ranking
+
+
+def checked_ranking(ranking, where):
+    """Two items or more, each once, none tied"""
+    for item in ranking:
+        if isinstance(item, list):
             raise InputError(
-                f"{path}, line {reader.line_num}: {len(cells)} cells, expected {len(header)}: {', '.join(header)}"
+                f"{where}: {', '.join(map(str, item))} are tied; expected one item a place: break ties first"
             )
-        yield reader.line_num, dict(zip(header, cells, strict=True))
-
-
-def json_records(file, path):
-    """JSON lines -> line numbers and dicts"""
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: not JSON ({error.msg}); expected an object a line") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{path}, line {number}: found {line.strip()[:40]}; expected an object with {EXPECTED}")
-        yield number, record
-
-
-def check_label(label, kinds, where):
-    """Labels are strings, or whole numbers, of one kind through the file
-
-    kinds       remembers where each kind was first seen
-    """
-    if type(label) not in (str, int) or (type(label) is str and label.strip().lower() in ("", "nan")):
-        raise InputError(f"{where}: {label!r} is not the name of an item; expected text or a whole number")
-    kinds.setdefault(type(label), where)
-    if len(kinds) > 1:
-        raise InputError(
-            f"{where}: {label!r} is {type(label).__name__}, but there are labels of another type since "
-            f"{next(iter(kinds.values()))}; write all of them the same way"
-        )
-
-
-def check_count(count, column, where):
-    """A whole number, not negative, below COUNT_LIMIT"""
-    if type(count) is str and count.isascii() and count.isdigit():
-        count = int(count[:20])
-    if type(count) is not int or count < 0:
-        raise InputError(f"{where}: {column} is {count!r}, expected a whole number that is not negative")
-    if count >= COUNT_LIMIT:
-        raise InputError(f"{where}: {column} is {count}, expected a count below {COUNT_LIMIT:,}; check the column")
-    return count
-
-
-def index_labels(*columns):
-    """Labels -> their sorted list, and each column as its items' numbers        lists or arrays of text or integers"""
-    arrays = [column for column in columns if isinstance(column, np.ndarray) and column.dtype.kind in "iu"]
-    if len(arrays) == len(columns) and all(len(array) for array in arrays):
-        low, high = min(int(a.min()) for a in arrays), max(int(a.max()) for a in arrays)
-        if high - low < 4 * sum(map(len, arrays)):
-            seen = np.zeros(high - low + 1, bool)
-            for array in arrays:
-                seen[array - low] = True
-            number = np.cumsum(seen) - 1
-            return (np.flatnonzero(seen) + low).tolist(), *(number[array - low] for array in arrays)
-    lists = [column.tolist() if isinstance(column, np.ndarray) else list(column) for column in columns]
-    labels = dict.fromkeys(chain.from_iterable(lists))
-    kinds = set(map(type, labels))
-    if len(kinds) > 1 or not kinds <= {str, int}:
-        found = " and ".join(sorted(kind.__name__ for kind in kinds))
-        raise InputError(f"labels are {found}; expected all of them text, or all whole numbers")
-    items = sorted(labels)
-    place = dict(zip(items, range(len(items)), strict=True))
-    return items, *(np.fromiter(map(place.__getitem__, column), np.int64, len(column)) for column in lists)
+        if not isinstance(item, (str, int)) or not str(item).strip():
+            raise InputError(f"{where}: {item!r} is not the name of an item; expected text or a whole number")
+    twice = [item for k, item in enumerate(ranking) if item in ranking[:k]]
+    if twice:
+        raise InputError(f"{where}: {twice[0]!r} stands twice; expected every item in one place, ties broken")
+    if len(ranking) < 2:
+        raise InputError(f"{where}: {len(ranking)} items; a ranking needs two or more, the best first")
+    return ranking

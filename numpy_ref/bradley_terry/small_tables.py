@@ -1,6 +1,8 @@
 """Newton's method on the square table of wins: up to some hundred items the fastest way, and the shortest to read.
 
-    g = won - Σ_j games_ij p_ij,  p_ij = σ(λ_i - λ_j)        A = diag(Σ_j c_ij) - c,  c_ij = games_ij p_ij p_ji
+    g = Σ_j wins_ij p_ji - wins_ji p_ij,  p_ij = σ(λ_i - λ_j)        A = diag(Σ_j c_ij) - c,  c_ij = games_ij p_ij p_ji
+
+This g is the games won less those expected, Σ_j wins_ij - games_ij p_ij, without its difference of large numbers.
 
 No step needs a line search. If the difference of two opponents moves by at most D, a curvature changes at most e^D
 times. So a step with D ≤ 1 climbs, and after it the decrement is at most e^{D/2} (e^D - 1 - D)/D times what it was. A
@@ -27,18 +29,19 @@ def win_table(rows):
     return (one + other).reshape(n, n)
 
 
-def slope_and_curvature(x, won, games, ridge=0.0):
+def slope_and_curvature(x, wins, games, ridge=0.0):
     """g and A, with the ridge's share; without a ridge A + m/N 1 1', which can be inverted        -> (N,), (N, N)
 
     m is the mean of A's diagonal. What 1 1' adds moves only the common shift, of which g has none.
     """
     p = 1 / (1 + np.exp(np.minimum(np.subtract.outer(-x, -x), 700)))
-    expected = games * p
-    a = expected * p.T
+    upsets = wins * p.T
+    a = games * p
+    a *= p.T
     degree = a.sum(1)
     np.subtract(0 if ridge else degree.mean() / len(x), a, out=a)
     a.ravel()[:: len(x) + 1] += degree + ridge
-    return won - expected.sum(1) - ridge * x, a
+    return upsets.sum(1) - upsets.sum(0) - ridge * x, a
 
 
 def guess(won, lost):
@@ -53,11 +56,11 @@ def guess(won, lost):
 def maximum_of_table(rows, ridge, tolerance, max_iterations):
     """The strengths of greatest (penalised) likelihood, their certificate, and l        -> (N,), dict, ()"""
     wins = win_table(rows)
-    games, won = wins + wins.T, wins.sum(1)
-    x, iteration, converged = guess(won, wins.sum(0)), 0, False
+    games = wins + wins.T
+    x, iteration, converged = guess(wins.sum(1), wins.sum(0)), 0, False
     while not converged and iteration < max_iterations:
         iteration += 1
-        gradient, a = slope_and_curvature(x, won, games, ridge)
+        gradient, a = slope_and_curvature(x, wins, games, ridge)
         step = np.linalg.solve(a, gradient)
         longest = longest_move(step, games)
         x = x + step * (1 if longest <= 1 else max(1, math.log1p(longest)) / longest)

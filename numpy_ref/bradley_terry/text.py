@@ -1,103 +1,175 @@
-"""The result of `fit` as text that fits in 80 columns."""
+"""The result of `fit` as text of at most 80 columns, as HTML for notebooks, and as a dict for JSON."""
 
 import math
-from pathlib import Path
+from html import escape
+from typing import Any
+
+import numpy as np
 
 from ..cli.text import WIDTH, clean, pad, width, wrap
+from ..losses import sigmoid
+from .outcomes import TIE_MODELS
+
+CERTIFICATE = (
+    "converged", "iterations", "gradient_norm", "decrement", "log_likelihood", "deviance", "degrees_of_freedom"
+)  # fmt: skip
 
 
-def as_text(result):
-    """What was found, or why nothing could be"""
-    return "\n".join(no_estimate_lines(result) if "problem" in result else fit_lines(result))
+def answer_lines(answer, name=None, bootstrap=None):
+    """Heading, ranking, effects, certificate
+
+    bootstrap       resamples, without_estimate, low, high of the intervals to show, in the order of the items
+    """
+    of_rankings = not hasattr(answer.fitted, "pairs")
+    kind = "Plackett-Luce" if of_rankings else "Bradley-Terry"
+    number = f"{len(answer.fitted.order)} rankings" if of_rankings else f"{counted(answer):.10g} games"
+    heading = f"{name + ': ' if name else ''}{kind} strengths of {len(answer.items)} items from {number}"
+    ranking = ranking_lines(answer, bootstrap)
+    return [*wrap(heading), "", *ranking, "", *effect_lines(answer, bootstrap), *certificate_lines(answer.fitted)]
 
 
-def fit_lines(result):
-    """Heading, ranking, effects, certificate"""
-    table = f"{result['items']} items from {result['games']:.0f} games"
-    heading = f"{Path(result['file']).name}: Bradley-Terry strengths of {table}"
-    return [*wrap(heading), "", *ranking_lines(result), "", *effect_lines(result), *certificate_lines(result)]
+def counted(answer):
+    """How many games were counted: each stands with both of its items"""
+    return answer.games.sum() / 2
 
 
-def ranking_lines(result):
+def ranking_lines(answer, bootstrap=None):
     """One line an item, the strongest first"""
-    bootstrap = "bootstrap_low" in result["ranking"][0]
-    low, high = ("bootstrap_low", "bootstrap_high") if bootstrap else ("low", "high")
-    interval = "95 % bootstrap" if bootstrap else "95 % interval"
-    rank = max(4, len(str(result["items"])))
-    longest = max(width(clean(row["item"])) for row in result["ranking"])
-    name = min(max(longest, 4), WIDTH - rank - 51)
-    lines = [f"{'rank':>{rank}}  {pad('item', name)}  strength    s.e.  {interval:^17}  beats mean"]
-    for place, row in enumerate(result["ranking"], 1):
-        bounds = f"{number(row[low], 8)} {number(row[high], 8)}"
-        values = (
-            f"{number(row['strength'], 8)}  {number(row['standard_error'], 6)}  {bounds}  {row['beats_average']:10.3f}"
-        )
-        lines.append(f"{place:>{rank}}  {pad(clean(row['item']), name)}  {values}")
+    low, high = (bootstrap["low"], bootstrap["high"]) if bootstrap else (answer.low, answer.high)
+    title = f"{100 * answer.level:g} % {'bootstrap' if bootstrap else 'interval'}"
+    beats = sigmoid(answer.fitted.strength)
+    names = [clean(item) for item in answer.items]
+    rank = max(4, len(str(len(names))))
+    size = min(max(4, *map(width, names)), WIDTH - rank - 51)
+    lines = [f"{'rank':>{rank}}  {pad('item', size)}  strength    s.e.  {title:^17}  beats mean"]
+    for place, k in enumerate(answer.order, 1):
+        bounds = f"{decimals(low[k], 8)} {decimals(high[k], 8)}"
+        values = f"{decimals(answer.strength[k], 8)}  {decimals(answer.standard_error[k], 6)}  {bounds}"
+        lines.append(f"{place:>{rank}}  {pad(names[k], size)}  {values}  {beats[k]:10.3f}")
     return lines
 
 
-def effect_lines(result):
+def effect_lines(answer, bootstrap=None):
     """What the strengths are relative to, and the effects beside them"""
+    fitted = answer.fitted
+    zero = "the mean of all items (0)" if answer.reference is None else str(answer.reference)
     lines = [
-        "strength: log-odds against " + (result["reference"] or "the mean of all items (0)"),
+        f"strength: log-odds against {zero}",
         "beats mean: the probability of a win over an item of mean strength",
     ]
-    if result["home"]:
-        lines.append("home effect: " + with_error(result["home"]))
-    if result["log_tie"]:
-        name, symbol = {"davidson": ("Davidson", "ν"), "rao-kupper": ("Rao-Kupper", "θ")}[result["ties"]]
-        worth = f"{symbol} = {math.exp(result['log_tie']['estimate']):.4f}"
-        lines.append(f"ties: {name}, {worth}, log {symbol} = {with_error(result['log_tie'])}")
-    elif result["ties"]:
-        lines.append(f"ties: {result['ties']}")
-    if result["ridge"]:
-        lines.append(
-            f"ridge: {result['ridge']:g}, a normal prior of variance {1 / result['ridge']:g} on every strength"
-        )
-    if not result["held_together"]:
-        lines.append("without the prior no estimate exists: how far the groups lie apart is its doing")
-    if "bootstrap" in result:
-        resamples, without = result["bootstrap"]["resamples"], result["bootstrap"]["without_estimate"]
-        lines.append(f"bootstrap: {resamples} resamples, of which {without} have no estimate and are left out")
+    if answer.home:
+        lines.append("home effect: " + with_error(answer.home, answer.level))
+    if answer.tie:
+        model = TIE_MODELS[fitted.model]
+        worth = f"{model.symbol} = {math.exp(answer.tie.estimate):.4f}"
+        lines.append(f"ties: {model.name}, {worth}, log {model.symbol} = {with_error(answer.tie, answer.level)}")
+    elif hasattr(fitted, "pairs") and fitted.pairs.ties.any():
+        lines.append(f"ties: {fitted.ties}")
+    if getattr(fitted, "ridge", 0):
+        lines.append(f"ridge: {fitted.ridge:g}, a normal prior of variance {1 / fitted.ridge:g} on every strength")
+    if len(fitted.groups) > 1:
+        lines.append("without the prior no estimate exists: only the prior says how far the groups lie apart")
+    if bootstrap:
+        without = bootstrap["without_estimate"]
+        lines.append(f"bootstrap: {bootstrap['resamples']} resamples; {without} have no estimate and are left out")
     return [line for text in lines for line in wrap(text)]
 
 
-def certificate_lines(result):
+def certificate_lines(fitted):
     """Why to believe it"""
-    c = result["certificate"]
+    fit = f"log-likelihood {zeroless(fitted.log_likelihood)}"
+    if hasattr(fitted, "deviance"):
+        freedom = "" if fitted.degrees_of_freedom is None else f" on {fitted.degrees_of_freedom} d.f."
+        fit += f", deviance {zeroless(fitted.deviance)}{freedom}"
     return [
-        f"log-likelihood {c['log_likelihood']:.4f}, deviance {c['deviance']:.4f} on {c['degrees_of_freedom']} d.f.",
-        f"converged in {c['iterations']} Newton steps: gradient norm {c['gradient_norm']:.1e}, "
-        f"decrement {c['decrement']:.1e}",
+        fit,
+        f"converged in {fitted.iterations} Newton steps: gradient norm {fitted.gradient_norm:.1e}, "
+        f"decrement {fitted.decrement:.1e}",
     ]
 
 
-def no_estimate_lines(result, shown=20):
-    """The problem, the groups in words, and the fit of each group by itself"""
-    lines = wrap(f"{Path(result['file']).name}: {result['problem']}")
-    for entry in result["groups"][:shown]:
-        lines += wrap(f"- {entry['verdict']}", indent="  ")
-    if len(result["groups"]) > shown:
-        lines.append(f"- and {len(result['groups']) - shown} more groups")
-    if result["groups"]:
+def no_estimate_lines(problem, groups, name=None, shown=20):
+    """The problem, the groups in words, and the fit of each group by itself
+
+    groups      (items, sentence, Strengths or None) of each
+    """
+    lines = wrap(f"{name + ': ' if name else ''}{problem}")
+    for _, sentence, _ in groups[:shown]:
+        lines += wrap(f"- {sentence}", indent="  ")
+    if len(groups) > shown:
+        lines.append(f"- and {len(groups) - shown} more groups")
+    if groups:
         lines += wrap("With --ridge R, a normal prior of variance 1/R, all items can be put on one scale.")
-    for entry in result["groups"][:shown]:
-        if entry["fit"]:
-            lines += ["", *wrap(f"Within {len(entry['items'])} of the items, on a scale of their own:"), ""]
-            lines += ranking_lines(entry["fit"])
+    for items, _, answer in groups[:shown]:
+        if answer:
+            lines += ["", *wrap(f"Within {len(items)} of the items, on a scale of their own:"), ""]
+            lines += ranking_lines(answer)
     return lines
 
 
-def with_error(effect):
+def with_error(effect, level):
     """estimate (s.e., interval)"""
-    if effect["standard_error"] is None:
-        return f"{effect['estimate']:.4f}"
+    if math.isnan(effect.standard_error):
+        return f"{effect.estimate:.4f}"
     return (
-        f"{effect['estimate']:.4f} (s.e. {effect['standard_error']:.4f}, "
-        f"95 % interval {effect['low']:.4f} to {effect['high']:.4f})"
+        f"{effect.estimate:.4f} (s.e. {effect.standard_error:.4f}, "
+        f"{100 * level:g} % interval {effect.low:.4f} to {effect.high:.4f})"
     )
 
 
-def number(value, size):
-    """Three decimals, right-aligned; a dash for what was not computed"""
-    return f"{'-' if value is None else format(value, '.3f'):>{size}}"
+def decimals(value, size):
+    """Three decimals, right-aligned, no -0.000; a dash for what was not computed"""
+    return f"{'-' if math.isnan(value) else format(round(value, 3) + 0.0, '.3f'):>{size}}"
+
+
+def zeroless(value):
+    """Four decimals, no -0.0000"""
+    return f"{round(value, 4) + 0.0:.4f}"
+
+
+def answer_html(answer):
+    """A table for notebooks, the strongest item first"""
+    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in answer.table)
+    rows = []
+    for item, *values in zip(*answer.table.values(), strict=True):
+        cells = "".join(f"<td>{decimals(float(v), 0)}</td>" for v in values[:-1]) + f"<td>{values[-1]:g}</td>"
+        rows.append(f"<tr><th>{escape(clean(item))}</th>{cells}</tr>")
+    below = "<br>".join(escape(line) for line in [*effect_lines(answer), *certificate_lines(answer.fitted)])
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table><p>{below}</p>"
+
+
+def answer_dict(answer, bootstrap=None) -> dict[str, Any]:
+    """What is printed, as one dict for JSON: NaN is None"""
+    fitted = answer.fitted
+    columns = answer.table | {"beats_average": sigmoid(fitted.strength)[answer.order]}
+    result: dict[str, Any] = {"items": len(answer.items), "games": float(counted(answer))}
+    if not hasattr(fitted, "pairs"):
+        result = {"items": len(answer.items), "rankings": len(fitted.order)}
+    if bootstrap:
+        result["bootstrap"] = {name: bootstrap[name] for name in ("resamples", "without_estimate", "seed")}
+        columns |= {f"bootstrap_{end}": bootstrap[end][answer.order] for end in ("low", "high")}
+    rows = [dict(zip(columns, map(plain, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+    ties = getattr(fitted, "model", None) or (
+        fitted.ties if hasattr(fitted, "pairs") and fitted.pairs.ties.any() else None
+    )
+    return result | {
+        "reference": answer.reference,
+        "ties": ties,
+        "ridge": getattr(fitted, "ridge", 0.0),
+        "held_together": len(fitted.groups) == 1,
+        "home": effect_dict(answer.home),
+        "log_tie": effect_dict(answer.tie),
+        "certificate": {name: plain(getattr(fitted, name)) for name in CERTIFICATE if hasattr(fitted, name)},
+        "ranking": rows,
+    }
+
+
+def effect_dict(effect):
+    """An Effect as a dict, None where there is none"""
+    return None if effect is None else {name: plain(value) for name, value in effect._asdict().items()}
+
+
+def plain(value):
+    """NumPy's numbers as Python's, NaN as None: what JSON can say"""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -118,4 +118,9 @@ def same_length(first, second):
         raise InputError(
             f"two annotators' labels have shapes {first.shape} and {second.shape}, expected one length, not 0"
         )
+    missing = (first != first) | (second != second)  # only NaN differs from itself
+    if missing.any():
+        raise InputError(
+            f"item {int(np.argmax(missing))} has the label NaN: leave out the items that one did not label"
+        )
     return first, second

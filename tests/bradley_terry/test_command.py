@@ -47,7 +47,7 @@ def test_without_a_file_it_fits_baseball(capsys):
     "options",
     [
         ["--home"],
-        ["--reference", "Boston", "--bootstrap", "20", "--seed", "3"],
+        ["--reference", "Boston", "--bootstrap", "40", "--seed", "3"],
         ["--ridge", "0.5", "--errors", "solve"],
         ["--errors", "none", "--ties", "rao-kupper"],
     ],
@@ -128,15 +128,15 @@ def test_a_home_effect_without_bound_is_no_estimate(capsys, table):
 
 
 def test_the_bootstrap_is_reported(capsys):
-    command("--bootstrap", "30", "--json", "-")
+    command("--bootstrap", "40", "--json", "-")
     result = json.loads(capsys.readouterr().out)
-    assert result["bootstrap"] == {"resamples": 30, "without_estimate": 0, "seed": 0}
+    assert result["bootstrap"] == {"resamples": 40, "without_estimate": 0, "seed": 0}
     assert all(row["bootstrap_low"] < row["bootstrap_high"] for row in result["ranking"])
-    command("--bootstrap", "30", "--json", "-")
+    command("--bootstrap", "40", "--json", "-")
     assert json.loads(capsys.readouterr().out) == result
 
 
-@pytest.mark.parametrize("options", [["--home"], ["--errors", "none"], ["--bootstrap", "20"]])
+@pytest.mark.parametrize("options", [["--home"], ["--errors", "none"], ["--bootstrap", "40"]])
 def test_the_figure_is_a_picture(tmp_path, options):
     assert command("--figure", tmp_path / "fit.png", *options) == 0
     assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")

@@ -86,24 +86,24 @@ HEAD, PAIR = "winner,loser,count", "a,b,wins_a,wins_b"
         ("g.csv", [HEAD, "A,B,1.5"], "line 2: count is '1.5'"),
         ("g.csv", [HEAD, "A,B,nan"], "line 2: count is 'nan'"),
         ("g.csv", [HEAD, "A,B,"], "line 2: count is ''"),
-        ("g.csv", [HEAD, "A,B,1e3"], "line 2: count is '1e3'"),
-        ("g.csv", [HEAD, "A,B,٣"], "line 2: count is '٣'"),
-        ("g.csv", [HEAD, "A,B,1000000000"], "line 2: count is 1000000000, expected a count below 1,000,000,000"),
+        ("g.csv", [HEAD, "A,B,three"], "line 2: count is 'three'"),
+        ("g.csv", [HEAD, "A,B,1", "A,B,1000000000000"], "line 3: count is 1000000000000.*below 1,000,000,000,000"),
         ("g.csv", [HEAD, "A,B," + "9" * 5000], "expected a count below"),
         ("g.csv", [PAIR, "A,B,1,2", "", "B,C,1,-2"], "line 4: wins_b is '-2'"),
-        ("g.csv", ["winner,looser", "A,B"], "line 2: found the columns winner, looser; expected the columns winner"),
+        ("g.csv", ["winner,looser", "A,B"], "line 1: found the columns winner, looser; expected the columns winner"),
         ("g.csv", ["winner,winner", "A,B"], "line 1: a column stands twice"),
         ("g.csv", [HEAD, "A,B"], "line 2: 2 cells, expected 3"),
         ("g.csv", [HEAD, "A,B,1,1"], "line 2: 4 cells, expected 3"),
         ("g.csv", [HEAD, "A,,1"], "line 2: '' is not the name of an item"),
         ("g.csv", [HEAD, "NaN,B,1"], "line 2: 'NaN' is not the name of an item"),
-        ("g.csv", [HEAD, 'A,"B" x,1'], r"g\.csv: .*expected a readable"),
-        ("g.jsonl", ['{"winner": 1, "loser": 2}', '{"winner": "1", "loser": 2}'], "line 2: '1' is str, but .* line 1"),
+        ("g.csv", [HEAD, 'A,"B" x,1'], r"g\.csv, line 2: .*expected a readable"),
+        ("g.jsonl", ['{"winner": 1, "loser": 2}', '{"winner": "1", "loser": 2}'], "line 2: '1' is str, but 1 is int"),
         ("g.jsonl", ['{"winner": 1, "loser": 2.5}'], "line 1: 2.5 is not the name"),
         ("g.jsonl", ['{"winner": true, "loser": 2}'], "line 1: True is not the name"),
         ("g.jsonl", ['{"winner": 1, "loser": null}'], "line 1: None is not the name"),
         ("g.jsonl", ['{"winner": 1, "loser": 2, "count": NaN}'], "line 1: count is nan"),
-        ("g.jsonl", ['{"winner": 1, "loser": 2, "count": 2.0}'], "line 1: count is 2.0"),
+        ("g.jsonl", ['{"winner": 1, "loser": 2, "count": 2.5}'], "line 1: count is 2.5"),
+        ("g.csv", [HEAD, "A,B,1", "A ,B,1"], "line 3: 'A ' and 'A' differ only by spaces"),
         ("g.jsonl", ['{"winner": 1, "loser": 2}', '{"winner": 1}'], "line 2: found winner; expected winner, loser"),
         ("g.jsonl", ["{"], "line 1: not JSON"),
         ("g.jsonl", ["[1, 2]"], r"line 1: found \[1, 2\]; expected an object"),
@@ -141,5 +141,5 @@ def test_labels_of_every_kind_are_numbered_in_order(games, spread):
 
 @pytest.mark.parametrize("labels", [["a", 1], [1.5, 2.5], [None, "a"], [float("nan"), "a"]])
 def test_labels_of_mixed_kinds_are_refused(labels):
-    with pytest.raises(InputError, match="expected all of them text, or all whole numbers"):
+    with pytest.raises(InputError, match=r"expected (all of them text, or all whole numbers|text or a whole number)"):
         index_labels(labels)

@@ -1,0 +1,223 @@
+"""Columns of games -> Games: three layouts, told apart by the names of their columns. Other columns are let be.
+
+    winner, loser[, count][, site]                      a row is a game, or `count` games that went the same way
+    a, b, wins_a, wins_b[, ties][, neutral][, site]     a row is a pair
+    model_a, model_b, winner[, count]                   a row is a game; winner is model_a, model_b, tie or
+    or a, b, winner[, count][, neutral][, site]         "tie (bothbad)" (the Chatbot Arena's words), or a, b, tie
+
+For a home effect a is at home, unless `neutral` is true; `site` names who is at home, and is empty on neutral ground.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from .win_counts import Pairs, pairs_of_games, pairs_of_rows
+
+ROLES = ("winner", "loser", "count", "a", "b", "wins_a", "wins_b", "ties", "neutral", "site")
+EXPECTED = "the columns winner, loser[, count] or a, b, wins_a, wins_b[, ties] or model_a, model_b, winner"
+COUNT_LIMIT = 10**12  # a larger count is usually a slip, such as an identifier in the wrong column
+A_WON, B_WON, TIED = ("model_a", "a"), ("model_b", "b"), ("tie", "tie (bothbad)", "both_bad", "bothbad")
+YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0", "")
+
+
+class Games(NamedTuple):
+    """Items in sorted order and their games; `ordered` where it is known who is at home"""
+
+    items: list
+    pairs: Pairs
+    ordered: bool
+
+
+class Labels(NamedTuple):
+    """A column of text that is already numbered: names[code[k]] stands in row k"""
+
+    names: list
+    code: np.ndarray
+
+
+Where = Callable[[int], str]  # row from 0 -> how a message names it
+
+
+def row_number(row: int) -> str:
+    """How a message names a row of columns that come from no file"""
+    return f"row {row}"
+
+
+def games_of_columns(columns: dict, where: Where = row_number, weights: bool = False) -> Games:
+    """Columns by their role -> Games.  weights: counts may be any numbers that are not negative
+
+    Raises InputError that names the row by `where`.
+    """
+    if "model_a" in columns and "model_b" in columns and not {"a", "b"} & set(columns):
+        columns = columns | {"a": columns["model_a"], "b": columns["model_b"]}
+    check_layout(columns)
+    has = lambda *names: set(names) <= set(columns)  # noqa: E731
+    of_pair = has("a", "b", "wins_a", "wins_b") or not has("winner", "loser")
+    sides = ("a", "b") if of_pair else ("winner", "loser")
+    items, first, second = index_labels(*(columns[side] for side in sides), where=where)
+    check_different(items, first, second, where)
+    ordered = of_pair or has("site")
+    at_home = grounds(columns, items, first, second, where) if ordered else None
+    if of_pair and has("wins_a"):
+        names = ("wins_a", "wins_b", "ties")
+        wins, losses, ties = (numbers(columns[c], c, where, weights) if has(c) else 0.0 for c in names)
+    else:
+        count = numbers(columns["count"], "count", where, weights) if has("count") else None
+        if count is None and not ordered:
+            return Games(items, pairs_of_games(first, second, len(items)), False)
+        went = results(columns["winner"], where) if of_pair else np.ones(len(first), np.int64)
+        wins, losses, ties = ((went == k) * (1.0 if count is None else count) for k in (1, -1, 0))
+    return Games(items, pairs_of_rows(first, second, wins, losses, ties, len(items), at_home=at_home), ordered)
+
+
+def check_layout(columns, header=None):
+    """InputError where the columns are none of the three layouts"""
+    found = {name.removeprefix("model_") for name in columns if name}
+    layouts = ({"winner", "loser"}, {"a", "b", "wins_a", "wins_b"}, {"a", "b", "winner"})
+    if not any(wanted <= found for wanted in layouts):
+        names = ", ".join(map(str, header or columns))[:300]
+        raise InputError(f"found the columns {names}; expected {EXPECTED}")
+
+
+def grounds(columns, items, first, second, where):
+    """Who is at home: 1 first, -1 second, 0 neither        -> (M,)"""
+    if "site" not in columns:
+        if "neutral" not in columns:
+            return np.ones(len(first), np.int64)
+        return 1 - map_words(columns["neutral"], {YES: 1, NO: 0}, "neutral", "1, 0, true or false", where)
+    names, code = factorize(columns["site"])
+    number = {str(item): k for k, item in enumerate(items)} | {"": -1, "neutral": -1}
+    place = np.array([number.get(str(name), -2) for name in names])[code]
+    found = np.where(place == first, 1, np.where(place == second, -1, np.where(place == -1, 0, 2)))
+    if (found == 2).any():
+        row = int(np.argmax(found == 2))
+        raise InputError(
+            f"{where(row)}: site is {names[code[row]]!r}, expected {items[first[row]]!r} or {items[second[row]]!r}, "
+            "or nothing on neutral ground"
+        )
+    return found
+
+
+def results(column, where):
+    """Arena's words: 1 where a won, -1 where b did, 0 for a tie        -> (M,)"""
+    words = {A_WON: 1, B_WON: -1, TIED: 0}
+    return map_words(column, words, "winner", "model_a, model_b, tie or tie (bothbad)", where)
+
+
+def map_words(column, words, name, expected, where):
+    """The number of each row's word; InputError for a word that has none        -> (M,)"""
+    number = {word: value for several, value in words.items() for word in several}
+    names, code = factorize(column)
+    values = [number.get(str(word).strip().lower()) for word in names]
+    for k, value in enumerate(values):
+        if value is None:
+            row = int(np.argmax(code == k))
+            raise InputError(f"{where(row)}: {name} is {names[k]!r}, expected {expected}")
+    return np.array(values, np.int64)[code]
+
+
+def numbers(column, name, where, weights):
+    """A column of counts as numbers: whole, unless they are weights; finite, not negative, below COUNT_LIMIT"""
+    try:
+        x = np.asarray(column, float)
+    except (TypeError, ValueError):
+        x = np.array([as_number(value) for value in column])
+    good = (x >= 0) & (x < COUNT_LIMIT) & (weights | (x == np.floor(x)))
+    if not good.all():
+        row = int(np.argmin(good))
+        found = column[row].decode() if isinstance(column[row], bytes) else column[row]
+        found = found.item() if isinstance(found, np.generic) else found
+        if x[row] >= COUNT_LIMIT:
+            raise InputError(
+                f"{where(row)}: {name} is {str(found)[:40]}, expected a count below {COUNT_LIMIT:,}; check the column"
+            )
+        kind = "a number" if weights else "a whole number"
+        hint = "; --weights takes fractions" if x[row] > 0 else ""
+        raise InputError(f"{where(row)}: {name} is {found!r}, expected {kind} that is not negative{hint}")
+    return x
+
+
+def as_number(value):
+    """A number, or NaN for what is none"""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def factorize(column) -> tuple[list, np.ndarray]:
+    """The different values of a column in order of appearance, and each row's number        -> (K,), (M,)"""
+    if isinstance(column, Labels):
+        return column.names, column.code
+    values = column.tolist() if isinstance(column, np.ndarray) else list(column)
+    place: dict = {}
+    for value in values:
+        place.setdefault(value, len(place))
+    return list(place), np.fromiter(map(place.__getitem__, values), np.int64, len(values))
+
+
+def check_different(items, first, second, where):
+    """InputError where an item meets itself"""
+    if len(first) and (first == second).any():
+        row = int(np.argmax(first == second))
+        raise InputError(f"{where(row)}: {items[first[row]]!r} is compared with itself; take it out")
+
+
+def index_labels(*columns, where: Where = row_number):
+    """Labels -> their sorted list, and each column as its items' numbers        columns of text, or of whole numbers"""
+    if all(isinstance(c, np.ndarray) and c.dtype.kind in "iu" and len(c) for c in columns):
+        low, high = min(int(a.min()) for a in columns), max(int(a.max()) for a in columns)
+        if high - low < 4 * sum(map(len, columns)):
+            seen = np.zeros(high - low + 1, bool)
+            for array in columns:
+                seen[array - low] = True
+            number = np.cumsum(seen) - 1
+            return (np.flatnonzero(seen) + low).tolist(), *(number[array - low] for array in columns)
+    if all(isinstance(c, Labels) for c in columns):
+        names = list(dict.fromkeys(chain.from_iterable(c.names for c in columns)))
+        check_names(names, columns, where)
+        items, place = numbered(names)
+        return items, *(np.array([place[name] for name in c.names])[c.code] for c in columns)
+    lists: list[Sequence] = [c.tolist() if isinstance(c, np.ndarray) else list(c) for c in columns]
+    names = list(dict.fromkeys(chain.from_iterable(lists)))
+    check_names(names, columns, where)
+    items, place = numbered(names)
+    return items, *(np.fromiter(map(place.__getitem__, column), np.int64, len(column)) for column in lists)
+
+
+def numbered(names):
+    """Names in sorted order, and the place of each"""
+    items = sorted(names)
+    return items, dict(zip(items, range(len(items)), strict=True))
+
+
+def check_names(names, columns, where):
+    """Names are text, or whole numbers, all of one kind, and no two differ by spaces alone"""
+
+    def place(name):
+        for column in columns:
+            values, code = factorize(column)
+            for k, value in enumerate(values):
+                if value == name and type(value) is type(name):
+                    return where(int(np.argmax(code == k)))
+        return where(0)
+
+    kinds: dict[type, object] = {}
+    trimmed: dict[str, object] = {}
+    for name in names:
+        if type(name) not in (str, int) or (type(name) is str and name.strip().lower() in ("", "nan")):
+            raise InputError(f"{place(name)}: {name!r} is not the name of an item; expected text or a whole number")
+        kinds.setdefault(type(name), name)
+        if len(kinds) > 1:
+            other = next(iter(kinds.values()))
+            raise InputError(
+                f"{place(name)}: {name!r} is {type(name).__name__}, but {other!r} is {type(other).__name__}; "
+                "expected all of them text, or all whole numbers"
+            )
+        twin = trimmed.setdefault(" ".join(name.split()), name) if type(name) is str else name
+        if twin != name:
+            raise InputError(f"{place(name)}: {name!r} and {twin!r} differ only by spaces; write both the same way")

@@ -1,0 +1,183 @@
+"""The one call: every way to hand games over gives the same answer, and each number of it can be computed by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from numpy_ref import bradley_terry
+from numpy_ref.bradley_terry import inference, strengths
+from numpy_ref.bradley_terry.games import BASEBALL
+from numpy_ref.bradley_terry.win_counts import pairs_of_rows
+from numpy_ref.errors import InputError
+
+GAMES = [("ann", "bob", 7), ("bob", "ann", 3), ("bob", "cem", 6), ("cem", "ann", 2), ("cem", "bob", 1)]
+NAMES = ["ann", "bob", "cem"]
+WINS = np.array([[0, 7, 0], [3, 0, 6], [2, 1, 0]])
+
+
+class Frame:
+    """What a data frame has in common with pandas': names of columns, an index, columns as arrays"""
+
+    def __init__(self, columns, index=()):
+        self.data, self.columns, self.index = {k: np.asarray(v) for k, v in columns.items()}, list(columns), list(index)
+
+    def __getitem__(self, name):
+        return self.data[name]
+
+    def to_numpy(self):
+        return np.stack(list(self.data.values()), 1)
+
+
+WINNER, LOSER, COUNT = zip(*GAMES, strict=True)
+ONE_BY_ONE = [(w, x) for w, x, count in GAMES for _ in range(count)]
+ARENA = {
+    "model_a": [w if k % 2 else x for k, (w, x) in enumerate(ONE_BY_ONE)],
+    "model_b": [x if k % 2 else w for k, (w, x) in enumerate(ONE_BY_ONE)],
+    "winner": ["model_a" if k % 2 else "model_b" for k in range(len(ONE_BY_ONE))],
+}
+
+
+@pytest.mark.parametrize(
+    ("games", "labels"),
+    [
+        (GAMES, None),
+        (ONE_BY_ONE, None),
+        ({"winner": WINNER, "loser": LOSER, "count": COUNT, "judge": [1, 2, 3, 4, 5]}, None),
+        (Frame({"winner": WINNER, "loser": LOSER, "count": COUNT, "judge": WINNER}), None),
+        ({"a": WINNER, "b": LOSER, "wins_a": COUNT, "wins_b": [0] * 5}, None),
+        (WINS, NAMES),
+        (WINS.tolist(), NAMES),
+        (Frame(dict(zip(NAMES, WINS.T, strict=True)), NAMES), None),
+        (ARENA, None),
+        (Frame(ARENA), None),
+    ],
+)
+def test_every_form_of_the_same_games_gives_the_same_answer(games, labels):
+    answer, i = bradley_terry.fit(games, labels), [0, 1, 0]
+    exact = strengths.fit(pairs_of_rows(i, [1, 2, 2], [7, 6, 0], [3, 1, 2]))
+    assert answer.items == NAMES
+    np.testing.assert_allclose(answer.strength, exact.strength, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(answer.standard_error, inference.standard_errors(exact), rtol=1e-12)
+    np.testing.assert_array_equal(answer.games, [12, 17, 9])
+
+
+def test_a_file_and_pandas_frames():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed; the Frame above stands in for it")
+    frame = pandas.DataFrame(GAMES, columns=["winner", "loser", "count"])
+    answer = bradley_terry.fit(frame)
+    assert bradley_terry.fit(GAMES).table["item"] == pandas.DataFrame(answer.table)["item"].tolist()
+    square = pandas.DataFrame(WINS, NAMES, NAMES)
+    np.testing.assert_allclose(bradley_terry.fit(square).strength, answer.strength, rtol=0, atol=1e-13)
+
+
+def test_two_items_by_hand():
+    """7 wins against 3: λ_a - λ_b = log(7/3), its variance 1 / (10 · .7 · .3)"""
+    answer = bradley_terry.fit([("a", "b", 7), ("b", "a", 3)], reference="b")
+    assert answer.predict("a", "b") == pytest.approx(0.7, abs=1e-14)
+    assert answer.predict("b", "a") == pytest.approx(0.3, abs=1e-14)
+    found = answer.compare("a", "b")
+    assert found.difference == pytest.approx(math.log(7 / 3), abs=1e-13)
+    assert found.standard_error == pytest.approx(2.1**-0.5, abs=1e-13)
+    z = math.log(7 / 3) * 2.1**0.5
+    assert found.p_value == pytest.approx(math.erfc(z / 2**0.5), rel=1e-12)
+    assert found.high - found.low == pytest.approx(2 * 1.959963984540054 * 2.1**-0.5, rel=1e-12)
+    assert answer.compare("a", "b", level=0.5).high < found.high
+    np.testing.assert_allclose(answer.strength, [math.log(7 / 3), 0], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(answer.standard_error, [2.1**-0.5, 0], rtol=0, atol=1e-13)
+    assert answer.elo()["b"] == 1500
+    assert answer.elo()["a"] == pytest.approx(1500 + 400 * math.log10(7 / 3), abs=1e-9)
+    assert answer.compare("a", "a") == (0, 0, 0, 0, 1)
+    assert answer.table["item"] == ["a", "b"]
+
+
+def test_at_home_and_on_neutral_ground():
+    """x wins 9 of 10 at home, 3 of 4 on neutral ground, 4 of 8 away: d = h = log 3 fits all three exactly"""
+    d = h = math.log(3)  # odds of 9, 3 and 1
+    columns = {"a": "xxx", "b": "yyy", "wins_a": [9, 3, 4], "wins_b": [1, 1, 4], "site": ["x", "", "y"]}
+    answer = bradley_terry.fit(columns, home=True)
+    assert answer.home.estimate == pytest.approx(h, abs=1e-12)
+    assert answer.compare("x", "y").difference == pytest.approx(d, abs=1e-12)
+    assert answer.predict("x", "y", site="x") == pytest.approx(0.9, abs=1e-12)
+    assert answer.predict("x", "y", site="y") == pytest.approx(0.5, abs=1e-12)
+    assert answer.predict("x", "y") == pytest.approx(0.75, abs=1e-12)
+    assert answer.fitted.degrees_of_freedom == 1
+    assert answer.fitted.deviance == pytest.approx(0, abs=1e-10)
+
+
+def test_ties_take_their_share_of_the_prediction():
+    answer = bradley_terry.fit({"a": "xx", "b": "yy", "winner": ["a", "b"], "count": [6, 3]} | {"judge": "ab"})
+    assert answer.predict("x", "y") == pytest.approx(2 / 3, abs=1e-13)
+    columns = {"a": "xxx", "b": "yyy", "winner": ["model_a", "model_b", "tie (bothbad)"], "count": [6, 2, 4]}
+    tied = bradley_terry.fit(columns)
+    assert tied.predict("x", "y") == pytest.approx(6 / 12, abs=1e-12)
+    assert tied.predict("y", "x") == pytest.approx(2 / 12, abs=1e-12)
+    assert tied.tie.estimate == pytest.approx(math.log(4 / math.sqrt(12)), abs=1e-12)  # ν = ties / √(6 · 2)
+
+
+def test_rankings_give_the_same_answer_object():
+    answer = bradley_terry.rank([["a", "b"], ["a", "b"], ["b", "a"]])
+    pairs = bradley_terry.fit([("a", "b", 2), ("b", "a", 1)])
+    np.testing.assert_allclose(answer.strength, pairs.strength, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(answer.standard_error, pairs.standard_error, rtol=1e-10)
+    assert answer.predict("a", "b") == pytest.approx(2 / 3, abs=1e-12)
+    assert answer.compare("a", "b").standard_error == pytest.approx(pairs.compare("a", "b").standard_error, rel=1e-10)
+    assert "Plackett-Luce" in str(answer)
+
+
+def test_large_tables_compare_without_a_covariance(monkeypatch):
+    whole = bradley_terry.fit(GAMES)
+    monkeypatch.setattr(inference, "DENSE_ITEMS", 2)
+    answer, solved = bradley_terry.fit(GAMES), bradley_terry.fit(GAMES, errors="solve")
+    assert np.isnan(answer.standard_error).all()
+    assert answer.compare("ann", "cem") == pytest.approx(whole.compare("ann", "cem"), rel=1e-10)
+    np.testing.assert_allclose(solved.standard_error, whole.standard_error, rtol=1e-10)
+
+
+def test_it_can_be_read_and_drawn():
+    answer = bradley_terry.fit([*GAMES, ("<b>", "ann", 1), ("ann", "<b>", 1)], ties="half")
+    assert all(len(line) <= 80 for line in str(answer).splitlines())
+    assert "&lt;b&gt;" in answer._repr_html_()
+    assert "<b>" not in answer._repr_html_()
+    labels = [label.get_text() for label in answer.plot().axes[0].get_yticklabels()]
+    assert labels == answer.table["item"]
+    assert "-0.000" not in str(bradley_terry.fit([("a", "b", 1), ("b", "a", 1)]))
+
+
+def test_a_file_by_its_name():
+    assert bradley_terry.fit(BASEBALL, home=True).home.estimate == pytest.approx(0.30226065552894081, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bradley_terry.fit([("a", "b"), ("a", "c")]), r"no estimate exists.*a never lost to b and c"),
+        (lambda: bradley_terry.rank([["a", "b"], ["a", "c"]]), r"no estimate exists.*a never lost to b and c"),
+        (lambda: bradley_terry.fit({"a": "x", "b": "y", "wins_a": [2], "wins_b": [1]}, home=True), "cannot be told"),
+        (lambda: bradley_terry.fit(GAMES, home=True), "nothing says who is at home"),
+        (lambda: bradley_terry.fit(GAMES, reference="dan"), "reference='dan': no such item"),
+        (lambda: bradley_terry.fit(GAMES).predict("ann", "dan"), "'dan': no such item; expected one of ann, bob, cem"),
+        (lambda: bradley_terry.fit(GAMES).predict("ann", "bob", site="ann"), "no home effect was estimated"),
+        (lambda: bradley_terry.fit(GAMES, ties="halved"), "'halved' is now called 'half'"),
+        (lambda: bradley_terry.fit([("a", "b", 1.5), ("b", "a", 1)]), "row 0: count is 1.5, expected a whole number"),
+        (lambda: bradley_terry.fit([("a", "b"), ("b", "a", 1)]), "expected a list of"),
+        (lambda: bradley_terry.fit([]), "expected a list of"),
+        (lambda: bradley_terry.fit([("a", "a")]), "row 0: 'a' is compared with itself"),
+        (lambda: bradley_terry.fit([("a", "b"), ("b ", "a")]), "row 0: 'b' and 'b ' differ only by spaces"),
+        (lambda: bradley_terry.fit(WINS, ["a", "b"]), "expected a square table"),
+        (lambda: bradley_terry.fit(WINS[:2], ["a", "b"]), "expected a square table"),
+        (lambda: bradley_terry.fit({"winner": "a", "looser": "b"}), "found the columns winner, looser; expected"),
+        (lambda: bradley_terry.fit(ARENA | {"winner": ["x"] * 19}), "row 0: winner is 'x', expected model_a"),
+        (lambda: bradley_terry.rank([["a", ["b", "c"]]]), "ranking 0: .* are tied"),
+        (lambda: bradley_terry.rank([["a", "a"]]), "expected different items"),
+        (lambda: bradley_terry.rank([]), "at least one ranking"),
+    ],
+)
+def test_bad_input_is_one_sentence(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_weights_need_not_be_whole():
+    answer = bradley_terry.fit([("a", "b", 1.5), ("b", "a", 0.5)], weights=True)
+    assert answer.compare("a", "b").difference == pytest.approx(math.log(3), abs=1e-13)
