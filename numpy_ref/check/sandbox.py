@@ -126,6 +126,16 @@ class Sandbox:
                 continue
             return loaded | {"notes": said + loaded["notes"]}
 
+    def widen(self, why):
+        """Loads all cells where those that are needed did not suffice; False if that was done already"""
+        if self.stages[0] != "needed":
+            return False
+        self.stop()
+        self.stages.pop(0)
+        self.loaded = self.load()
+        self.loaded["notes"].insert(0, f"all cells were run: with those alone that it depends on, a function {why}")
+        return True
+
     def start(self):
         """A new process that has loaded the submission"""
         environment = {key: os.environ[key] for key in KEPT if key in os.environ} | dict.fromkeys(THREADS, "1")
