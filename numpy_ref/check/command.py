@@ -80,22 +80,30 @@ def check_file(path, names=(), seconds=20.0, seed=0):
     source = read_source(path)
     with Sandbox(path, source, seconds, published() | published_laws(), names) as box:
         defined, broken = box.loaded["defined"], box.loaded["broken"]
-        notes = source.notes + source.suspicions + box.loaded["notes"]
-        if not box.isolated:
-            notes.append("this system has no namespaces: the files of others were not out of reach")
         names = names or [name for name in [*FUNCTIONS, *LAWS] if name in defined or name in broken]
         if not names:
-            found = "".join(f"; {note}" for note in notes)
+            found = "".join(f"; {note}" for note in notes_of(source, box))
             raise InputError(f"{path}: defines no function of the published list (--list prints it){found}")
         results = []
         for name in names:
             if name in defined:
                 box.ready()
-                results += judge(name, box, seconds, seed)
+                found = judge(name, box, seconds, seed)
+                if "raised NameError" in found[0].sentence and box.widen(found[0].sentence):
+                    found = judge(name, box, seconds, seed)
+                results += found
             else:
                 why = box.loaded["lent"].get(name, f"{name} is not defined in {path}")
                 results += missing(name, broken.get(name, why))
-    return results, notes
+        return results, notes_of(source, box)
+
+
+def notes_of(source, box):
+    """How the file was read and run"""
+    notes = source.notes + source.suspicions + box.loaded["notes"]
+    if not box.isolated:
+        notes.append("this system has no namespaces: the files of others were not out of reach")
+    return notes
 
 
 def judge(name, box, seconds, seed):

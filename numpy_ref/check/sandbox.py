@@ -89,7 +89,8 @@ class Sandbox:
     A notebook is loaded in up to three stages, see loader.STAGES; `seconds` is processor time.
     """
 
-    def __init__(self, path, source, seconds, known, wanted=(), isolate=True):
+    def __init__(self, path, source, seconds, known, wanted=(), isolate=True, ours=False):
+        self.ours = ours  # may the file import whatever it likes of this project?
         self.known, self.begun = known, 0.0  # what the process is told of the functions; when the last one began
         self.folder, self.source, self.seconds, self.wanted = Path(path).resolve().parent, source, seconds, list(wanted)
         self.stages = list(STAGES) if Path(path).suffix == ".ipynb" else ["all", "definitions"]
@@ -125,6 +126,16 @@ class Sandbox:
                 continue
             return loaded | {"notes": said + loaded["notes"]}
 
+    def widen(self, why):
+        """Loads all cells where those that are needed did not suffice; False if that was done already"""
+        if self.stages[0] != "needed":
+            return False
+        self.stop()
+        self.stages.pop(0)
+        self.loaded = self.load()
+        self.loaded["notes"].insert(0, f"all cells were run: with those alone that it depends on, a function {why}")
+        return True
+
     def start(self):
         """A new process that has loaded the submission"""
         environment = {key: os.environ[key] for key in KEPT if key in os.environ} | dict.fromkeys(THREADS, "1")
@@ -149,7 +160,7 @@ class Sandbox:
 
     def first(self):
         """The request that prepares the process"""
-        path = [entry for entry in sys.path if entry and Path(entry).resolve() != ROOT]
+        path = [entry for entry in sys.path if entry and (self.ours or Path(entry).resolve() != ROOT)]
         return {
             "do": "prepare",
             "path": path,
@@ -158,6 +169,7 @@ class Sandbox:
             "blocks": self.source.blocks,
             "memory": MEMORY,
             "isolate": self.isolate,
+            "ours": self.ours,
             "published": self.known,
         }
 
@@ -222,6 +234,14 @@ class Sandbox:
         except (KeyError, TypeError, ValueError, AttributeError):
             self.stop()
             raise Lost("wrote where only the checker's answers go") from None
+
+    def pair(self, forward, backward, inputs, dout=None):
+        """Of any two functions: the forward's value, or with `dout` the backward's"""
+        if self.process is None:
+            self.start()
+        arguments = {name: encode(value) for name, value in inputs.items()}
+        request = {"do": "pair", "names": [forward, backward], "arguments": arguments, "dout": encode(dout)}
+        return understood(self.ask(request, self.seconds)).value
 
     def stop(self):
         """The exit status of the process, ended with everything that it started"""

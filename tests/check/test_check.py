@@ -527,7 +527,7 @@ def test_a_function_that_was_asked_for_and_is_missing_scores_zero(tmp_path, caps
         ("a.py", GOOD, ("--only", "xyzzy"), "--list prints the names"),
         ("a.py", GOOD, ("--seconds", "0"), "expected a positive number of seconds"),
         ("a.py", GOOD, ("--seconds", "nan"), "expected a positive number of seconds"),
-        ("a.py", GOOD, ("--json", "/no/such/folder/a.json"), "its folder does not exist"),
+        ("a.py", GOOD, ("--json", "/no/such/folder/a.json"), "there is no directory /no/such/folder"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, capsys, name, content, options, sentence):

@@ -61,6 +61,23 @@ def called(function, published, arguments, options):
     return function(*values, **by_name, **options)
 
 
+def by_name(function, given, *first):
+    """function(*first, ...) with the inputs by keyword where it has their names, else in order"""
+    if set(given) <= set(parameters(function)):
+        return function(*first, **given)
+    return function(*first, *given.values())
+
+
+def halved(value):
+    """Another input of the same shape"""
+    return copied(value / 2 if value.dtype.kind in "fc" else value)
+
+
+def shaped(dout):
+    """A cotangent as it is handed over: numbers as numbers, several in a tuple"""
+    return tuple(map(shaped, dout)) if isinstance(dout, tuple) else copied(dout)
+
+
 def single(published, value):
     """(out, cache) is out; (dx, {"weight": dw, "bias": db}) is (dx, dw, db); a dict of one is that one"""
     names, backward = published["results"], "backward" in published["name"]

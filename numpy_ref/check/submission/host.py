@@ -65,6 +65,32 @@ class Host:
                 break
         return answers[0]
 
+    def pair(self, names, arguments, dout=None):
+        """Of any forward and backward: the output at these arguments, or with `dout` what the backward returns"""
+        forward, backward = (getattr(self.module, name) for name in names)
+        given = {name: adapt.copied(decode(value)) for name, value in arguments.items()}
+        before = {name: decode(value) for name, value in arguments.items()}
+        start = time.process_time()
+        try:
+            out = adapt.by_name(forward, given)
+            second = list(adapt.parameters(backward))[1:2]
+            cached = isinstance(out, tuple) and len(out) == 2 and len(adapt.parameters(backward)) == 2
+            cached = cached and not set(second) & set(given)
+            value = out[0] if cached else out
+            if dout is not None:
+                adapt.by_name(
+                    forward, {name: adapt.halved(decode(v)) for name, v in arguments.items()}
+                )  # another cache
+                cotangent = adapt.shaped(decode(dout))
+                value = backward(cotangent, out[1]) if cached else adapt.by_name(backward, given, cotangent)
+            if wrote := [name for name, old in before.items() if not adapt.same(old, given[name])]:
+                raise ValueError(f"{wrote[0]} was changed: a pass must not write into its arguments")
+            value = encode(value)
+        except BaseException as error:
+            kind, words = describe(error, self.loader.labels)
+            return {"status": "raised", "kind": kind, "words": words, "seconds": time.process_time() - start}
+        return {"status": "ok", "value": value, "wrote": [], "tensor": False, "seconds": time.process_time() - start}
+
     def takes(self, name, function, option):
         """Has the function, or the forward that makes its cache, this option?"""
         forward = getattr(self.module, self.published[name]["forward"] or "", None)
@@ -118,5 +144,7 @@ def answer(host, request):
     with np.errstate(all="ignore"), contextlib.suppress(RecursionError):
         if request["do"] == "load":
             return host.load(request["blocks"], request["stage"], request["wanted"]) | {"status": "loaded"}
+        if request["do"] == "pair":
+            return host.pair(request["names"], request["arguments"], request["dout"])
         return host.call(request["name"], request["arguments"], request["autograd"], request["layout"])
     return {"status": "raised", "kind": "RecursionError", "words": "raised RecursionError", "seconds": 0.0}

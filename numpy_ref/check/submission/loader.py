@@ -6,7 +6,7 @@ import sys
 import traceback
 import types
 
-from .statements import borrowed, described, future_flags, is_check, is_definition, needed, parse
+from .statements import after_the_check, borrowed, described, future_flags, is_check, is_definition, needed, parse
 
 STAGES = "needed", "all", "definitions"
 
@@ -36,6 +36,8 @@ class Loader:
         """{defined, broken, notes, failed}: `failed` says why the needed statements alone will not do"""
         sys.modules[self.module.__name__] = self.module
         statements = self.read(blocks)
+        late = after_the_check(statements, wanted or published)
+        statements = [statement for place, statement in enumerate(statements) if place not in late]
         lent = borrowed(statements)
         found = {name for s in statements for name in s.binds} - set(lent)
         wanted = [name for name in wanted or published if name in found | set(self.broken)] or list(wanted)

@@ -56,9 +56,9 @@ def main():
     sys.path[:] = first["path"]
     _, ours, statements, *_, host_module = load()
     package.__path__ = []
-    finder = ours.install(first["root"])
+    finder = ours.install(first["root"]) if not first["ours"] else None
     prepare(first, statements, isolation)
-    host = host_module.Host(first["published"], finder.forbid)
+    host = host_module.Host(first["published"], *([finder.forbid] if finder else []))
     reply = {"status": "ready", "pid": isolation.own_pid(), "isolated": isolated, "modules": sorted(sys.modules)}
     request = first
     while True:

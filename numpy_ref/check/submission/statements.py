@@ -122,21 +122,25 @@ def checked_at(statements, name):
     return places[-1] if places else None
 
 
-def needed(statements, names):
-    """The places of the statements that these functions depend on, in order; the check cell ends its function's part"""
-    skipped = {
+def after_the_check(statements, names):
+    """The places of statements that bind one of these functions after its check cell, where it was defined before"""
+    return {
         place
         for name in names
         if (end := checked_at(statements, name)) is not None and any(name in s.binds for s in statements[:end])
         for place in range(end, len(statements))
         if name in statements[place].binds
     }
+
+
+def needed(statements, names):
+    """The places of the statements that these functions depend on, in order"""
     wanted, chosen = set(names), set[int]()
     while True:
         more = {
             place
             for place, statement in enumerate(statements)
-            if place not in chosen | skipped and _supplies(statement, wanted, statements)
+            if place not in chosen and _supplies(statement, wanted, statements)
         }
         if not more:
             return sorted(chosen)

@@ -1,0 +1,201 @@
+"""A notebook means what Jupyter means; what a submission cannot reach; the same marks in the kernel and the file."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numpy_ref.check.cell import judged
+from numpy_ref.check.command import check_file
+from numpy_ref.check.functions import FUNCTIONS
+from numpy_ref.check.sandbox import Sandbox, published
+from numpy_ref.check.source import python_of, read_source
+from numpy_ref.check.submission.ours import MOVED
+from numpy_ref.check.text import score
+
+SUBMISSIONS = Path(__file__).parent / "submissions"
+
+
+def notebook(path, *cells):
+    code = [{"cell_type": "code", "metadata": {}, "outputs": [], "source": cell} for cell in cells]
+    text = {"cell_type": "markdown", "metadata": {}, "source": ["# title"]}
+    path.write_text(json.dumps({"cells": [text, *code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def marks(results):
+    return {(result.function, result.statement): result.status for result in results}
+
+
+def all_passed(results):
+    wrong = [(r.function, r.statement, r.sentence) for r in results if r.status != "passed"]
+    return not wrong or pytest.fail(str(wrong))
+
+
+IMPORTS = """%matplotlib inline
+from __future__ import annotations
+import numpy as np
+from math import pi, sqrt
+from functools import partial
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+"""
+CELLS = [  # each line is something that the checker once stumbled over
+    IMPORTS,
+    "%%time\nC = sqrt(2 / pi)  # why this one?\ndef gelu(x: NDArray):\n    'really?'\n"
+    "    return x / 2 * (1 + np.tanh(C * (x + 0.044715 * x**3)))",
+    "%%capture out\ndef _softmax(x, axis):\n"
+    "    e = np.exp(x - x.max(axis, keepdims=True))\n    return e / e.sum(axis, keepdims=True)\n",
+    "softmax = partial(_softmax, axis=-1)\n!pip list\nfiles = !ls\nnp.exp?\n",
+    "class Loss:\n    def __call__(self, chosen, rejected):\n"
+    "        return np.logaddexp(0, rejected - chosen).mean()\npairwise_loss = Loss()",
+    "import time\ntime.sleep(1000)",
+    "text = '''\n%s of %s\n'''  % (1, 2)\n'''\n!rm -rf everything\n%quit\n'''",
+    "def brier_score(*, probability, outcome):\n    return ((probability - outcome) ** 2).mean()",
+    "WEIGHTS = {}\n",
+    "WEIGHTS['tie'] = 0.5\ndef accuracy(c, r):\n    return np.mean((c > r) + WEIGHTS['tie'] * (c == r))",
+    "assert accuracy(np.ones(1), np.ones(1)) == 7, 'a check of mine that fails'\nplot(accuracy)\n1 / 0",
+    "%%bash\nrm -rf /nowhere",
+]
+ASKED = ["gelu", "softmax", "pairwise_loss", "brier_score", "accuracy"]
+
+
+def test_a_notebook_means_what_jupyter_means(tmp_path):
+    start = time.monotonic()
+    results, notes = check_file(notebook(tmp_path / "n.ipynb", *CELLS))
+    assert {result.function for result in results} == set(ASKED)
+    assert all_passed(results)
+    assert notes == ["shell lines are not run"]
+    assert time.monotonic() - start < 60  # the cell that sleeps is not among those that the functions need
+
+
+def test_what_is_python_already_is_left_as_it_is():
+    for cell in ("x = 1  # what?", "'''\n%time\n'''", "s = '!ls'", "a = 5 \\\n% 3"):
+        assert python_of(cell) == cell
+    assert python_of("%%time\nx = 1").split("\n") == ["", "x = 1"]  # lines keep their numbers
+
+
+def test_all_cells_are_run_only_where_those_that_are_needed_do_not_suffice(tmp_path):
+    cells = ["import numpy as np\ndef make():\n    globals()['half'] = 0.5", "make()"]
+    body = "def accuracy(c, r):\n    return np.mean((c > r) + half * (c == r))\nprobe = half"
+    results, notes = check_file(notebook(tmp_path / "n.ipynb", *cells, body))
+    assert all_passed(results)
+    assert notes[0].startswith("all cells were run: ")
+    slow = "import numpy as np\nhalf = slow()\ndef accuracy(c, r):\n    return np.mean((c > r) + (c == r) / 2)"
+    results, notes = check_file(notebook(tmp_path / "m.ipynb", "def slow():\n    while True: pass", slow), seconds=1)
+    assert all_passed(results)
+
+
+def test_the_check_cell_ends_its_functions_part(tmp_path):
+    """What a later cell imports under the same name is the lesson's, not the reader's"""
+    mine = "import numpy as np\ndef sigmoid(x):\n    return np.exp(-np.logaddexp(0, -x))"
+    path = notebook(tmp_path / "n.ipynb", mine, "check(sigmoid)", "from numpy_ref.losses import sigmoid")
+    assert all_passed(check_file(path, ["sigmoid"])[0])
+
+
+def test_the_names_of_version_0_1_0_are_known_to_the_loader_alone(tmp_path):
+    old = """
+from numpy_ref import existence, losses
+from numpy_ref.check_cell import check
+from numpy_ref.lesson import Slider, picture
+from numpy_ref.figures import BLUE, gradient_regimes
+from numpy_ref.agreement import percent_agreement
+from numpy_ref.bradley_terry import fit
+from numpy_ref.games import BASEBALL
+from numpy_ref.pairs import pairs_of_rows
+from numpy_ref.losses import log_sigmoid, sigmoid
+from numpy_ref.tree import flatten
+import numpy as np
+USED = check, picture, BLUE, percent_agreement, fit, BASEBALL, pairs_of_rows, flatten, existence.classify
+"""
+    mine = "def pairwise_loss_backward(c, r):\n    g = -sigmoid(r - c) / len(c)\n    assert USED\n    return g, -g"
+    results, notes = check_file(notebook(tmp_path / "n.ipynb", old.replace(", existence.classify", ""), mine))
+    assert all_passed(results)
+    assert not notes
+    for name in MOVED:
+        with pytest.raises(ImportError):
+            __import__(name)
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        "from numpy_ref.losses import pairwise_loss_backward as f",
+        "from numpy_ref import losses\nf = losses.pairwise_loss_backward",
+        "import numpy_ref.losses\nf = numpy_ref.losses.pairwise_loss_backward",
+        "from numpy_ref.check.oracles import pairwise_loss_backward as f",
+        "from numpy_ref.bradley_terry.newton import newton as f",
+        "import importlib, sys\nf = importlib.import_module('numpy_ref.losses').pairwise_loss_backward",
+    ],
+)
+def test_the_reference_is_out_of_reach(tmp_path, cheat):
+    path = tmp_path / "a.py"
+    path.write_text(f"{cheat}\ndef pairwise_loss_backward(chosen, rejected):\n    return f(1.0, chosen - rejected)\n")
+    results, _ = check_file(path, ["pairwise_loss_backward"])
+    assert score(results) == 0
+
+
+def test_the_process_holds_nothing_of_ours():
+    source = read_source(SUBMISSIONS / "unusual.py")
+    with Sandbox(SUBMISSIONS / "unusual.py", source, 20, published()) as box:
+        assert not [name for name in box.modules if name.startswith(("numpy_ref", "torch", "hypothesis"))]
+        assert not [name for name in box.modules if "oracle" in name or "mistake" in name]
+
+
+HOSTILE = """
+import os, sys, signal
+import numpy as np
+def sigmoid(x):
+    os.kill(os.getppid(), signal.SIGKILL)
+    return np.exp(-np.logaddexp(0, -x))
+def log_sigmoid(x):
+    for fd in range(3, 20):
+        try: os.write(fd, b'{"status": "ok"}\\n' * 1000)
+        except OSError: pass
+    return -np.logaddexp(0, -x)
+def softmax(x):
+    open('/tmp/check-was-here', 'w')
+def gelu(x):
+    import numpy_ref.check.judge
+def brier_score(p, y):
+    return ((p - y) ** 2).mean()
+def cohen_kappa(a, b):
+    return sys._getframe(1).f_locals
+"""
+
+
+def test_what_a_submission_does_to_its_process_costs_one_function_and_stands_in_the_notes(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text(HOSTILE)
+    results, notes = check_file(path, seconds=5)
+    said = {name: [r.sentence for r in results if r.function == name and r.status == "failed"] for name in FUNCTIONS}
+    assert all_passed([result for result in results if result.function == "brier_score"])
+    assert not said["sigmoid"] or "ended the interpreter" in said["sigmoid"][0]
+    assert "wrote where only the checker's answers go" in said["log_sigmoid"][0]
+    assert said["gelu"]
+    assert "returns a dict" in said["cohen_kappa"][0] or "expected a number" in said["cohen_kappa"][0]
+    if not any("namespaces" in note for note in notes):
+        assert not Path("/tmp/check-was-here").exists()
+    for words in ("looks for the process", "sends signals", "walks the frames", "looks for the checker"):
+        assert any(words in note for note in notes)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_kernel_and_the_file_give_the_same_marks(name, unusual):
+    """For right solutions, and for the same with their first digit changed"""
+    module, results = unusual
+    helpers = [module[FUNCTIONS[name].forward]] if FUNCTIONS[name].forward in module else []
+    assert marks(judged(name, module[name], helpers)) == marks([r for r in results if r.function == name])
+
+
+@pytest.fixture(scope="module")
+def unusual(tmp_path_factory):
+    text = (SUBMISSIONS / "unusual.py").read_text().replace("0.044715", "0.144715").replace("1e-5", "1e-4")
+    path = notebook(tmp_path_factory.mktemp("kernel") / "n.ipynb", *text.split("\n\n\n"))
+    module: dict = {"__name__": "kernel"}
+    exec(compile(text, "kernel", "exec"), module)
+    with np.errstate(all="ignore"):
+        return module, check_file(path)[0]
