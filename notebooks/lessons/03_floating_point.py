@@ -178,6 +178,8 @@ errors = {
     name: np.array([ulp_error(np.float64(f(m, np.float64(0))), m) for m in grid]) for name, f in spellings.items()
 }
 assert errors["stable"].max() < 2
+
+# %%
 for name in ("from worths", "−log σ", "log(1 + e⁻ᵐ)"):
     assert errors[name][np.abs(grid - 10) < 1].max() > 1000
     assert errors[name][grid > 36.8].min() > 2**51
@@ -213,7 +215,7 @@ alt = (
     "Error over the margin, on a log scale. The stable spelling stays near one ulp, just above the floor of one half. "
 )
 alt += "The other three are as good for negative margins, then rise in a straight line to 4e15 ulp at 36.7 and stay."
-picture(draw_errors, "Error in float64", "margin (log-odds)", "largest error (ulp)", alt, size=(6, 4))
+picture(draw_errors, "Error in float64", "margin (log-odds)", "largest error (ulp)", alt, size=(5.4, 4))
 
 # %% [markdown]
 # ## The same in three dtypes
