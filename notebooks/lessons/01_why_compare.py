@@ -63,6 +63,7 @@ def three_stairs(axes):
     axes.set(yticks=range(1, 8))
 
 
+# %%
 alt = "Ratings of three raters over the quality of a response: three rising stairs of different height and steepness."
 picture(
     three_stairs,
@@ -351,6 +352,7 @@ def kappas_over_noise(axes):
     axes.set(ylim=(-0.03, 1.05))
 
 
+# %%
 alt = "Kappa over the noise of the raters. Orders fall from 1 to 0.13. Ratings of raters with their own offsets and "
 alt += "scales stay below 0.1; with one offset and scale they lie between, and above the orders if near misses count."
 picture(
