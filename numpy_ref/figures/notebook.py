@@ -14,10 +14,11 @@ PLACES = Path("lessons"), Path("../lessons")  # seen from notebooks/ and from no
 
 
 @styled
-def picture(draw, title, xlabel, ylabel, alt, size=(7.5, 4.2)):
+def picture(draw, title, xlabel, ylabel, alt, size=(5.2, 3.8)):
     """draw(axes) in the house's style, with the names that every figure must have
 
-    Say the unit in the labels, and in `alt` what a reader who does not see the picture should take from it.
+    Say the unit in the labels, and in `alt` what a reader who does not see the picture should take from it. At this
+    width the letters are still legible on a phone of 390 pixels.
     """
     figure = new_figure(size[0], size[1], title)
     axes = figure.add_subplot()
