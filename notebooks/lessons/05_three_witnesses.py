@@ -202,7 +202,9 @@ assert np.abs(noise).max() <= 8 * eps  # nothing but rounding
 bound = lambda a, b, n: np.abs(a - b).max() <= n * eps * max(1.0, np.abs(b).max())
 assert bound(dx, witness, 8)
 assert not bound(dx * (1 + 1e-12), witness, 8)  # and it is still sharp
-passes = {name: bool(bound(wrong, witness, 8)) for name, wrong in (("right", dx), ("times 1 + 1e-12", dx * (1 + 1e-12)))}
+passes = {
+    name: bool(bound(wrong, witness, 8)) for name, wrong in (("right", dx), ("times 1 + 1e-12", dx * (1 + 1e-12)))
+}
 print(f"within 8 eps = {8 * eps:.1e}:", passes)
 
 # %% [markdown]
