@@ -63,8 +63,16 @@ def three_stairs(axes):
     axes.set(yticks=range(1, 8))
 
 
+# %%
 alt = "Ratings of three raters over the quality of a response: three rising stairs of different height and steepness."
-picture(three_stairs, "One taste, three ways to write it down", "quality of the response", "rating (1 to 7)", alt)
+picture(
+    three_stairs,
+    "One taste, three ways to write it down",
+    "quality of the response",
+    "rating (1 to 7)",
+    alt,
+    size=(5.4, 4),
+)
 
 # %% [markdown]
 # ## A comparison cancels both
@@ -305,7 +313,7 @@ alt = (
 )
 alt += "0.45 in the middle; at a share of 0.8 it is 0.14."
 labels = ("share of pairs on which a rater says: the first", "Cohen's kappa")
-picture(kappa_by_balance, "72.6 % agreement is not one kappa", *labels, alt)
+picture(kappa_by_balance, "72.6 % agreement is not one kappa", *labels, alt, size=(5.4, 4))
 
 # %% [markdown]
 # ## Rankings agree better than ratings: the mechanism
@@ -336,17 +344,25 @@ table(rows, heads, 2)
 
 # %%
 def kappas_over_noise(axes):
-    axes.plot(noises, of_orders, color=BLUE, lw=2.5, label="orders, any offsets and scales")
-    calibrated = "ratings, one offset and scale"
+    axes.plot(noises, of_orders, color=BLUE, lw=2.5, label="orders")
+    calibrated = "ratings, one scale"
     axes.plot(noises, quadratic, color=INK, ls=":", marker="^", label=calibrated + ", near misses count")
     axes.plot(noises, shared, color=INK, ls="--", marker="s", label=calibrated)
-    axes.plot(noises, own, color=RUST, ls="-.", marker="o", label="ratings, offsets and scales of their own")
+    axes.plot(noises, own, color=RUST, ls="-.", marker="o", label="ratings, scales of their own")
     axes.set(ylim=(-0.03, 1.05))
 
 
+# %%
 alt = "Kappa over the noise of the raters. Orders fall from 1 to 0.13. Ratings of raters with their own offsets and "
 alt += "scales stay below 0.1; with one offset and scale they lie between, and above the orders if near misses count."
-picture(kappas_over_noise, "What two raters agree on", "noise of a rater s (in units of quality)", "kappa", alt)
+picture(
+    kappas_over_noise,
+    "What two raters agree on",
+    "noise of a rater s (in units of quality)",
+    "kappa",
+    alt,
+    size=(5.4, 4.4),
+)
 
 # %% [markdown]
 # The figure also shows where the claim ends. Give both raters the same offset and scale: without noise the gap is

@@ -122,7 +122,7 @@ def share_and_sigma(axes):
 
 alt = "Share of comparisons that the first response wins, over the difference of rewards: simulated points lie on the "
 alt += "S-shaped curve of sigma, from near 0 at -4 through one half at 0 to near 1 at 4."
-picture(share_and_sigma, "Noisy impressions make σ", "r₁ − r₂ (log-odds)", "P(first beats second)", alt, size=(6, 4))
+picture(share_and_sigma, "Noisy impressions make σ", "r₁ − r₂ (log-odds)", "P(first beats second)", alt, size=(5.4, 4))
 
 # %% [markdown]
 # ## What the formula says

@@ -296,7 +296,7 @@ def two_ways(axes):
 
 alt = "Largest error of the strengths over the step, on a log scale: MM falls along a straight line to 1e-15 in 60 "
 alt += "steps, Newton plunges to 1e-11 in four steps and to rounding in five."
-picture(two_ways, "Two ways to the same strengths", "step", "largest error (log-odds)", alt, size=(6, 4))
+picture(two_ways, "Two ways to the same strengths", "step", "largest error (log-odds)", alt, size=(5.4, 4))
 
 # %% [markdown]
 # ## How sure?
@@ -340,7 +340,7 @@ def bars(axes):
 
 alt = "Strengths of the seven teams with 95 % intervals, relative to their mean: Milwaukee, Detroit, Toronto, "
 alt += "New York and Boston overlap; Cleveland is a little below 0, Baltimore far below, at about -1."
-picture(bars, "Strengths in 1987, with 95 % intervals", "strength (log-odds against the mean)", "", alt, size=(6, 4))
+picture(bars, "Strengths in 1987, with 95 % intervals", "strength (log-odds against the mean)", "", alt, size=(5.4, 4))
 
 # %% [markdown]
 # The file also says who played at home. Add one number $h$ to the strength of the home team and fit it with the rest.

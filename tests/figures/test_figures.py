@@ -35,6 +35,7 @@ def curves_of(rng, n_steps=40, n_evals=5, dtype=np.float64):
 
 DRAWN = {
     "regimes": lambda rng: gradient_regimes(),  # noqa: ARG005
+    "regimes on a phone": lambda rng: gradient_regimes(narrow=True),  # noqa: ARG005
     "curves": lambda rng: training_curves(
         {"by hand": curves_of(rng), "autograd": curves_of(rng)}, FLOORS, ([1, 20, 40], [3.0, 0.0, 12.0])
     ),
@@ -157,8 +158,9 @@ def test_a_notebook_shows_a_picture_as_png(pictures):
     assert pictures["rewards"]._repr_png_().startswith(b"\x89PNG")
 
 
-def test_gradient_regimes_draws_the_loss_and_both_gradients_and_names_three_regimes():
-    picture = gradient_regimes()
+@pytest.mark.parametrize("narrow", [False, True])
+def test_gradient_regimes_draws_the_loss_and_both_gradients_and_names_three_regimes(narrow):
+    picture = gradient_regimes(narrow)
     margin, loss = line(panel(picture, "Loss"), "−log σ(m)")
     assert np.array_equal(loss, -log_sigmoid(margin))
     margin, chosen = line(panel(picture, "Gradient"), "chosen: σ(m) − 1")

@@ -79,7 +79,7 @@ def test_solutions_are_folded_and_pictures_have_alt_text(site, browser):
         "return [...document.querySelectorAll('div.cell')].filter(c => c.textContent.includes('BEGIN SOLUTION'))"
         ".map(c => [!!c.querySelector('details'), !!c.querySelector('details[open]')])"
     )
-    assert len(solutions) == 4
+    assert len(solutions) == 5
     assert all(folded and not opened for folded, opened in solutions)
     assert browser.run("return [...document.querySelectorAll('main img')].filter(i => i.alt.length < 20).length") == 0
 
