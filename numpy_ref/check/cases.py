@@ -363,3 +363,35 @@ def lengths(draw):
     score, quality, length = draw.numbers(shape, -3, 3), draw.numbers(shape, -3, 3, 1.0), draw.numbers(shape, 1, 8, 1.0)
     quality[0], length[0] = np.arange(shape[1]) % 3, np.arange(shape[1]) ** 2
     return score, quality, length
+
+
+def soft_labels(margins):
+    """Shares of people who prefer the first, beside margins"""
+
+    def case(draw):
+        margin = margins(draw)[0]
+        return margin, draw.numbers(margin.shape, 0, 1)
+
+    return case
+
+
+def featured(size, stretch=1.0):
+    """Weights, and the features of the chosen and the rejected responses"""
+
+    def case(draw):
+        B, F = draw.size(*size), draw.size(1, 3)
+        return draw.numbers((F,), -2, 2) * stretch, draw.numbers((B, F), -2, 2), draw.numbers((B, F), -2, 2)
+
+    return case
+
+
+def table(size, low, high):
+    """Everybody has beaten everybody: wins, and a number for each item between low and high"""
+
+    def case(draw):
+        K = draw.size(*size)
+        wins = draw.integers((K, K), 1, 6)
+        np.fill_diagonal(wins, 0)
+        return wins, draw.numbers((K,), low, high)
+
+    return case

@@ -178,7 +178,11 @@ FACTORS = (
         "This is the right answer divided by the length of the first axis once more.",
         inverse(rows),
     ),
-    ("a sum over the last axis where a mean belongs", "This is the right answer times the last axis's length.", columns),
+    (
+        "a sum over the last axis where a mean belongs",
+        "This is the right answer times the last axis's length.",
+        columns,
+    ),
     ("divided by the length of the last axis", "Divided by it once too often.", inverse(columns)),
     ("a sum over all entries where a mean belongs", "This is the right answer times the number of entries.", entries),
     ("divided by the number of entries", "Divided by it once too often.", inverse(entries)),

@@ -163,7 +163,11 @@ class Judge:
             if prop.kind == "autograd" and not self.tensor:
                 continue
             if state is not None and place == 0:
-                shown = {"call": show_call(self.function, state.arguments), "expected": state.expected, "got": state.got}
+                shown = {
+                    "call": show_call(self.function, state.arguments),
+                    "expected": state.expected,
+                    "got": state.got,
+                }
                 results.append(self.result(prop, "failed", state.sentence, shown))
                 stopped = "its answers depend on earlier calls"
                 continue
@@ -286,7 +290,9 @@ def same(a, b):
     """Equal to 1e-9 of the largest entry, container by container; whatever is no number is the same"""
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
         return len(a) == len(b) and all(map(same, a, b))
-    if not isinstance(a, np.ndarray | np.generic | float | int) or not isinstance(b, np.ndarray | np.generic | float | int):
+    if not isinstance(a, np.ndarray | np.generic | float | int) or not isinstance(
+        b, np.ndarray | np.generic | float | int
+    ):
         return type(a) is type(b)
     a, b = np.asarray(a, float), np.asarray(b, float)
     scale = np.abs(a[np.isfinite(a)]).max(initial=1e-300)

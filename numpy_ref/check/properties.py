@@ -70,6 +70,23 @@ def complementary(f, chosen, rejected):
     return f(chosen, rejected) + f(rejected, chosen), np.array(1.0)
 
 
+def one_of_two_wins(f, first, second):
+    return f(first, second) + f(second, first), np.ones_like(first)
+
+
+def three_sum_to_one(f, *arguments):
+    total = sum(f(*arguments))
+    return total, np.ones_like(total)
+
+
+def strengths_shifted(f, wins, strength):
+    return f(wins, strength + 7), f(wins, strength)
+
+
+def worths_scaled(f, wins, worth):
+    return f(wins, 4 * worth), 4 * f(wins, worth)
+
+
 def prompt_shifted(f, score, quality, length):
     level = 10.0 * np.arange(len(score))[:, None]
     return f(score + level, quality - level, length + level), f(score, quality, length)
@@ -127,6 +144,10 @@ def ranked_margin(prompts, responses):
 
 def centering(size):
     return cases.with_number(cases.pair(size=size), [0.5, 0.1, 1.0])
+
+
+def thresholds(case):
+    return cases.with_number(case, [0.5, 2.0])
 
 
 WIDE = cases.extreme
@@ -234,6 +255,60 @@ PROPERTIES = {
         Property("several: the mean", cases.scaled((2, 5))),
         Property("margins up to ±1000: finite, no overflow", cases.extreme_margins),
         manners(cases.scaled((2, 4))),
+    ),
+    "soft_label_loss": (
+        Property("one pair", cases.soft_labels(cases.vector(size=(1, 1)))),
+        Property("several: the mean", cases.soft_labels(cases.vector(size=(2, 5)))),
+        Property("margins up to ±1000: finite, no overflow, no log of 0", cases.soft_labels(cases.extreme_vector)),
+        manners(cases.soft_labels(cases.vector())),
+    ),
+    "probit_loss_backward": (
+        Property("for one pair, both gradients are the formula", plain((1, 1))),
+        Property("for a batch, each gradient is divided by the number of pairs", plain((2, 5))),
+        Property("margins from -30 to -10: about m itself, never NaN", cases.apart(-30, -10)),
+        Property("margins from 8 to 20: tiny and not zero", cases.apart(8, 20), "tail"),
+        manners(plain((2, 4))),
+    ),
+    "linear_reward_gradient": (
+        Property("one pair", cases.featured((1, 1))),
+        Property("several: the mean", cases.featured((2, 5))),
+        Property("weights a thousand times as large: finite, no overflow", cases.featured((1, 3), 1000.0)),
+        manners(cases.featured((2, 4))),
+    ),
+    "thurstone": (
+        Property("P for rewards within ±3", plain((1, 4))),
+        Property("P(first beats second) + P(second beats first) = 1", plain((1, 4)), "law", law=one_of_two_wins),
+        Property("differences up to ±1000: between 0 and 1, never NaN", WIDE),
+        manners(plain((2, 4))),
+    ),
+    "rao_kupper": (
+        Property("the first wins", thresholds(plain((1, 4))), part=0),
+        Property("a tie", thresholds(plain((1, 4))), part=1),
+        Property("the second wins", thresholds(plain((1, 4))), part=2),
+        Property("the three sum to 1", thresholds(plain((1, 4))), "law", law=three_sum_to_one),
+        Property("differences up to ±1000: between 0 and 1, never NaN", thresholds(WIDE)),
+        manners(thresholds(plain((2, 4)))),
+    ),
+    "strengths_gradient": (
+        Property("two items", cases.table((2, 2), -2, 2)),
+        Property("three and more", cases.table((3, 4), -2, 2)),
+        Property("the gradient sums to zero", cases.table((2, 4), -2, 2), "law", law=sums_to_zero),
+        Property(
+            "a constant in all strengths changes nothing", cases.table((2, 4), -2, 2), "law", law=strengths_shifted
+        ),
+        manners(cases.table((2, 4), -2, 2)),
+    ),
+    "mm_step": (
+        Property("two items", cases.table((2, 2), 0.125, 4)),
+        Property("three and more", cases.table((3, 4), 0.125, 4)),
+        Property("worths four times as large stay so", cases.table((2, 4), 0.125, 4), "law", law=worths_scaled),
+        manners(cases.table((2, 4), 0.125, 4)),
+    ),
+    "weighted_kappa": (
+        Property("two labels", cases.two_raters(2)),
+        Property("more than two labels", cases.two_raters(5)),
+        Property("exchanging the two raters changes nothing", cases.two_raters(4), "law", law=exchanged),
+        manners(cases.two_raters(4)),
     ),
     "linear": (
         Property("two axes: x (N, I)", cases.linear()),

@@ -31,11 +31,18 @@ def _shade_regimes(axes):
 
 
 @styled
-def gradient_regimes():
-    """-log σ(m), its gradients σ(m) - 1 (chosen) and 1 - σ(m) (rejected), and the tail of σ(m) - 1 on a log scale"""
-    figure = new_figure(11, 6.6, "The loss of a pair and its two gradients over the margin")
-    grid = figure.add_gridspec(2, 2, width_ratios=[1.25, 1])
-    upper, lower, tail = (figure.add_subplot(place) for place in (grid[0, 0], grid[1, 0], grid[:, 1]))
+def gradient_regimes(narrow=False):
+    """-log σ(m), its gradients σ(m) - 1 (chosen) and 1 - σ(m) (rejected), and the tail of σ(m) - 1 on a log scale
+
+    narrow  the three below each other, legible on a phone
+    """
+    if narrow:
+        figure = new_figure(5.4, 12, "Loss of a pair, its two gradients, the tail")
+        upper, lower, tail = figure.subplots(3, 1)
+    else:
+        figure = new_figure(11, 6.6, "The loss of a pair and its two gradients over the margin")
+        grid = figure.add_gridspec(2, 2, width_ratios=[1.25, 1])
+        upper, lower, tail = (figure.add_subplot(place) for place in (grid[0, 0], grid[1, 0], grid[:, 1]))
     _draw_regimes(upper, lower, np.linspace(-8, 8, 801))
     _draw_tail(tail, np.linspace(0, 45, 4501))
     return Picture(

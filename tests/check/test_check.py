@@ -182,6 +182,14 @@ UNLISTED = {
     "accumulated_gradient": lambda g, n: oracles.accumulated_gradient(g, n * n),
     "expected_calibration_error": lambda p, y, k: oracles.expected_calibration_error(p, y, k + 1),
     "length_slope": lambda s, q, n: oracles.length_slope(s, np.abs(q - 1), n),
+    "soft_label_loss": lambda m, p: oracles.soft_label_loss(m, p * p),
+    "probit_loss_backward": lambda c, r: tuple(g * (1 + 1e-6) for g in oracles.probit_loss_backward(c, r)),
+    "linear_reward_gradient": lambda w, c, r: oracles.linear_reward_gradient(np.abs(w), c, r),
+    "thurstone": lambda a, b: oracles.thurstone(np.abs(a), b),
+    "rao_kupper": lambda a, b, t: oracles.rao_kupper(a, b, t * t),
+    "strengths_gradient": lambda w, s: oracles.strengths_gradient(w, np.abs(s)),
+    "mm_step": lambda w, s: oracles.mm_step(w, s * s),
+    "weighted_kappa": lambda a, b: oracles.weighted_kappa(a * a, b * b),
 }
 
 

@@ -113,6 +113,16 @@ def test_the_lesson_comes_first_and_the_badge_last():
         assert not [cell for cell in page.cells if "colab" in cell.source.lower() or "](../" in cell.source]
 
 
+def test_a_figure_to_take_in_hand_is_stored_as_its_picture_for_pages_without_scripts():
+    cells = [cell for name in NAMES for cell in nbformat.read(build.HERE / f"{name}.ipynb", as_version=4).cells]
+    outputs = [
+        output for cell in cells for output in cell.get("outputs", []) if "explorable" in output.get("metadata", {})
+    ]
+    stored = {output.metadata["explorable"]: set(output.data) for output in outputs}
+    assert stored == {file.name: {"image/png", "text/plain"} for file in lesson_files.LESSONS.glob("*.html")}
+    assert stored
+
+
 def test_every_badge_and_every_lesson_has_its_file():
     files = list((ROOT / "notebooks").glob("*.ipynb")) + list((ROOT / "notebooks" / "exercises").glob("*.ipynb"))
     assert len(files) >= len(LESSONS)

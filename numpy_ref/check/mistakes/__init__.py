@@ -5,7 +5,7 @@ were bugs of public reward-model code.
 """
 
 from ..functions import FUNCTIONS
-from . import layers, losses, training, transfer
+from . import comparisons, layers, losses, training, transfer
 
-_ALL = losses.MISTAKES | layers.MISTAKES | training.MISTAKES | transfer.MISTAKES
+_ALL = losses.MISTAKES | comparisons.MISTAKES | layers.MISTAKES | training.MISTAKES | transfer.MISTAKES
 CATALOGUE = {name: _ALL[name] for name in FUNCTIONS}

@@ -30,7 +30,18 @@ MOVED = {  # 0.1.0 -> today; "" is inert
 ELSEWHERE = {("numpy_ref.bradley_terry", "fit"): "numpy_ref.bradley_terry.strengths"}  # names that left their module
 INERT = "numpy_ref.check", "numpy_ref.figures"
 ALLOWED = {
-    *("agreement", "attention", "batches", "bradley_terry", "calibration", "cli", "commands", "data", "errors", "games"),
+    *(
+        "agreement",
+        "attention",
+        "batches",
+        "bradley_terry",
+        "calibration",
+        "cli",
+        "commands",
+        "data",
+        "errors",
+        "games",
+    ),
     *("evaluation", "existence", "gradient_check", "inference", "language_model", "layers", "listwise", "losses"),
     *("metrics", "objectives", "optim", "pairs", "ranking", "reward_model", "ties", "tokenizer", "train"),
     *("transformer", "tree", "world"),

@@ -8,7 +8,13 @@ import symtable
 from typing import Any, NamedTuple
 
 UNREADABLE = SyntaxError, ValueError, RecursionError, MemoryError  # a null byte; nested too deeply
-HARMLESS = {"math", "np", "numpy", "functools", "partial"}  # whose functions may stand in a constant: np.sqrt(2 / np.pi)
+HARMLESS = {
+    "math",
+    "np",
+    "numpy",
+    "functools",
+    "partial",
+}  # whose functions may stand in a constant: np.sqrt(2 / np.pi)
 LIBRARIES = {"torch", "numpy", "scipy", "math", "jax", "sklearn", "tensorflow", "numpy_ref", "torch_impl"}
 
 
