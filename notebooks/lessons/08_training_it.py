@@ -64,7 +64,7 @@ table(
 # ## People who compare
 #
 # The people of this world add Gumbel noise to each true reward and prefer the larger sum. The difference of two Gumbel
-# variables is logistic (lesson 2), so the better of two responses wins with probability $p = \sigma(r^*_1 - r^*_2)$:
+# variables is logistic (lesson 2a), so the better of two responses wins with probability $p = \sigma(r^*_1 - r^*_2)$:
 # the Bradley-Terry model holds exactly. We ask about the same 300 prompts 200 times and compare the shares.
 
 # %%
@@ -386,7 +386,7 @@ print(f"accuracy of the longer response: {baseline:.2f}, of the model: {last['ac
 # %% [markdown]
 # ## Learned against true reward
 #
-# The loss depends only on differences within a prompt, so a constant for each prompt is free (lesson 2). Subtract each
+# The loss depends only on differences within a prompt, so a constant for each prompt is free (lesson 2a). Subtract each
 # prompt's mean from both rewards, and they can be compared. They should lie on the diagonal: the model learns order
 # *and* scale, because a margin is the log-odds of a probability.
 

@@ -7,7 +7,7 @@
 # - name three ways to write the formula wrongly, and the property that catches each;
 # - read each response once instead of K − 1 times, and measure what else this changes.
 #
-# You need lessons 2, 4, 7 and 8. Reading takes about 45 minutes, the five exercises 110 minutes.
+# You need lessons 2a, 4, 7 and 8. Reading takes about 45 minutes, the five exercises 110 minutes.
 
 # %%
 from itertools import combinations, permutations, product
