@@ -9,7 +9,7 @@ optim -> batches -> train                                           training it
 gradient_check, metrics                                             is a gradient right? how good is a model?
 
 A folder is one capability: data, training, evaluation, report, bradley_terry, check, storage, figures, cli. Whatever
-stands in `__all__` is imported when it is first used: `import numpy_ref` itself loads NumPy alone.
+stands in `__all__` is imported when it is first used: `import numpy_ref` itself loads nothing, not even NumPy.
 
     import numpy_ref
     loss, cache = numpy_ref.pairwise_loss(chosen, rejected)
@@ -18,8 +18,6 @@ stands in `__all__` is imported when it is first used: `import numpy_ref` itself
 """
 
 import importlib
-
-import numpy as np  # noqa: F401  the one thing that everything here needs
 
 _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the two
     "losses": ["sigmoid", "sigmoid_derivative", "log_sigmoid", "pairwise_loss", "pairwise_loss_backward"],

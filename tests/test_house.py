@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A folder may import the folders before it in this list; torch_impl's may import all of numpy_ref.
 FOLDERS = {
     "numpy_ref": ["cli", "figures", "data", "storage", "bradley_terry", "check", "evaluation", "training", "report"],
-    "torch_impl": ["bradley_terry", "engine", "backbone", "evaluation"],
+    "torch_impl": ["bradley_terry", "check", "engine", "backbone", "evaluation"],
 }
 DOORS = {
     "numpy_ref.__main__",
@@ -36,6 +36,7 @@ LAZY = {  # beside NumPy and the standard library, inside functions only
     "safetensors",
     "filelock",
     "hypothesis",
+    "pytest",
     "torch",
     "pyarrow",
     "datasets",

@@ -94,7 +94,8 @@ def check_file(path, names=(), seconds=20.0, seed=0):
                 box.ready()
                 results += judge(name, box, seconds, seed)
             else:
-                results += missing(name, broken.get(name, f"{name} is not defined in {path}"))
+                why = box.loaded["lent"].get(name, f"{name} is not defined in {path}")
+                results += missing(name, broken.get(name, why))
     return results, notes
 
 

@@ -4,7 +4,6 @@ A wrong answer that equals a mutant's throughout is explained by the one place w
 """
 
 import ast
-import copy
 import functools
 import inspect
 import textwrap
@@ -13,10 +12,9 @@ import types
 from .. import attention, layers, losses
 from . import oracles
 from .functions import FUNCTIONS, Mistake
+from .slips import broken_trees
 
 ROOMS = {"layers": layers, "losses": losses, "attention_room": attention}  # as oracles.py names them
-SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.MatMult: ast.Mult}
-METHODS = {"mean": "sum", "sum": "mean"}
 
 
 @functools.cache
@@ -25,7 +23,7 @@ def mutants(name):
     found = []
     for room, target in sources(name):
         tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(ROOMS.get(room, oracles), target))))
-        for old, new, broken in broken_trees(tree):
+        for old, new, _, broken in broken_trees(tree):
             hint = f"The project's own {target} gives your answers once `{old}` in it becomes `{new}`."
             found.append(Mistake(f"`{new}` in place of `{old}`", hint, rebuilt(name, room, target, broken)))
     return tuple(found)
@@ -41,37 +39,6 @@ def sources(name):
 
 def at_home(target, module):
     return getattr(getattr(module, target, None), "__module__", "") == module.__name__
-
-
-def broken_trees(tree):
-    """(old code, new code, a copy of the tree with the new in place of the old), for every place that can be broken"""
-    for place, node in enumerate(ast.walk(tree)):
-        for new in broken_nodes(node):
-            changed = copy.deepcopy(tree)
-            twin = next(other for i, other in enumerate(ast.walk(changed)) if i == place)
-            twin.__class__, twin.__dict__ = new.__class__, copy.deepcopy(new).__dict__
-            yield ast.unparse(node), ast.unparse(new), ast.fix_missing_locations(changed)
-
-
-def broken_nodes(node):
-    """What a slip of the pen makes of one operation"""
-    if isinstance(node, ast.BinOp):
-        if type(node.op) in SWAPS:
-            yield ast.BinOp(node.left, SWAPS[type(node.op)](), node.right)
-        yield node.left
-        yield node.right
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield node.operand
-    elif isinstance(node, ast.Attribute) and node.attr == "T":
-        yield node.value
-    elif isinstance(node, ast.Attribute) and node.attr in METHODS:
-        yield ast.Attribute(node.value, METHODS[node.attr], node.ctx)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "swapaxes":
-        yield node.func.value
-    elif (
-        isinstance(node, ast.Constant) and isinstance(node.value, float | int) and node.value and node.value is not True
-    ):
-        yield ast.Constant(2 * node.value)
 
 
 def rebuilt(name, room, target, tree):

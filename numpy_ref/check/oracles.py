@@ -204,12 +204,12 @@ def residual_backward(dout, x, weight, bias):
     return dout + dh @ weight, dh.T @ x, dh.sum(0)
 
 
-def layer_norm(x, weight, bias):
-    return layers.layer_norm(x, weight, bias)[0]
+def layer_norm(x, weight, bias, eps=1e-5):
+    return layers.layer_norm(x, weight, bias, eps)[0]
 
 
-def layer_norm_backward(dout, x, weight, bias):
-    dx, grads = layers.layer_norm_backward(dout, layers.layer_norm(x, weight, bias)[1])
+def layer_norm_backward(dout, x, weight, bias, eps=1e-5):
+    dx, grads = layers.layer_norm_backward(dout, layers.layer_norm(x, weight, bias, eps)[1])
     return dx, grads["weight"], grads["bias"]
 
 

@@ -14,9 +14,14 @@ DOUT = 4.0  # handed to the backward of a loss and divided out again: one that i
 def parameters(function):
     """{name: parameter}, or nothing where Python cannot tell"""
     try:
-        return inspect.signature(function).parameters
+        return _parameters(function)
     except (TypeError, ValueError):
         return {}
+
+
+@functools.lru_cache(maxsize=64)
+def _parameters(function):
+    return inspect.signature(function).parameters
 
 
 def is_idiom(function):
@@ -54,6 +59,23 @@ def called(function, published, arguments, options):
     required = sum(p.default is p.empty for p in places)
     values += list(spare.values())[: max(0, required - len(values))]
     return function(*values, **by_name, **options)
+
+
+def by_name(function, given, *first):
+    """function(*first, ...) with the inputs by keyword where it has their names, else in order"""
+    if set(given) <= set(parameters(function)):
+        return function(*first, **given)
+    return function(*first, *given.values())
+
+
+def halved(value):
+    """Another input of the same shape"""
+    return copied(value / 2 if value.dtype.kind in "fc" else value)
+
+
+def shaped(dout):
+    """A cotangent as it is handed over: numbers as numbers, several in a tuple"""
+    return tuple(map(shaped, dout)) if isinstance(dout, tuple) else copied(dout)
 
 
 def single(published, value):

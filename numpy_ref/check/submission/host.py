@@ -16,15 +16,14 @@ TRY_OTHER = "TypeError", "AttributeError", "RuntimeError", "ValueError"  # what 
 class Host:
     """Of one submission; `published` is {name: {name, arguments, optional, results, forward, option}}"""
 
-    def __init__(self, published):
+    def __init__(self, published, forbid=lambda _: None):
         self.published, self.module = published, fresh()
-        self.loader, self.modes = Loader(self.module), {}
+        self.loader, self.modes = Loader(self.module, forbid), {}
 
     def load(self, blocks, stage="all", wanted=()):
         """Loader.load, and of the defined names those that are published"""
         loaded = self.loader.load(blocks, stage, self.published, wanted)
-        lent = {name for name, why in self.loader.broken.items() if "imported from" in why}
-        names = [n for n in self.published if self.find(n) is not None and n not in lent]
+        names = [n for n in self.published if self.find(n) is not None and n not in loaded["lent"]]
         return loaded | {"defined": names, "names": loaded["defined"]}
 
     def find(self, name):
@@ -49,7 +48,9 @@ class Host:
         if found is None:
             return {"status": "missing"}
         arguments = [decode(argument) for argument in arguments]
-        options = dict(zip(self.published[name]["optional"], arguments[len(self.published[name]["arguments"]) :]))
+        options = dict(
+            zip(self.published[name]["optional"], arguments[len(self.published[name]["arguments"]) :], strict=False)
+        )
         if not all(self.takes(name, found[0], option) for option in options):
             return {"status": "without"}
         modes = ["torch", "numpy"] if adapt.uses_torch(found[0]) else ["numpy", "torch"]
@@ -63,6 +64,32 @@ class Host:
             if answers[-1]["kind"] not in TRY_OTHER:
                 break
         return answers[0]
+
+    def pair(self, names, arguments, dout=None):
+        """Of any forward and backward: the output at these arguments, or with `dout` what the backward returns"""
+        forward, backward = (getattr(self.module, name) for name in names)
+        given = {name: adapt.copied(decode(value)) for name, value in arguments.items()}
+        before = {name: decode(value) for name, value in arguments.items()}
+        start = time.process_time()
+        try:
+            out = adapt.by_name(forward, given)
+            second = list(adapt.parameters(backward))[1:2]
+            cached = isinstance(out, tuple) and len(out) == 2 and len(adapt.parameters(backward)) == 2
+            cached = cached and not set(second) & set(given)
+            value = out[0] if cached else out
+            if dout is not None:
+                adapt.by_name(
+                    forward, {name: adapt.halved(decode(v)) for name, v in arguments.items()}
+                )  # another cache
+                cotangent = adapt.shaped(decode(dout))
+                value = backward(cotangent, out[1]) if cached else adapt.by_name(backward, given, cotangent)
+            if wrote := [name for name, old in before.items() if not adapt.same(old, given[name])]:
+                raise ValueError(f"{wrote[0]} was changed: a pass must not write into its arguments")
+            value = encode(value)
+        except BaseException as error:
+            kind, words = describe(error, self.loader.labels)
+            return {"status": "raised", "kind": kind, "words": words, "seconds": time.process_time() - start}
+        return {"status": "ok", "value": value, "wrote": [], "tensor": False, "seconds": time.process_time() - start}
 
     def takes(self, name, function, option):
         """Has the function, or the forward that makes its cache, this option?"""
@@ -92,7 +119,7 @@ class Host:
         """The published call, in the function's own convention"""
         published = self.published[name]
         count = len(published["arguments"])
-        arguments, options = arguments[:count], dict(zip(published["optional"], arguments[count:]))
+        arguments, options = arguments[:count], dict(zip(published["optional"], arguments[count:], strict=False))
         if not adapt.is_idiom(function):
             if keyword:
                 return adapt.single(published, function(*arguments[:-1], **{keyword: arguments[-1]}))
@@ -117,5 +144,7 @@ def answer(host, request):
     with np.errstate(all="ignore"), contextlib.suppress(RecursionError):
         if request["do"] == "load":
             return host.load(request["blocks"], request["stage"], request["wanted"]) | {"status": "loaded"}
+        if request["do"] == "pair":
+            return host.pair(request["names"], request["arguments"], request["dout"])
         return host.call(request["name"], request["arguments"], request["autograd"], request["layout"])
     return {"status": "raised", "kind": "RecursionError", "words": "raised RecursionError", "seconds": 0.0}

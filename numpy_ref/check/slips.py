@@ -1,0 +1,38 @@
+"""Slips of the pen: every operation of a piece of code broken once, a copy of the tree for each."""
+
+import ast
+import copy
+
+SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.MatMult: ast.Mult}
+METHODS = {"mean": "sum", "sum": "mean"}
+
+
+def broken_trees(tree):
+    """(old code, new code, line, a copy of the tree with the new in place of the old), for every place"""
+    for place, node in enumerate(ast.walk(tree)):
+        for new in broken_nodes(node):
+            changed = copy.deepcopy(tree)
+            twin = next(other for i, other in enumerate(ast.walk(changed)) if i == place)
+            twin.__class__, twin.__dict__ = new.__class__, copy.deepcopy(new).__dict__
+            yield ast.unparse(node), ast.unparse(new), getattr(node, "lineno", 1), ast.fix_missing_locations(changed)
+
+
+def broken_nodes(node):
+    """What a slip of the pen makes of one operation"""
+    if isinstance(node, ast.BinOp):
+        if type(node.op) in SWAPS:
+            yield ast.BinOp(node.left, SWAPS[type(node.op)](), node.right)
+        yield node.left
+        yield node.right
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield node.operand
+    elif isinstance(node, ast.Attribute) and node.attr == "T":
+        yield node.value
+    elif isinstance(node, ast.Attribute) and node.attr in METHODS:
+        yield ast.Attribute(node.value, METHODS[node.attr], node.ctx)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "swapaxes":
+        yield node.func.value
+    elif (
+        isinstance(node, ast.Constant) and isinstance(node.value, float | int) and node.value and node.value is not True
+    ):
+        yield ast.Constant(2 * node.value)

@@ -1,0 +1,8 @@
+"""Is somebody's autograd.Function, or a module that uses one, right? The witness knows nothing of autograd.
+
+backward        check_autograd_function, check_module
+"""
+
+from .backward import check_autograd_function, check_module
+
+__all__ = ["check_autograd_function", "check_module"]
