@@ -5,11 +5,10 @@
 #
 # - train a transformer reward model by hand-written gradients in less than a minute, and read its curves against the
 #   best that any model could reach;
-# - say what accuracy, log loss and Brier score cannot fall short of, and check a calibration against known
-#   probabilities;
+# - say which accuracy, log loss and Brier score no model can beat, and check a calibration against known probabilities;
 # - show that the hand-written run and the run by autograd are the same run.
 #
-# You need lessons 4 to 7. Reading takes about 50 minutes, the three exercises 45.
+# You need lessons 4 to 7. Reading takes about 50 minutes, the four exercises 70 minutes.
 
 # %%
 import numpy as np
@@ -18,8 +17,8 @@ from numpy_ref import batches, metrics, optim, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.data import tokenizer, world
 from numpy_ref.data.encode import encode
-from numpy_ref.figures.lessons import learned_against_true, training_curves
-from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.lessons import learned_against_true
+from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import sigmoid
 from numpy_ref.train import Learner, train
@@ -30,9 +29,10 @@ rng = np.random.default_rng(8)
 # %% [markdown]
 # ## A world whose truth is known
 #
-# Real preferences have no answer sheet: nobody knows how good a model could be at best. So we train in a small world
-# with a known true reward. A prompt names three jobs, a response answers them in order, and its true reward is 0.42
-# log-odds times (3 for each job done right, −3 for rudeness, −1 for each filler word, +2 for courtesy).
+# For real preferences nobody knows how good a model could be at best. So we train in a small world with a known true
+# reward. A prompt names three tasks, a response answers them in order, and its true reward is 0.42 log-odds times (3
+# for each right answer, −3 for rudeness, −1 for each filler word, +2 for courtesy). Compute the two rewards below
+# before you run the cell.
 
 # %%
 train_set, eval_set = world.make_world(0, n_eval=300, visits=4)
@@ -42,24 +42,30 @@ assert responses[0] == "horse dry rome gladly ."
 assert np.isclose(rewards[0], 0.42 * (3 * 2 + 2))  # dry is not the opposite of big
 assert responses[4] == "bird slow paris well well ."
 assert np.isclose(rewards[4], 0.42 * (3 * 0 - 2))
+print("prompt:", eval_set.prompts[0])
+table([[responses[n], rewards[n]] for n in (0, 4)], ["response", "true reward (log-odds)"], 2)
 
 # %% [markdown]
-# Prompts of the held-out part do not occur in training, so that repeating what was seen does not help. Single facts,
-# as that Peru's capital is Lima, are shared by all prompts: they are what can be learned. The responses to a prompt
-# are listed best first, and no two have the same true reward.
+# The held-out prompts do not occur in training, so memorising training prompts does not help. Single facts, for example
+# that Lima is the capital of Peru, occur in many prompts, and these can be learned. The responses to a prompt are
+# listed best first, and no two of them have the same true reward.
 
 # %%
 assert (len(train_set.prompts), len(eval_set.prompts)) == (28_000, 300)
 assert not set(train_set.prompts) & set(eval_set.prompts)
 assert (train_set.rewards.shape[1], eval_set.rewards.shape[1]) == (2, 6)
 assert np.all(np.diff(eval_set.rewards, axis=1) < -0.4)
+parts = [("training", train_set), ("held out", eval_set)]
+table(
+    [[name, len(part.prompts), part.rewards.shape[1]] for name, part in parts], ["part", "prompts", "responses to each"]
+)
 
 # %% [markdown]
 # ## People who compare
 #
-# The people of this world add Gumbel noise to each true reward and prefer the larger sum. The difference of two
-# Gumbel variables is logistic (lesson 2), so the better of two responses wins with probability $p = \sigma(r^*_1 -
-# r^*_2)$: the Bradley-Terry model holds exactly. Let us ask the same 300 prompts 200 times and compare the shares.
+# The people of this world add Gumbel noise to each true reward and prefer the larger sum. The difference of two Gumbel
+# variables is logistic (lesson 2a), so the better of two responses wins with probability $p = \sigma(r^*_1 - r^*_2)$:
+# the Bradley-Terry model holds exactly. We ask about the same 300 prompts 200 times and compare the shares.
 
 # %%
 best_two = world.Responses(eval_set.prompts, [texts[:2] for texts in eval_set.responses], eval_set.rewards[:, :2])
@@ -70,15 +76,16 @@ for _ in range(200):
 p_two = sigmoid(best_two.rewards[:, 0] - best_two.rewards[:, 1])
 standard_error = np.sqrt(p_two * (1 - p_two) / 200)
 assert np.all(np.abs(wins / 200 - p_two) < 5 * standard_error)
-assert 0.5 < p_two.min() < 0.65 < 0.95 < p_two.max() < 1
+columns = np.stack([p_two, wins / 200, standard_error], 1)
+table([[f"pair {n}", *columns[n]] for n in range(4)], ["", "p", "share of wins", "standard error"], 2)
 
 # %% [markdown]
 # ## What no model can beat: accuracy
 #
-# These people contradict each other, so no model agrees with all of them. On a pair where the first wins with
-# probability $p$, the best answer is the likelier one, right with probability $\max(p, 1-p)$. The mean of this over
-# the held-out pairs is the best reachable accuracy, here 0.84, and a model at 0.84 is not 16 points short: it is
-# perfect.
+# These people contradict each other, so no model agrees with all of them. On a pair whose first response wins with
+# probability $p$, the best prediction is the more likely winner, and it is right with probability $\max(p, 1-p)$. The
+# mean of this over the held-out pairs is the best reachable accuracy. A model that reaches it is perfect, although it
+# is wrong on many labels.
 
 # %%
 true_margin = metrics.pair_differences(eval_set.rewards)
@@ -87,13 +94,15 @@ floors = world.floors(eval_set.rewards)
 assert len(p) == 300 * 15
 assert np.isclose(floors["accuracy"], np.maximum(p, 1 - p).mean())
 assert 0.82 < floors["accuracy"] < 0.86
+print(f"best reachable accuracy: {floors['accuracy']:.3f} on {len(p):,} pairs")
 
 # %% [markdown]
 # ## What no model can beat: log loss
 #
-# Say $q$ where the truth is $p$: the expected loss is $-p \log q - (1 - p) \log (1 - q)$. Its slope over $q$ is
-# $-\frac{p}{q} + \frac{1 - p}{1 - q}$, which is zero where $p(1-q) = q(1-p)$, that is at $q = p$. The least loss is
-# then the entropy $H(p) = -p \log p - (1-p) \log(1-p)$, and its mean over the pairs is the floor.
+# If a model states $q$ and the truth is $p$, the expected loss is $-p \log q - (1 - p) \log (1 - q)$. Its derivative
+# with respect to $q$ is $-\frac{p}{q} + \frac{1 - p}{1 - q}$, which is zero where $p(1-q) = q(1-p)$, that is, at $q =
+# p$. The minimum is therefore the entropy $H(p) = -p \log p - (1-p) \log(1-p)$, and its mean over the pairs is the
+# floor.
 
 # %%
 entropy = -p * np.log(p) - (1 - p) * np.log1p(-p)
@@ -102,13 +111,16 @@ assert np.isclose(floors["loss"], entropy.mean())
 for q in (0.9 * p, p**2, np.full_like(p, 0.5), rng.uniform(0.01, 0.99, p.shape)):
     assert np.all(expected_loss(q) >= entropy - 1e-12)
     assert expected_loss(q).mean() > floors["loss"] + 0.01
+stated = {"p itself": p, "0.9 p": 0.9 * p, "p²": p**2, "always ½": np.full_like(p, 0.5)}
+table([[name, expected_loss(q).mean()] for name, q in stated.items()], ["stated q", "expected loss in nats"])
 
 # %% [markdown]
 # ## What no model can beat: Brier score
 #
-# The Brier score (Brier 1950) is the squared error of the stated probability. Its expectation is $p(1-q)^2 +
-# (1-p)q^2$; multiply out and complete the square, and it is $(q - p)^2 + p(1-p)$. So the least is $p(1-p)$, again at
-# $q = p$: the two scores are *proper*, they reward honesty.
+# The Brier score (Brier 1950) is the squared error of the stated probability: with the outcome $y$, 1 if the first
+# response won and 0 otherwise, it is the mean of $(q - y)^2$. Its expectation is $p(1-q)^2 + (1-p)q^2$; multiply out
+# and complete the square to get $(q - p)^2 + p(1-p)$. The minimum is $p(1-p)$, again at $q = p$: both scores are
+# *proper*, a model gains most by stating what it believes.
 
 # %%
 expected_brier = lambda q: p * (1 - q) ** 2 + (1 - p) * q**2
@@ -118,9 +130,8 @@ assert np.isclose(floors["brier"], (p * (1 - p)).mean())
 assert floors["brier"] < 0.25  # what a model without an opinion has
 
 # %% [markdown]
-# A public classroom notebook takes $\min(p, 1-p)^2$ for this floor: the squared error when the likelier side wins,
-# which forgets the cases in which it loses. The number is too small, so that every model looks far from its floor.
-# The slip shows at once when we score the truth itself on drawn labels.
+# A tempting shortcut for this floor is $\min(p, 1-p)^2$, the squared error when the more likely side wins. It forgets
+# the cases in which that side loses, so it is too small. Scoring the truth itself on drawn labels shows the mistake.
 
 # %%
 outcome = rng.random((400, len(p))) < p  # 400 people answer each of the 4,500 pairs
@@ -128,44 +139,20 @@ score_of_truth = ((p - outcome) ** 2).mean()
 wrong_floor = (np.minimum(p, 1 - p) ** 2).mean()
 assert abs(score_of_truth - floors["brier"]) < 0.001
 assert wrong_floor < 0.5 * score_of_truth
+floor_rows = [["mean of p (1 − p)", floors["brier"]], ["mean of min(p, 1 − p)²", wrong_floor]]
+table([["the truth on drawn labels", score_of_truth], *floor_rows], ["", "Brier score"])
 
 # %% [markdown]
-# ### Exercise 8.1 ★☆☆ · 10 minutes · accuracy with ties
+# ### Exercise 8.1 ★☆☆ · 10 minutes · the Brier score and its floor
 #
-# A pair is right when the chosen reward is larger. Two equal rewards are no answer, and guessing would be right in
-# half of the cases: a tie counts ½. Some public trainers count ties as wrong, some as right; say to yourself what
-# each of them would report for a model that gives every response the same reward.
-
-
-# %%
-def accuracy(chosen, rejected):
-    """Share of the pairs with chosen > rejected, a tie counting one half        (B,), (B,) -> ()"""
-    ### BEGIN SOLUTION
-    return np.mean((np.sign(chosen - rejected) + 1) / 2)
-    ### END SOLUTION
-
-
-# %%
-check(accuracy)
-
-# %% [markdown]
-# <details><summary>Hint</summary>
-#
-# The sign of the margin is −1, 0 or 1. Which straight line takes these three numbers to 0, ½ and 1?
-#
-# </details>
-
-# %% [markdown]
-# ### Exercise 8.2 ★☆☆ · 10 minutes · the Brier score and its floor
-#
-# Code the Brier score of stated probabilities and what then happened (1: the first response won). Then use it to find
-# the floor of the world without any formula: score $p$ on labels that you draw yourself. How many labels do you need
-# until the first two digits stand still?
+# Code the Brier score of stated probabilities and of what happened (1: the first response won). Then use it to find the
+# floor of this world without a formula: score $p$ on labels that you draw yourself. How many labels do you need until
+# the first two digits stop changing?
 
 
 # %%
 def brier_score(probability, outcome):
-    """The mean of (probability - outcome)²        (N,), (N,) of 0 and 1 -> ()"""
+    """The mean of the squared error of a probability        (N,), (N,) of 0 and 1 -> ()"""
     ### BEGIN SOLUTION
     return np.mean((probability - outcome) ** 2)
     ### END SOLUTION
@@ -175,10 +162,23 @@ def brier_score(probability, outcome):
 check(brier_score)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# One line is enough. Of the floor: by the formula above it is the mean of $p(1-p)$, about 0.115 here, and the score
-# of $N$ labels lies within about $0.15/\sqrt{N}$ of it.
+# The definition stands above; only the mean is to be taken. For the floor, `rng.random(len(p)) < p` draws one label for
+# each pair.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# `probability - outcome` is the error.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `np.mean((probability - outcome) ** 2)`. The floor is the mean of $p(1-p)$, about 0.115 here, and the score of $N$
+# labels lies within about $0.15/\sqrt{N}$ of it: some 10,000 labels for two digits.
 #
 # </details>
 
@@ -186,28 +186,29 @@ check(brier_score)
 # ## One step of training
 #
 # A step takes a batch of pairs, computes the loss and every gradient (lessons 4, 6 and 7), and changes the weights.
-# Before the first step the head is random and small, so margins are small and the loss is near $\log 2 = 0.693$, the
-# loss of no opinion; with a head of zeros it is $\log 2$ exactly. A first loss of 3 or of 0.1 is the cheapest sign of
-# a bug.
+# Which loss do you expect before the first step? The head is random and small, so the margins are small; with a head of
+# zeros they are exactly 0. A first loss of 3 or of 0.1 would be a sign of a bug, and checking it costs nothing.
 
 # %%
 words = tokenizer.Words(world.WORDS)
 data = encode(words, world.rank(rng, train_set), max_length=16)
 params = reward_model.init_params(rng, words.vocab_size, 16, n_embd=32, n_layer=2, dtype=np.float32)
 tokens, length = batches.collate(data.rows[:256])
-assert abs(reward_model.loss_and_grads(params, tokens, length, n_head=4)[0] - np.log(2)) < 0.1
+random_loss = reward_model.loss_and_grads(params, tokens, length, n_head=4)[0]
+assert abs(random_loss - np.log(2)) < 0.1
 zero_head = {"body": params["body"], "head": tree_map(np.zeros_like, params["head"])}
 first_loss, grads, _ = reward_model.loss_and_grads(zero_head, tokens, length, n_head=4)
 assert np.isclose(first_loss, np.log(2), rtol=1e-6)
+print(f"first loss: random head {random_loss:.3f}, head of zeros {first_loss:.3f}, log 2 = {np.log(2):.3f}")
 
 # %% [markdown]
 # ## AdamW
 #
-# AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) keeps two running means of each weight's gradient $g$: $m
-# \leftarrow \beta_1 m + (1-\beta_1) g$ and $v \leftarrow \beta_2 v + (1-\beta_2) g^2$. Both start at 0 and are too
-# small at first; dividing by $1 - \beta^t$ mends this. The step is $\theta \leftarrow \theta - \eta \lambda \theta -
-# \eta\, \hat m / (\sqrt{\hat v} + \varepsilon)$: at $t = 1$ it is $\eta$ in the direction of $-\operatorname{sign}
-# g$, whatever the size of the gradient.
+# AdamW (Loshchilov & Hutter 2019, [arXiv:1711.05101](https://arxiv.org/abs/1711.05101)) keeps two running means of each
+# weight's gradient $g$: $m \leftarrow \beta_1 m + (1-\beta_1) g$ and $v \leftarrow \beta_2 v + (1-\beta_2) g^2$. Both
+# start at 0 and are too small at first, so they are divided by $1 - \beta^t$, which gives $\hat m$ and $\hat v$. The
+# step is then $-\eta\, \hat m / (\sqrt{\hat v} + \varepsilon)$. How far does a weight move in the first step if its
+# gradient is 0.001, 1 or 1000?
 
 # %%
 weight, gradient = rng.choice([-1, 1], (2, 1000)) * rng.uniform(0.1, 10, (2, 1000))
@@ -215,12 +216,13 @@ for scale in (1e-3, 1, 1e3):
     start = {"w": weight}, {"w": scale * gradient}, optim.adamw_state({"w": weight})
     moved, _ = optim.adamw(*start, lr=0.01, weight_decay=0)
     assert np.allclose(moved["w"] - weight, -0.01 * np.sign(gradient), rtol=0, atol=1e-4)
+    print(f"gradient {scale * gradient[0]:9.3g}: moved by {moved['w'][0] - weight[0]:.4f} with η = 0.01")
 
 # %% [markdown]
-# The term $\eta\lambda\theta$ is the weight decay, and it stands beside the gradient's step, not inside it:
-# *decoupled*. The older way adds $\lambda\theta$ to the gradient, where $\sqrt{\hat v}$ divides it out again. With no
-# gradient at all the decoupled decay shrinks every weight by the same share, while the older way moves all of them by
-# $\eta$, large or small.
+# At $t = 1$ a weight moves by $\eta$ in the direction of $-\operatorname{sign} g$, whatever the size of its gradient.
+# Weight decay is a second part of the step, $-\eta\lambda\theta$, applied to the weight itself: it is *decoupled* from
+# the gradient. The older way adds $\lambda\theta$ to the gradient, where dividing by $\sqrt{\hat v}$ cancels its size
+# again.
 
 # %%
 still = {"w": np.zeros(1000)}
@@ -229,12 +231,15 @@ inside = {"w": 0.1 * weight}  # the decay taken for a gradient
 coupled, _ = optim.adamw({"w": weight}, inside, optim.adamw_state(still), lr=0.01, weight_decay=0)
 assert np.allclose(decoupled["w"], (1 - 0.01 * 0.1) * weight, rtol=1e-12)
 assert np.allclose(np.abs(coupled["w"] - weight), 0.01, rtol=1e-4)
+rows = [[f"{weight[n]:.2f}", decoupled["w"][n] - weight[n], coupled["w"][n] - weight[n]] for n in (0, 2, 4)]
+table(rows, ["weight, gradient 0", "decoupled decay", "decay in the gradient"], 4)
 
 # %% [markdown]
-# ### Exercise 8.3 ★★☆ · 25 minutes · one AdamW step
+# ### Exercise 8.2 ★★☆ · 25 minutes · one AdamW step
 #
-# Code one step for an array of weights. The arguments are what the step before left: `m`, `v`, and `t`, which is 1 at
-# the first step. Return the new weights and both moments, as they are before the correction.
+# Code one step for an array of weights, with the decoupled decay. `m` and `v` come from the step before, and `t` is 1
+# at the first step. Return the new weights and both running means before their correction. Which quantities may be
+# computed in any order, and which may not?
 
 
 # %%
@@ -252,19 +257,32 @@ def adamw_step(param, grad, m, v, t, lr, beta1, beta2, eps, weight_decay):
 check(adamw_step)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Five quantities, in this order: new m, new v, m corrected, v corrected, new weights. Epsilon is added to the root,
-# outside of it. The decay uses the old weights and is not divided by anything.
+# Five quantities, in this order: new $m$, new $v$, $\hat m$, $\hat v$, new weights.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# `m = beta1 * m + (1 - beta1) * grad`, and the same for `v` with `grad**2`.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `param - lr * weight_decay * param - lr * m_hat / (np.sqrt(v_hat) + eps)` with `m_hat = m / (1 - beta1**t)`. Epsilon
+# is outside the root, and the decay uses the old weights.
 #
 # </details>
 
 # %% [markdown]
-# ## Two brakes: clipping and warm-up
+# ## Clipping and warm-up
 #
-# If the norm of all gradients together exceeds 1, they are all scaled down to it: the direction stays, and one strange
-# batch cannot throw the model far. The learning rate rises linearly over the first tenth of the steps, while $v$ knows
-# little, and falls along a cosine to a tenth of its peak, as in InstructGPT (arXiv:2203.02155, appendix C.2).
+# If the norm of all gradients together exceeds 1, all are scaled down so that it is 1. The direction stays, and one
+# unusual batch cannot move the model far. The learning rate rises linearly over the first tenth of the steps, while $v$
+# is still unreliable, and then falls along a cosine to a tenth of its peak, as in InstructGPT
+# ([arXiv:2203.02155](https://arxiv.org/abs/2203.02155), appendix C.2).
 
 # %%
 STEPS, BATCH, PEAK = 800, 32, 4e-3
@@ -276,13 +294,13 @@ rate = np.array([optim.warmup_cosine(s, STEPS, PEAK, STEPS // 10) for s in range
 assert np.all(np.diff(rate[:81]) > 0)
 assert np.all(np.diff(rate[80:]) < 0)
 assert np.allclose([rate[80], rate[-1]], [PEAK, PEAK / 10])
+table([[f"{s}", f"{rate[s]:.5f}"] for s in (0, 40, 80, 440, 800)], ["step", "learning rate"])
 
 # %% [markdown]
 # ## The run
 #
-# The held-out responses are encoded once, like the training data: as lists of token ids, which `batches.all_rewards`
-# scores in chunks. The summary takes the true rewards too, and so gives expectations over the labels, exact for these
-# pairs.
+# The held-out responses are encoded once, like the training data. `metrics.summary` also takes the true rewards, so its
+# scores are expectations over the labels, exact for these pairs. First the untrained model: which accuracy, which loss?
 
 # %%
 questions = zip(eval_set.prompts, eval_set.responses, strict=True)
@@ -291,11 +309,12 @@ score = lambda learner: metrics.summary(batches.all_rewards(learner.rewards, hel
 untrained = Learner(flatten(params), 4, STEPS, PEAK, STEPS // 10)
 assert abs(score(untrained)["accuracy"] - 0.5) < 0.1
 assert abs(score(untrained)["loss"] - np.log(2)) < 0.1
+print({name: round(value, 2) for name, value in score(untrained).items() if name in floors})
 
 # %% [markdown]
-# Eight hundred steps of 32 pairs, in float32: less than one pass through the 28,000 pairs, so each batch consists of
-# pairs that the model has never met, and its loss before the update is an honest estimate of the loss on new data.
-# Every hundred steps we score the held-out prompts.
+# Eight hundred steps of 32 pairs, in float32, are less than one pass through the 28,000 pairs. So each batch consists
+# of pairs that the model has not seen, and its loss before the update estimates the loss on new data. Every hundred
+# steps we score the held-out prompts. This is one run with one seed.
 
 # %%
 learner = Learner(flatten(params), 4, STEPS, PEAK, STEPS // 10)
@@ -308,15 +327,38 @@ assert len(data.rows) > STEPS * BATCH
 assert np.mean(step_losses[-50:]) < np.mean(step_losses[:50]) - 0.2
 
 # %% [markdown]
-# The accuracy on 32 pairs jumps by several points from batch to batch, and so does the loss: single batches say
-# little. The held-out scores are smooth, and each has two lines beside it. The dotted one is what a model without an
-# opinion has, the dash-dotted one what nothing can beat.
+# The loss of a single batch of 32 pairs changes by a tenth or more from step to step, so we draw the mean of 50
+# batches. The held-out scores have two lines beside them: what guessing gives, and what no model can beat.
+
 
 # %%
-at = np.array(list(scores))
-curves = {f"eval_{name}": (at, np.array([s[name] for s in scores.values()])) for name in floors}
-curves["loss"] = (np.arange(1, STEPS + 1), np.array(step_losses))
-training_curves({"NumPy, by hand": curves}, {f"eval_{name}": floor for name, floor in floors.items()})
+at, smooth = np.array(list(scores)), np.reshape(step_losses, (-1, 50)).mean(1)
+
+
+def loss_curve(axes):
+    axes.plot(step_losses, color="#bbbbbb", lw=0.6, label="one batch of 32 pairs")
+    axes.plot(np.arange(25, STEPS, 50), smooth, "o-", color=INK, ms=4, label="mean of 50 batches")
+    axes.plot(at, [s["loss"] for s in scores.values()], "s--", color=BLUE, ms=4, label="held out")
+    axes.axhline(floors["loss"], color=RUST, ls="-.", label="no model can beat this")
+    axes.axhline(np.log(2), color="#777777", ls=":", label="guessing: log 2")
+    axes.set_ylim(0.2, 1.15)
+
+
+# %%
+alt = "Loss over the steps: single batches scatter; their mean and the held-out loss fall from log 2 towards the floor."
+assert np.all(np.diff(smooth)[:4] < 0)
+picture(loss_curve, "The loss comes close to its floor", "step", "loss (nats per pair)", alt, size=(5.2, 4.4))
+
+
+# %%
+def accuracy_curve(axes):
+    axes.plot(at, [s["accuracy"] for s in scores.values()], "s--", color=BLUE, ms=4, label="held out")
+    axes.axhline(floors["accuracy"], color=RUST, ls="-.", label="best reachable")
+    axes.axhline(0.5, color="#777777", ls=":", label="guessing")
+
+
+alt = "Held-out accuracy over the steps: from one half it rises to within a few points of the best reachable."
+picture(accuracy_curve, "The accuracy comes close to the best reachable", "step", "accuracy (share of pairs)", alt)
 
 # %%
 last = scores[STEPS]
@@ -324,35 +366,38 @@ assert floors["accuracy"] - 0.04 < last["accuracy"] < floors["accuracy"]
 assert floors["loss"] < last["loss"] < floors["loss"] + 0.05
 assert floors["brier"] < last["brier"] < floors["brier"] + 0.02
 assert all(s["loss"] >= floors["loss"] and s["accuracy"] <= floors["accuracy"] for s in scores.values())
+guessing = {"accuracy": 0.5, "loss": np.log(2), "brier": 0.25}
+table([[n, guessing[n], last[n], floors[n]] for n in guessing], ["score", "guessing", "trained", "best possible"], 2)
 
 # %% [markdown]
 # ## Is it the length?
 #
-# A model may look good because it has found a shortcut, and the commonest is the length of the response (Singhal et
-# al. 2023, arXiv:2310.03716). So the accuracy of "the longer one is better" belongs beside every accuracy. In this
-# world it is no better than a coin; lesson 10 builds one in which it is not.
+# A model may look good because it has found a shortcut, most often the length of the response (Singhal et al. 2023,
+# [arXiv:2310.03716](https://arxiv.org/abs/2310.03716)). So report the accuracy of "the longer one is better" beside
+# every accuracy. In this world it is no better than a coin; lesson 10a builds a world in which it is.
 
 # %%
 in_words = np.array([[len(text.split()) for text in texts] for texts in eval_set.responses])
 baseline = metrics.summary(in_words, eval_set.rewards)["accuracy"]
 assert 0.45 < baseline < 0.55
 assert last["accuracy"] > baseline + 0.25
+print(f"accuracy of the longer response: {baseline:.2f}, of the model: {last['accuracy']:.2f}")
 
 # %% [markdown]
 # ## Learned against true reward
 #
-# The loss sees differences within a prompt only, so a constant for each prompt is free (lesson 2). Take each prompt's
-# mean off both rewards, and they can be compared. They should lie on the diagonal: order *and* scale are learned,
-# since a margin is a probability's log-odds.
+# The loss depends only on differences within a prompt, so a constant for each prompt is free (lesson 2a). Subtract each
+# prompt's mean from both rewards, and they can be compared. They should lie on the diagonal: the model learns order
+# *and* scale, because a margin is the log-odds of a probability.
 
 # %%
 learned = batches.all_rewards(learner.rewards, held)
 learned_against_true(eval_set.rewards, learned, last["spearman"])
 
 # %% [markdown]
-# Spearman's correlation within the prompts says how well the order is learned, the slope of the regression through
-# the origin how well the scale. A slope above 1 is a model too sure of itself. Adding any number to all rewards of a
-# prompt changes neither of them, nor any score above.
+# Spearman's correlation within the prompts measures how well the order was learned, and the slope of a regression
+# through the origin measures the scale. A slope above 1 means that the model is overconfident. Adding any number to all
+# rewards of a prompt changes neither of them, nor any score above.
 
 # %%
 centred = lambda rewards: rewards - rewards.mean(axis=1, keepdims=True)
@@ -360,15 +405,16 @@ x, y = centred(eval_set.rewards), centred(learned)
 slope = (x * y).sum() / (x * x).sum()
 assert last["spearman"] > 0.92
 assert 0.8 < slope < 1.25
+print(f"Spearman {last['spearman']:.2f}, slope {slope:.1f}")
 shifted = metrics.summary(learned + rng.normal(0, 5, (300, 1)), eval_set.rewards)
 assert np.allclose([shifted[name] for name in floors], [last[name] for name in floors])
 
 # %% [markdown]
 # ## Calibration
 #
-# When the model says 0.8, does the first response win in 80 of 100 cases? Sort the pairs by the stated probability
-# $\sigma(m)$, cut them into bins, and draw the mean of what happens over the mean of what was said: the reliability
-# diagram. Usually only labels are known; here the known $p$ takes their place and the noise of the labels is gone.
+# When the model states 0.8, does the first response win in 80 of 100 cases? Sort the pairs by the stated probability
+# $\sigma(m)$ into ten bins, and for each bin draw the mean of what happened over the mean of what was stated: the
+# reliability diagram. Usually only labels are known; here we use the known $p$ instead, so there is no label noise.
 
 
 # %%
@@ -387,6 +433,7 @@ stated, truth = sigmoid(both_ways(metrics.pair_differences(learned))), sigmoid(b
 said, was, count = reliability(stated, truth)
 assert len(count) == 10
 assert np.all(np.abs(said - was) < 0.08)
+table([[f"bin {b}", said[b], was[b], count[b]] for b in (5, 7, 9)], ["", "stated", "true", "pairs"], 2)
 
 
 # %%
@@ -399,22 +446,68 @@ def diagram(axes):
 alt = "Reliability diagram: the true probability over the one that the model states, in ten bins; all points lie close "
 alt += "to the diagonal."
 axis = "probability that the first wins, {}"
-picture(diagram, "What it says and what is so", axis.format("stated"), axis.format("true"), alt, size=(5.2, 5.2))
+picture(
+    diagram, "Stated probabilities are nearly true", axis.format("stated"), axis.format("true"), alt, size=(5.2, 5.2)
+)
 
 # %% [markdown]
 # ## The expected calibration error, and its bias
 #
-# The diagram is often summed up in one number, $\mathrm{ECE} = \sum_b \frac{n_b}{N} \left| \bar q_b - \bar y_b
-# \right|$, with the stated mean $\bar q_b$ and the observed mean $\bar y_b$ of bin $b$. Labels are noisy, and an
-# absolute value turns noise of either sign into error. So even the truth itself, $q = p$, has an ECE above 0 on drawn
-# labels.
+# The diagram is often summarised in one number, $\mathrm{ECE} = \sum_b \frac{n_b}{N} \left| \bar q_b - \bar y_b
+# \right|$, with the stated mean $\bar q_b$ and the observed mean $\bar y_b$ of bin $b$. Labels are noisy, and the
+# absolute value turns noise of either sign into error. What ECE do you expect from the truth itself, $q = p$, on drawn
+# labels?
+
+# %% [markdown]
+# ### Exercise 8.3 ★★☆ · 15 minutes · the expected calibration error
+#
+# Code the ECE with bins of equal width: bin $b$ of $B$ holds the probabilities from $b/B$ to below $(b+1)/B$, the last
+# one also holds 1, and empty bins count nothing. Write it without a loop over the bins.
 
 
 # %%
-def ece(stated, happened, bins=10):
-    """Σ_b n_b / N |mean stated - mean happened|        (N,), (N,) -> ()"""
-    said, was, count = reliability(stated, happened, bins)
-    return (count * np.abs(said - was)).sum() / len(stated)
+def expected_calibration_error(probability, outcome, bins):
+    """Σ_b n_b / N |mean probability - mean outcome| of bin b        (N,), (N,) of 0 and 1, int -> ()"""
+    ### BEGIN SOLUTION
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    return np.abs(np.bincount(place, probability - outcome)).sum() / len(probability)
+    ### END SOLUTION
+
+
+# %%
+check(expected_calibration_error)
+
+# %% [markdown]
+# <details><summary>Hint 1: the idea</summary>
+#
+# $n_b$ times the difference of two means is the difference of two sums, so the number of pairs in a bin cancels.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# `place = np.minimum((probability * bins).astype(int), bins - 1)` is the bin of each pair.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `np.abs(np.bincount(place, probability - outcome)).sum() / len(probability)`: `bincount` with weights adds up the
+# errors of each bin.
+#
+# </details>
+
+# %% [markdown]
+# ## Even the truth has a calibration error
+#
+# We draw labels for 200 test sets of each size and take the ECE of the true probabilities. The project's own ECE uses
+# the reliability of the bins above.
+
+
+# %%
+def ece(stated, happened):
+    said, was, count = reliability(stated, happened)
+    return (count * np.abs(said - was)).sum() / count.sum()
 
 
 sizes = np.array([100, 400, 1600, 6400, 25_600])
@@ -423,11 +516,13 @@ of_truth = np.array([np.mean([ece(q, rng.random(n) < q) for q in drawn[n]]) for 
 assert ece(truth, truth) < 1e-12
 assert of_truth[0] > 0.04
 assert of_truth[-1] < 0.006
+table([[f"{n:,}", error] for n, error in zip(sizes, of_truth, strict=True)], ["labels", "ECE of the truth"])
 
 # %% [markdown]
-# How large is this bias? The mean of $n_b$ labels is about normal with the variance $\bar p(1-\bar p)/n_b$, and the
-# mean absolute value of a normal variable is $\sqrt{2/\pi}$ of its standard deviation. Summed over bins the bias falls
-# as $1/\sqrt{N}$: four times the pairs, half the ECE, though the model has not changed.
+# How large is this bias? The mean of $n_b$ labels is approximately normal with variance $\bar p(1-\bar p)/n_b$, and the
+# mean absolute value of a normal variable is $\sqrt{2/\pi}$ times its standard deviation. Summed over the bins, the
+# bias falls as $1/\sqrt{N}$: with four times as many pairs the ECE is half as large, although the model has not
+# changed.
 
 # %%
 assert np.all((of_truth[:-1] / of_truth[1:] > 1.7) & (of_truth[:-1] / of_truth[1:] < 2.3))
@@ -438,9 +533,9 @@ assert np.all(np.abs(of_truth * np.sqrt(sizes) / predicted - 1) < 0.1)
 
 # %%
 def bias(axes):
-    axes.plot(sizes, of_truth, "o", color=INK, label="ECE of the true probabilities (mean of 200 test sets)")
+    axes.plot(sizes, of_truth, "o", color=INK, label="the true probabilities")
     axes.plot(sizes, predicted / np.sqrt(sizes), color=BLUE, ls="--", label="the bias computed above")
-    axes.axhline(ece(stated, truth), color=RUST, ls="-.", label="our model, against the known probabilities")
+    axes.axhline(ece(stated, truth), color=RUST, ls="-.", label="our model, known probabilities")
     axes.set(xscale="log", yscale="log")
 
 
@@ -450,14 +545,15 @@ picture(bias, "Even the truth has a calibration error", "labelled pairs", "expec
 
 # %%
 assert ece(stated, truth) < 0.05
-assert of_truth[0] > ece(stated, truth)  # 100 labels give the truth itself a worse report than our model deserves
+assert of_truth[0] > ece(stated, truth)
+print(f"our model, known probabilities: {ece(stated, truth):.3f}; the truth on 100 labels: {of_truth[0]:.3f}")
 
 # %% [markdown]
 # ## Scale is calibration, order is accuracy
 #
-# Multiply all margins by a temperature's inverse $c > 0$. No order changes, hence no accuracy; the probabilities do
-# change, hence the log loss and the Brier score. Both have their least near $c = 1$ when a model is calibrated, so a
-# sweep over $c$ is a test of calibration without any bins.
+# Multiply all margins by a scale $c > 0$, the inverse of a temperature. The order stays, so the accuracy stays; the
+# probabilities change, and with them the log loss and the Brier score. For a calibrated model both are smallest near $c
+# = 1$, so trying several $c$ tests calibration without any bins.
 
 # %%
 margin = metrics.pair_differences(learned)
@@ -467,70 +563,121 @@ accuracy_at = np.array([metrics.accuracy(c * margin, true_margin) for c in facto
 assert np.ptp(accuracy_at) < 1e-12
 assert 0.7 < factors[loss_at.argmin()] < 1.4
 assert min(loss_at[0], loss_at[-1]) > loss_at.min() + 0.1
+rows = [[f"{factors[n]:.2f}", accuracy_at[n], loss_at[n]] for n in (0, 20, 30, 40, 60)]
+table(rows, ["scale c", "accuracy", "loss in nats"], 2)
 
 # %% [markdown]
-# ## Both witnesses, the same curve
+# ### Exercise 8.4 ★★☆ · 20 minutes · the gradient of a temperature
+#
+# Instead of trying many scales one can descend. Derive $\frac{dL}{dc}$ of $L(c) = \operatorname{mean}(-\log \sigma(c\,
+# m))$, where $m$ are the margins of labelled pairs, chosen minus rejected. Margins up to ±1000 occur. What does
+# $\frac{dL}{dc}
+# < 0$ at $c = 1$ say about the model?
+
+
+# %%
+def scaled_loss_backward(scale, margin):
+    """dL/dc of mean(-log σ(c m))        (), (B,) -> ()"""
+    ### BEGIN SOLUTION
+    return np.mean(-margin * sigmoid(-scale * margin))
+    ### END SOLUTION
+
+
+# %%
+check(scaled_loss_backward)
+
+# %% [markdown]
+# <details><summary>Hint 1: the idea</summary>
+#
+# Lesson 4 gives the derivative of $-\log \sigma(x)$. The inner function is $x = c\, m$, and $c$ occurs in every pair.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# The derivative of $-\log\sigma(x)$ is $-\sigma(-x)$; the inner derivative of $c\,m$ with respect to $c$ is $m$.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `np.mean(-margin * sigmoid(-scale * margin))`, with the project's `sigmoid`, which does not overflow. A negative value
+# says that a larger scale would lower the loss: the model is underconfident.
+#
+# </details>
+
+# %% [markdown]
+# ## By hand and by autograd, the same run
 #
 # Is the hand-written run right in every step? The PyTorch twin takes the same first weights and the same batches, but
-# its gradients come from autograd and its optimiser from `torch.optim`. We use float64 here, and compare both gradients
-# at the same weights: they must agree to a few units in the last place of the largest entry (*eps*).
+# its gradients come from autograd and its optimiser from `torch.optim`. We use float64 here. This cell needs PyTorch.
 
 # %%
-import torch
-
 from torch_impl import train as twin
 
-torch.set_num_threads(1)
 first = flatten(tree_map(lambda array: array.astype(np.float64), params))
 by_hand, by_autograd = (side(first, 4, 40, PEAK, 4) for side in (Learner, twin.Learner))
-assert all(np.array_equal(by_autograd.weights()[name], by_hand.weights()[name]) for name in first)
-
-
-# %%
-def two_gradients(by_hand, tokens, length):
-    """max |hand - autograd| over all parameters, in eps of the largest entry, both at the weights of `by_hand`"""
-    hand = flatten(reward_model.loss_and_grads(by_hand.params, tokens, length, 4)[1])
-    model = twin.model_of(by_hand.weights(), 4)
-    twin.loss_and_grads(model, torch.from_numpy(tokens), torch.from_numpy(length))
-    auto = {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
-    largest = max(np.abs(gradient).max() for gradient in auto.values())
-    return max(np.abs(hand[name] - auto[name]).max() for name in auto) / largest / np.finfo(float).eps
-
-
-# %%
-difference = []
+two_losses = []
 for step in range(40):
-    chosen = batches.batch_indices(step, len(data.rows), BATCH, seed=0)
-    batch = *batches.collate([data.rows[i] for i in chosen]), data.margin[chosen]
-    difference.append((two_gradients(by_hand, *batch[:2]), by_hand.step(*batch)[0], by_autograd.step(*batch)[0]))
-apart, hand_losses, autograd_losses = np.transpose(difference)
-assert np.isclose(hand_losses[0], autograd_losses[0], rtol=1e-14)
-
-# %%
-steps = np.arange(1, 41)
-runs = {"NumPy, by hand": {"loss": (steps, hand_losses)}, "PyTorch, autograd": {"loss": (steps, autograd_losses)}}
-training_curves(runs, gradient_eps=(steps, apart))
+    picked = batches.batch_indices(step, len(data.rows), BATCH, seed=0)
+    batch = *batches.collate([data.rows[i] for i in picked]), data.margin[picked]
+    two_losses.append([by_hand.step(*batch)[0], by_autograd.step(*batch)[0]])
+for step in (0, 20, 39):
+    print(f"step {step:2}: loss by hand {two_losses[step][0]:.5f}, by autograd {two_losses[step][1]:.5f}")
+assert np.allclose(*np.transpose(two_losses), rtol=1e-10, atol=0)
 
 # %% [markdown]
-# The curves lie on each other. The gradients differ by rounding alone, since a sum taken in another order rounds
-# differently. The runs themselves never meet again, and each step hands its rounding on; yet after 40 steps the losses
-# still agree in ten digits.
-
-# %%
-assert np.all(apart < 100)
-assert np.allclose(hand_losses, autograd_losses, rtol=1e-10, atol=0)
-assert hand_losses[-1] < hand_losses[0]
+# The gradients of one step differ only by rounding, because a sum taken in another order rounds differently (lesson 6b
+# bounds the difference by 100 eps). Each step passes its rounding on to the next, so the two runs never agree exactly
+# again. After 40 steps the losses still agree in ten digits.
 
 # %% [markdown]
 # ## What you can now assert
 #
-# A model is judged between two lines: no opinion, and what the noise of the labels allows. Ours ends within four
-# points of the best reachable accuracy, on prompts that it has never seen, and its stated probabilities can be
-# believed. An ECE on few labels cannot be, and hand-written and automatic gradients are one.
+# A model is judged between two lines: what guessing gives, and what the noise of the labels allows. Ours ends within
+# four points of the best reachable accuracy, on prompts that it has never seen, and its stated probabilities are nearly
+# the true ones. An ECE that is computed from few labels is not reliable: even the true probabilities get one above
+# zero.
 
 # %%
 assert 0.5 < last["accuracy"] < floors["accuracy"] < last["accuracy"] + 0.04
 assert floors["loss"] < last["loss"] < np.log(2)
 assert floors["brier"] < last["brier"] < 0.25
 assert ece(truth, truth) < 1e-12 < of_truth[-1]
-assert apart.max() < 100
+
+# %% [markdown]
+# ## Three questions
+#
+# 1. A colleague reports an accuracy of 0.82 on labels of this world and calls it poor. What do you answer?
+#
+# <details><summary>Answer</summary>
+#
+# The labels contradict each other, and the best reachable accuracy is about 0.84. The model is two points from perfect.
+#
+# </details>
+#
+# 2. Why are the log loss and the Brier score reported beside the accuracy?
+#
+# <details><summary>Answer</summary>
+#
+# Accuracy depends on the order only. The two scores also measure whether the stated probabilities are right, and both
+# are smallest at the truth.
+#
+# </details>
+#
+# 3. The ECE of your model falls from 0.05 to 0.025. Which explanation without a better model must you exclude?
+#
+# <details><summary>Answer</summary>
+#
+# Four times as many labels: the bias of the ECE falls as one over the square root of their number.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - [numpy_ref/train.py](../numpy_ref/train.py) and [numpy_ref/optim.py](../numpy_ref/optim.py): the loop and AdamW.
+# - [numpy_ref/metrics.py](../numpy_ref/metrics.py) and
+#   [numpy_ref/evaluation/calibration.py](../numpy_ref/evaluation/calibration.py): the scores, with labels or with the
+#   truth.
+# - [numpy_ref/data/world.py](../numpy_ref/data/world.py): the world and its floors.

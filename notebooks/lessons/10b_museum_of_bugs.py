@@ -3,11 +3,11 @@
 #
 # After this lesson you can
 #
-# - recognise by its symptom each of a dozen bugs that public reward-model code has really had;
+# - recognise by its symptom each of a dozen bugs of reward-model code, most of them reported in public projects;
 # - name for each a property that catches it, and write that property as an assert;
-# - find three of them yourself.
+# - find three more yourself.
 #
-# You need lessons 4, 7 and 8. Reading takes about 40 minutes, the three exercises 55.
+# You need lessons 4, 7 and 8. Reading takes about 40 minutes, the three exercises 45 minutes.
 
 # %%
 import numpy as np
@@ -15,9 +15,9 @@ import numpy as np
 from numpy_ref import batches, losses, metrics, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.data import encode, tokenizer, world
-from numpy_ref.data.tokenizer import BOS, EOS, PAD
+from numpy_ref.data.tokenizer import EOS, PAD
 from numpy_ref.errors import InputError
-from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import log_sigmoid, sigmoid
 from numpy_ref.train import Learner, check_alive, train
@@ -26,9 +26,9 @@ from numpy_ref.tree import flatten, unflatten
 # %% [markdown]
 # ## How the museum is built
 #
-# None of these bugs stops the program: each gives numbers, and mostly a falling loss. For each we switch it on, look at
-# what it does, and state a property that every right program has and this one has not. The exhibits come from the issue
-# trackers of public projects, which are named; most of them are mended there by now.
+# None of these bugs stops the program: each gives numbers, and mostly a falling loss. For each one we switch it on,
+# look at its effect, and state a property that every correct program has and this one lacks. Where a bug was reported
+# in a public project, the thread is quoted and linked; most of these projects have fixed it since.
 
 # %%
 rng = np.random.default_rng(1010)
@@ -46,9 +46,11 @@ assert score(right_tokens, right_length).shape == (100, 2)
 #
 # ## A loss frozen at log 2
 #
-# Many tokenizers have no pad token, so one pads with `eos`. If the end is then looked for as the token before the first
-# pad, and a chat template ends every turn with `eos`, it is found inside the prompt (trl#937, RLHFlow#49). Both
-# responses are scored at the same token of the same prompt: the loss is $\log 2$ for ever, and every gradient is zero.
+# Many tokenizers have no pad token, and people pad with `eos` instead. If the program then takes the token before the
+# first pad as the end, and a chat template ends every turn with `eos`, it finds the end of the prompt.
+# [RLHF-Reward-Modeling #49](https://github.com/RLHFlow/RLHF-Reward-Modeling/issues/49) reports the symptom, "It outputs
+# the same score for chosen vs rejected", and its answer the cause: "setting the padding token to be the eos token".
+# What will the loss be?
 
 # %%
 turns = lambda row: [[EOS if token == tokenizer.SEP else token for token in ids] for ids in row]
@@ -57,12 +59,14 @@ tokens[tokens == PAD] = EOS  # the prompt's turn, the response's turn and the pa
 before_first_pad = (tokens == EOS).argmax(axis=-1)  # as a length: it ends just before the first eos
 loss, grads, frozen = reward_model.loss_and_grads(params, tokens, before_first_pad, n_head=4)
 assert np.isclose(loss, np.log(2), rtol=1e-15)
-assert max(np.abs(g).max() for g in flatten(grads).values()) < 1e-16
+largest = max(np.abs(g).max() for g in flatten(grads).values())
+assert largest < 1e-16
+print(f"rewards {frozen[0, 0]:.3f} and {frozen[0, 1]:.3f}, loss {loss:.4f}, largest gradient {largest:.1f}")
 
 # %% [markdown]
-# **Property:** *two different responses to a prompt have different rewards.* A training loop can watch for this at no
-# cost: a loss of exactly $\log 2$ together with a vanishing gradient is never an accident. `check_alive` of lesson 8's
-# loop stops such a run in its first step, and says why.
+# **Property:** *two different responses to a prompt have different rewards.* A training loop can check this at no cost:
+# a loss of exactly $\log 2$ together with a vanishing gradient is no coincidence. `check_alive`, which the loop of
+# lesson 8 calls, stops such a run in its first step and says why.
 
 
 # %%
@@ -79,69 +83,27 @@ assert not is_stopped(score(tokens, length))
 assert np.all(score(tokens, length)[:, 0] != score(tokens, length)[:, 1])
 
 # %% [markdown]
-# ## The end token that nobody reads
+# ## The end token that is never read
 #
-# Today the library of the first exhibit takes the rightmost token that is not pad (transformers, PR #35911). With pad
-# = eos this one skips the response's own `eos` and everything seems to work. But the model is now scored one token
-# early, at the full stop, and whatever it has learned to write at `eos` is never used.
+# Since [transformers #35911](https://github.com/huggingface/transformers/pull/35911), Hugging Face's classifiers read
+# "the rightmost non-padding token". With pad = eos this skips the response's own `eos`, and everything seems to work.
+# But the reward is read one token early, at the full stop, and what the model computes at `eos` is never used.
 
 # %%
 rightmost_not_pad = (np.arange(tokens.shape[2]) * (tokens != EOS)).max(axis=-1)
 read = np.take_along_axis(tokens, rightmost_not_pad[:, :, None], axis=2)
+print("read:", words.decode(read[0, 0]), "; right:", words.decode(tokens[0, 0, length[0, 0] - 1 : length[0, 0]]))
 assert np.all(read != EOS)
 assert np.all(rightmost_not_pad == length - 2)
 assert np.all(np.take_along_axis(tokens, length[:, :, None] - 1, axis=2) == EOS)  # the property: what is read is eos
 
-
-# %% [markdown]
-# ## A bug to find
-#
-# The function below says where each row's last real token stands. It is right for ordinary text, with a pad id of its
-# own. The check also hands it rows in which pad *is* the end token, rows without any padding, and texts that hold the
-# pad id inside.
-
-
-# %%
-def last_token_with_a_bug(tokens, length, pad):  # noqa: ARG001
-    return (tokens == pad).argmax(axis=1) - 1
-
-
-ordinary = np.array([[BOS, 7, 8, EOS, PAD, PAD], [BOS, 7, EOS, PAD, PAD, PAD]])
-assert np.array_equal(last_token_with_a_bug(ordinary, np.array([4, 3]), PAD), [3, 2])
-full = np.array([[BOS, 7, 8, EOS]])
-assert last_token_with_a_bug(full, np.array([4]), PAD) == [-1]  # as an index right by luck, as a place wrong
-
-# %% [markdown]
-# ### Exercise 10.2 ★☆☆ · 10 minutes · find the bug: the last token
-#
-# Write it so that the pad id does not matter. What would have to be known about a text if only `tokens` and `pad` were
-# given?
-
-
-# %%
-def last_token(tokens, length, pad):  # noqa: ARG001
-    """The place of each row's last real token        (B, T) ints, (B,) ints, int -> (B,) ints"""
-    ### BEGIN SOLUTION
-    return length - 1
-    ### END SOLUTION
-
-
-# %%
-check(last_token)
-
-# %% [markdown]
-# <details><summary>Hint</summary>
-#
-# An id cannot say whether it is text or padding, but one of the arguments can.
-#
-# </details>
-
 # %% [markdown]
 # ## The longer neighbour decides
 #
-# A pair is padded to the longer of its two responses, and both are scored at the last column (trlx#442, #308). The
-# shorter one is then scored at a pad token: in training its reward depends on its neighbour's length, and at inference,
-# alone, it is another number. **Property:** *a response has the same reward, whatever it is padded to.*
+# A pair is padded to the longer of its two responses, and both are read at the last column. A comment in [trl
+# #937](https://github.com/huggingface/trl/issues/937) describes such a case: "If the `model.config.pad_token_id` is set
+# to None, it selects the last padded token for the projection." The reward of the shorter response then depends on the
+# length of its neighbour. **Property:** *a response has the same reward, whatever it is padded to.*
 
 # %%
 ids = rows[0][0]
@@ -150,6 +112,8 @@ at_end = np.array([score(np.array([[row]]), np.array([[len(row)]])).item() for r
 at_last = np.array([score(np.array([[row]]), np.array([[len(ids)]])).item() for row in padded])
 assert np.ptp(at_last) < 1e-12
 assert np.ptp(at_end) > 0.01
+rows_shown = [["last column", at_end.min(), at_end.max()], ["last real token", at_last.min(), at_last.max()]]
+table(rows_shown, ["read at", "smallest reward", "largest reward"])
 
 
 # %%
@@ -162,14 +126,15 @@ alt = (
     "Reward of one response over the amount of padding: constant when its last real token is read, wandering when the "
 )
 alt += "last column is read."
-picture(over_padding, "The same text, padded further", "pad tokens added", "reward (log-odds)", alt)
+picture(over_padding, "Padding changes what is read", "pad tokens added", "reward (log-odds)", alt)
 
 # %% [markdown]
 # ## Two responses become one
 #
-# Cut two responses to a maximal length, and what distinguished them may be gone: 352 of 5,000 pairs of a well-known
-# data set at 512 tokens (rlhf-book#503). Such a pair has the loss $\log 2$, no gradient, and drags the accuracy to a
-# half. **Property:** *no two responses of a pair are equal after encoding*; leave such pairs out and print how many.
+# Cut two responses to a maximal length, and the part in which they differ may be gone. [rlhf-book
+# #504](https://github.com/natolambert/rlhf-book/pull/504) counted such pairs in UltraFeedback at 512 tokens: "352 of
+# the default 5000-sample training slice (7%) are degenerate". Such a pair has the loss $\log 2$ and no gradient.
+# **Property:** *no two responses of a pair are equal after encoding*; leave such pairs out and print how many.
 
 # %%
 limits = np.arange(8, 17)
@@ -189,16 +154,79 @@ def cut(axes):
 
 alt = "Share of pairs that are equal after cutting, over the maximal length: all at 8 tokens, the prompt alone, then "
 alt += "falling to none."
-picture(cut, "What truncation makes equal", "maximal length (tokens)", "share of identical pairs", alt)
+picture(cut, "Truncation makes responses equal", "maximal length (tokens)", "share of identical pairs", alt)
+
+# %%
+assert np.all(np.diff(identical) <= 0)
+table([[limit, share] for limit, share in zip(limits, identical, strict=True)], ["limit", "identical"], 2)
+# %% [markdown]
+# ## A bug to find
+#
+# Someone wants to keep long examples and cuts the *prompt* instead, from the front, so that the response stays whole.
+# The function below passes a test with a short prompt and one with a long prompt. What happens when the response alone
+# fills the limit?
+
+
+# %%
+def join_within_with_a_bug(prompt, response, limit):
+    room = limit - len(response)
+    return np.concatenate([prompt[-room:], response])
+
+
+question, answer = np.arange(1, 6), np.array([11, 12, 13])
+for limit in (8, 5, 3):
+    print(f"at most {limit}:", join_within_with_a_bug(question, answer, limit))
+assert len(join_within_with_a_bug(question, answer, 5)) == 5
+assert len(join_within_with_a_bug(question, answer, 3)) == 8
+
+# %% [markdown]
+# ### Exercise 10.3 ★☆☆ · 15 minutes · find the bug: too long
+#
+# Write the function so that it keeps to the limit for every prompt, whether much, little or no room is left. The limit
+# is at least as long as the response. Which property, for all inputs, would have caught the bug?
+
+
+# %%
+def join_within(prompt, response, limit):
+    """The whole response after the last tokens of the prompt        (P,), (R,) ints, int -> (min(P + R, limit),)"""
+    ### BEGIN SOLUTION
+    room = limit - len(response)
+    return np.concatenate([prompt[max(0, len(prompt) - room) :], response])
+    ### END SOLUTION
+
+
+# %%
+check(join_within)
+
+# %% [markdown]
+# <details><summary>Hint 1: the idea</summary>
+#
+# What is `prompt[-0:]`? And what is `prompt[-7:]` if the prompt has five tokens?
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# Count from the front: how many tokens of the prompt must go?
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `prompt[max(0, len(prompt) - room):]` drops the first `len(prompt) - room` tokens if that is positive. The property:
+# the result has exactly `min(P + R, limit)` tokens.
+#
+# </details>
 
 # %% [markdown]
 # # Second hall: arithmetic
 #
 # ## A logarithm of nothing
 #
-# `-log(sigmoid(m))` is $\infty$ where $\sigma(m)$ has become 0: in float16 at a margin of −18 already
-# (DeepSpeedExamples#423: "NaN after three epochs"). `log(1 + exp(-m))`, the other spelling of the formula sheet,
-# overflows likewise. **Property:** *for every finite margin the loss and its gradient are finite.*
+# `-log(sigmoid(m))` is $\infty$ where $\sigma(m)$ has become 0, in float16 already at a margin of −18.
+# [DeepSpeedExamples #423](https://github.com/deepspeedai/DeepSpeedExamples/issues/423) reports it: "I have got an
+# infinite loss when trained critic model at step 2". `log(1 + exp(-m))`, the other form in formula sheets, overflows in
+# the same way. **Property:** *for every finite margin the loss and its gradient are finite.*
 
 # %%
 far_wrong = np.array([-18.0], np.float16)
@@ -208,13 +236,16 @@ with np.errstate(all="ignore"):
     assert np.isinf(-np.log(sigmoid(np.array([-800.0]))))
 assert -log_sigmoid(far_wrong) == 18
 assert -log_sigmoid(np.array([-800.0])) == 800
+with np.errstate(all="ignore"):
+    print("float16, margin -18: log of σ", -np.log(sigmoid(far_wrong))[0], "; log σ", -log_sigmoid(far_wrong)[0])
 
 # %% [markdown]
 # ## Pairs that were never compared
 #
-# The head gives rewards of shape $(B, 1)$, the target margins have the shape $(B,)$, and NumPy and PyTorch subtract
-# them without a word: the result is $(B, B)$ (ms-swift, PR #9927). Each pair is now also held to the margins of all
-# others. With equal margins, or a batch of one, nothing is wrong: those are what tests tend to use.
+# The head gives rewards of shape $(B, 1)$, the target margins have the shape $(B,)$. [ms-swift
+# #9927](https://github.com/modelscope/ms-swift/pull/9927) says what follows: "Subtracting these tensors broadcasts to
+# `[B, B]`, silently mixing every reward pair with every margin". With equal margins, or with one pair, nothing is
+# wrong, and tests often use just these.
 
 
 # %%
@@ -227,11 +258,12 @@ lead = 2 * np.abs(chosen - rejected)
 right = losses.pairwise_loss(chosen, rejected, target_margin=lead)[0]
 same_lead = losses.pairwise_loss(chosen, rejected, target_margin=np.ones(8))[0]
 assert np.isclose(margin_loss_with_a_bug(chosen, rejected, np.ones(8)), same_lead)
+print(f"loss {right:.3f}, with the bug {margin_loss_with_a_bug(chosen, rejected, lead):.3f}")
 assert abs(margin_loss_with_a_bug(chosen, rejected, lead) - right) > 0.01
 
 # %% [markdown]
-# **Property:** *the loss of a batch is the mean of the losses of its pairs, each alone.* It catches the broadcast, a
-# sum in place of a mean, and everything else by which pairs see each other.
+# **Property:** *the loss of a batch is the mean of the losses of its single pairs.* It catches the broadcast, a sum in
+# place of a mean, and every other mistake by which one pair influences the term of another.
 
 # %%
 one_by_one = lambda f: np.mean([f(chosen[i : i + 1], rejected[i : i + 1], lead[i : i + 1]) for i in range(8)])
@@ -240,35 +272,72 @@ assert np.isclose(one_by_one(right_loss), right_loss(chosen, rejected, lead))
 assert not np.isclose(one_by_one(margin_loss_with_a_bug), margin_loss_with_a_bug(chosen, rejected, lead))
 
 # %% [markdown]
-# ### Exercise 10.3 ★★☆ · 15 minutes · find the bug: the margin loss
+# ## A bug to find
 #
-# Write the loss as it should be. The check hands it different margins for different pairs.
+# A data set gives two responses for each prompt and a label, 1 or 2: which one was preferred. The function below sorts
+# every pair so that the chosen one comes first. It was tested with four pairs of four tokens each.
 
 
 # %%
-def margin_loss(chosen, rejected, margin):
-    """mean(-log σ(chosen - rejected - margin))        (B,), (B,), (B,) -> ()"""
+def chosen_first_with_a_bug(first, second, preferred):
+    chosen = np.where(preferred == 1, first, second)
+    return np.stack([chosen, np.where(preferred == 1, second, first)], axis=1)
+
+
+left, right_side = np.full((4, 4), 7), np.full((4, 4), 8)
+mixed = chosen_first_with_a_bug(left, right_side, np.array([1, 2, 2, 1]))
+print(mixed[0])  # the first pair, whose label is 1
+assert mixed.shape == (4, 2, 4)
+assert np.all(chosen_first_with_a_bug(left, right_side, np.ones(4))[:, 0] == 7)  # equal labels: right
+
+# %% [markdown]
+# ### Exercise 10.4 ★★☆ · 15 minutes · find the bug: sorted by label
+#
+# Describe what the function does to a pair, and why it crashes for four pairs of six tokens. Write it correctly. Which
+# property, stated for one row at a time, catches it?
+
+
+# %%
+def chosen_first(first, second, preferred):
+    """pair[b, 0] is the preferred row, pair[b, 1] the other        (B, T), (B, T), (B,) of 1 and 2 -> (B, 2, T)"""
     ### BEGIN SOLUTION
-    return -log_sigmoid(chosen - rejected - margin).mean()
+    is_first = (preferred == 1)[:, None]
+    return np.stack([np.where(is_first, first, second), np.where(is_first, second, first)], axis=1)
     ### END SOLUTION
 
 
 # %%
-check(margin_loss)
+check(chosen_first)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Print the shape of the argument of log σ. It must be that of `chosen`.
+# To which axis of a $(B, T)$ array does NumPy align an array of shape $(B,)$?
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# Give the labels a second axis: `(preferred == 1)[:, None]`.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# With `is_first = (preferred == 1)[:, None]`, stack `np.where(is_first, first, second)` and `np.where(is_first, second,
+# first)` on axis
+# 1. The property: every row of the result is one of the two rows that went in, unmixed.
 #
 # </details>
 
 # %% [markdown]
 # ## Divided twice
 #
-# A prompt with $K$ ranked responses has $\binom{K}{2}$ pairs (lesson 9). A public implementation takes the mean over
-# the pairs and then divides by $\binom{K}{2}$ once more, as the formula of the paper does when read word by word
-# (minChatGPT). For $K = 2$ nothing changes. **Property:** *with equal rewards the loss is $\log 2$ for every $K$.*
+# A prompt with $K$ ranked responses has $\binom{K}{2}$ pairs (lesson 9). In [minChatGPT's
+# loss.py](https://github.com/ethanyanjiali/minChatGPT/blob/0184111568a1e497623bbc81b835eb6a2673bbbb/src/loss.py) the
+# sum over the pairs is divided by `total_comparision`, and then the result is again: `-(1 / total_comparision) *
+# expectation.mean()`. For $K = 2$ nothing changes. **Property:** *with equal rewards the loss is $\log 2$ for every
+# $K$.*
 
 
 # %%
@@ -282,13 +351,16 @@ for K in (2, 4, 9):
     equal = np.zeros((3, K))
     assert np.isclose(kwise(equal), np.log(2))
     assert np.isclose(kwise(equal, twice=True), np.log(2)) == (K == 2)
+    print(f"K = {K}, equal rewards: {kwise(equal):.4f}, divided twice {kwise(equal, twice=True):.4f}")
 
 # %% [markdown]
-# ## The brake on the wrong wheel
+# ## The wrong square
 #
-# The loss leaves the mean of a pair's two rewards free, so some add a penalty that centres it: $c\,(r_c + r_r)^2$. The
-# first version of a well-known trainer penalised $(r_c - r_r)^2$ (trl, PR #1932), that is, the margin, which the loss
-# tries to raise. **Property:** *the penalty's gradient is the same for both rewards*: it moves the mean, not the gap.
+# The loss does not depend on the mean of a pair's two rewards, so some people add a penalty that centres it:
+# $c\,(\text{chosen} + \text{rejected})^2$. The author of trl's version wrote in [trl
+# #1931](https://github.com/huggingface/trl/issues/1931): "I just realized my PR has a bug. We don't want the mean of
+# the squared **differences**. We want the mean of the squared **sums**." The squared difference penalises the margin,
+# which the loss tries to raise. **Property:** *the penalty's gradient is the same for both rewards.*
 
 
 # %%
@@ -310,60 +382,38 @@ assert np.isclose(by_gap[-1].mean(), 3)
 
 # %%
 def two_paths(axes):
-    for path, line, colour, name in ((by_sum, "-", INK, "(r_c + r_r)²"), (by_gap, "--", RUST, "(r_c − r_r)²")):
-        axes.plot(path[:, 0] - path[:, 1], line, color=colour, lw=2, label=f"margin, penalty {name}")
-        axes.plot(path.mean(axis=1), line, color=colour, lw=0.8, label=f"mean reward, penalty {name}")
-    axes.set(ylim=(-0.3, 9))
+    for path, line, colour, name in ((by_sum, "-", INK, "sum²"), (by_gap, "--", RUST, "difference²")):
+        axes.plot(path[:, 0] - path[:, 1], line, color=colour, lw=2, label=f"margin, {name}")
+        axes.plot(path.mean(axis=1), line, color=colour, lw=0.8, label=f"mean, {name}")
+    axes.set(ylim=(-0.3, 11))
 
 
 alt = (
     "Margin and mean of one pair in training: with the right penalty the mean falls to 0 and the margin keeps growing; "
 )
 alt += "with the wrong one the mean stays at 3 and the margin is held at a low value."
-picture(two_paths, "Centring a pair", "step", "log-odds", alt)
+picture(two_paths, "The wrong square holds the margin down", "step", "log-odds", alt, size=(5.2, 4.4))
 
 # %%
 assert np.all(np.diff(by_sum[:, 0] - by_sum[:, 1]) > 0)
 final = by_gap[-1, 0] - by_gap[-1, 1]
 assert np.isclose(sigmoid(-final), 2 * 0.05 * final)  # where the penalty holds the loss in balance
 assert final < 2.1
-
-# %% [markdown]
-# ### Exercise 10.4 ★★☆ · 30 minutes · find the bug: the centred loss
-#
-# Derive the gradient of $-\log\sigma(r_c - r_r) + c\,(r_c + r_r)^2$ for each reward, and code it for $B$ pairs. Note
-# that it is no longer true that the two gradients are opposite: what is their sum?
-
-
-# %%
-def centered_loss_backward(chosen, rejected, coefficient):
-    """(dchosen, drejected) of mean(-log σ(r_c - r_r) + c (r_c + r_r)²)        (B,), (B,), () -> (B,), (B,)"""
-    ### BEGIN SOLUTION
-    pull = sigmoid(rejected - chosen) / len(chosen)
-    centring = 2 * coefficient * (chosen + rejected) / len(chosen)
-    return centring - pull, centring + pull
-    ### END SOLUTION
-
-
-# %%
-check(centered_loss_backward)
-
-# %% [markdown]
-# <details><summary>Hint</summary>
-#
-# The sum $s = r_c + r_r$ has the slope 1 over either reward, so $c s^2$ has the slope $2 c s$ over either. The sum of
-# the two gradients is $4 c s / B$.
-#
-# </details>
+ends = [
+    ["square of the sum", by_sum[-1].mean(), by_sum[-1, 0] - by_sum[-1, 1]],
+    ["square of the difference", by_gap[-1].mean(), final],
+]
+table(ends, ["penalty", "mean reward at the end", "margin at the end"], 2)
 
 # %% [markdown]
 # # Third hall: numbers in a report
 #
 # ## What is a tie worth?
 #
-# Take a model that gives every response the same reward. Trainers that ask for `chosen > rejected` report an accuracy
-# of 0, those that ask for `>=` report 1, and one half is right (trl, PR #2350). **Property:** *the accuracy and that of
-# the exchanged pairs add up to 1.*
+# Take a model that gives every response the same reward. A program that counts `chosen > rejected` reports an accuracy
+# of 0, one that counts `>=` reports 1, and one half is right. In [trl
+# #1012](https://github.com/huggingface/trl/pull/1012) someone noticed: "the current evaluation metric will set this
+# pair to be \"correct\"". **Property:** *the accuracy and that of the exchanged pairs add up to 1.*
 
 # %%
 constant = np.zeros(50)
@@ -374,11 +424,13 @@ some_ties = rng.integers(0, 3, (2, 50))
 sums = {name: policy(*some_ties) + policy(*some_ties[::-1]) for name, policy in policies.items()}
 assert sums["wrong"] < 1 < sums["right"]
 assert np.isclose(sums["half"], 1)
+rows_shown = [[name, policy(constant, constant), sums[name]] for name, policy in policies.items()]
+table(rows_shown, ["a tie counts as", "accuracy, equal rewards", "accuracy + exchanged"], 2)
 
 # %% [markdown]
-# Who has ties? Everyone in half precision. A constant added to all rewards is free in the loss, but not in the machine:
-# float16 has 11 bits, so rewards around 100 are stored in steps of $\frac{1}{16}$, and small margins become ties. Keep
-# the head and the rewards in float32, and report the share of ties.
+# Ties are common in half precision. A constant added to all rewards changes no loss on paper, but float16 has 11 bits:
+# rewards around 100 are stored in steps of $\frac{1}{16}$, and small margins become ties. Keep the head and the rewards
+# in float32, and report the share of ties.
 
 # %%
 pair = rng.normal(0, 0.3, (2, 20_000))
@@ -387,13 +439,15 @@ assert np.all(np.diff(tied) > 0)
 assert tied[0] < 0.001
 assert 0.04 < tied[2] < tied[3]
 assert np.spacing(np.float16(100)) == 1 / 16
+rows_shown = [[offset, share] for offset, share in zip((0, 10, 100, 1000), tied, strict=True)]
+table(rows_shown, ["rewards around", "share of ties, float16"])
 
 # %% [markdown]
 # ## The mean of means
 #
-# A hundred pairs in batches of 32 leave a last batch of 4. Most trainers average the accuracies of the batches, so each
-# of these four pairs weighs eight times as much as any other; gradients accumulated over unequal parts have the same
-# flaw (trl#4104). **Property:** *no reported number depends on the batch size.*
+# A hundred pairs in batches of 32 leave a last batch of 4. If a program averages the accuracies of the batches, each of
+# these four pairs has eight times the weight of any other. **Property:** *no reported number depends on the batch
+# size.*
 
 # %%
 correct = np.arange(100) < 96  # only the last four are wrong
@@ -404,13 +458,77 @@ weighted = {
 }
 assert of_means[32] == 0.75
 assert np.allclose(list(weighted.values()), 0.96)
+table(
+    [[size, of_means[size], weighted[size]] for size in of_means], ["batch size", "mean of means", "weighted mean"], 3
+)
 
 # %% [markdown]
-# ## Examined on the exercises
+# ## A bug to find
 #
-# A script takes its first 500 training rows as evaluation set, another 1 % of the training file if none is named, a
-# third splits by pair, so that a prompt stands on both sides. A model that has learned 60 pairs by heart shows what
-# this is worth. **Property:** *training and evaluation share no prompt.*
+# Gradients have the same trap. A large batch is split into parts that fit into memory, and the parts' gradients are
+# averaged. A [blog post of Hugging Face](https://github.com/huggingface/blog/pull/2414) says of its own trainer:
+# "Gradient accumulation is *supposed* to be mathematically equivalent to full batch training; however, losses did not
+# match".
+
+
+# %%
+def accumulated_gradient_with_a_bug(gradients, counts):  # noqa: ARG001
+    return gradients.mean(axis=0)
+
+
+of_pair = rng.normal(size=(10, 3))  # the gradient of each pair's loss
+of_parts = lambda cuts: (
+    np.array([part.mean(0) for part in np.split(of_pair, cuts)]),
+    [len(p) for p in np.split(of_pair, cuts)],
+)
+even, uneven = accumulated_gradient_with_a_bug(*of_parts([5])), accumulated_gradient_with_a_bug(*of_parts([8]))
+assert np.allclose(even, of_pair.mean(0))
+assert not np.allclose(uneven, of_pair.mean(0))
+table([["full batch", *of_pair.mean(0)], ["5 + 5", *even], ["8 + 2", *uneven]], ["gradient", "0", "1", "2"])
+
+# %% [markdown]
+# ### Exercise 10.5 ★☆☆ · 15 minutes · find the bug: accumulation
+#
+# `gradients[m]` is the gradient of the mean loss over the `counts[m]` pairs of part $m$. Return the gradient of the
+# mean loss over all pairs, however they were split.
+
+
+# %%
+def accumulated_gradient(gradients, counts):
+    """The gradient of the mean over all pairs, from the means of the parts        (M, N), (M,) ints -> (N,)"""
+    ### BEGIN SOLUTION
+    return counts @ gradients / counts.sum()
+    ### END SOLUTION
+
+
+# %%
+check(accumulated_gradient)
+
+# %% [markdown]
+# <details><summary>Hint 1: the idea</summary>
+#
+# What does `gradients[m] * counts[m]` stand for?
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# It is the *sum* over the pairs of part $m$, and sums may be added.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `counts @ gradients / counts.sum()`. The property: every way of splitting the batch gives the same gradient.
+#
+# </details>
+
+# %% [markdown]
+# ## Evaluated on the training data
+#
+# It is easy to evaluate on what was trained on: by taking the evaluation rows from the training file, or by splitting a
+# file by pairs, so that the same prompt occurs on both sides. A model that has memorised 60 pairs shows what such a
+# number is worth. **Property:** *training and evaluation share no prompt.*
 
 
 # %%
@@ -421,6 +539,7 @@ learner = Learner(flatten(params), 4, 120, 4e-3, 12)
 for _ in train(learner, data, start=0, total_steps=120, batch_size=16, seed=0):
     pass
 accuracy_on = lambda part: metrics.accuracy(-np.diff(batches.all_rewards(learner.rewards, part.rows), axis=1)[:, 0])
+print(f"accuracy on the 60 training pairs {accuracy_on(data):.2f}, on new prompts {accuracy_on(held_out):.1f}")
 assert accuracy_on(data) > 0.97
 assert accuracy_on(held_out) < 0.75
 assert not set(few.prompts) & set(new.prompts)
@@ -428,9 +547,11 @@ assert not set(few.prompts) & set(new.prompts)
 # %% [markdown]
 # ## The head that was left behind
 #
-# Weights are loaded by name, and names that do not fit are skipped with a warning among a hundred others. So a reward
-# model saved without its head, or under another name for it, comes back with a random one (trl#1379, OpenRLHF#873).
-# **Property:** *a model has the same rewards after it was saved and loaded again*, compared bit by bit.
+# Weights are loaded by name, and names that do not match are skipped with a warning. So a reward model that was saved
+# without its head, or with another name for it, comes back with a random one. [OpenRLHF
+# #209](https://github.com/OpenRLHF/OpenRLHF/issues/209) quotes such a warning: "newly initialized:
+# ['value_head.weight']". **Property:** *a model has the same rewards after it was saved and loaded again*, compared bit
+# by bit.
 
 
 # %%
@@ -445,14 +566,19 @@ reloaded = load_what_fits(saved, fresh)
 again = reward_model.rewards(right_tokens, right_length, **reloaded, n_head=4)[0]
 assert np.array_equal(reloaded["body"]["tok"]["weight"], params["body"]["tok"]["weight"])
 assert not np.allclose(again, score(right_tokens, right_length))
-assert set(saved) != set(flatten(fresh))  # what a strict loader looks at first
+print("names that do not match:", *sorted(set(saved) ^ set(flatten(fresh))))
+
+# %%
+first_pair = [["saved", *score(right_tokens, right_length)[0]], ["loaded", *again[0]]]
+assert set(saved) - set(flatten(fresh)) == {"v_head.weight"}
+table(first_pair, ["rewards of a pair", "chosen", "rejected"])
 
 # %% [markdown]
 # # The exit: bugs against properties
 #
 # One property finds many bugs, and none finds all. Below are seven losses for pairs, one of them right, and six
-# properties; a filled square says that the property catches the bug. The right loss has an empty row, and every wrong
-# one has at least one square.
+# properties. A filled square says that the property catches the bug; the right loss has an empty row. Which property do
+# you expect to find most?
 
 # %%
 LOSSES = {
@@ -484,12 +610,14 @@ with np.errstate(all="ignore"):
 assert not caught[0].any()
 assert caught[1:].any(axis=1).all()
 assert caught.any(axis=0).all()
+found = caught.sum(axis=0)
+table([[name, n] for name, n in zip(PROPERTIES, found, strict=True)], ["property", "bugs caught, of 6"])
 
 
 # %%
 def matrix(axes):
     axes.imshow(caught, cmap="Greys", vmin=0, vmax=1.4, aspect="auto")
-    axes.set_xticks(range(len(PROPERTIES)), PROPERTIES, rotation=25, ha="right")
+    axes.set_xticks(range(len(PROPERTIES)), PROPERTIES, rotation=40, ha="right")
     axes.set_yticks(range(len(LOSSES)), LOSSES)
     axes.set_xticks(np.arange(0.5, len(PROPERTIES) - 1), minor=True)
     axes.set_yticks(np.arange(0.5, len(LOSSES) - 1), minor=True)
@@ -500,15 +628,15 @@ def matrix(axes):
 # %%
 by_bug = {name: int(row.sum()) for name, row in zip(LOSSES, caught, strict=True)}
 alt = "Table of losses against properties; the number of properties that catch each: " + str(by_bug)[1:-1] + "."
-picture(matrix, "Which property catches which bug", "property", "loss", alt, size=(8, 4.6))
+picture(matrix, "Which property catches which bug", "property", "loss", alt, size=(5.2, 4.6))
 
 # %% [markdown]
 # ## What you can now assert
 #
-# A program that runs and a loss that falls prove little. What proves something is short: different responses have
-# different rewards, padding and batch mates change nothing, equal rewards cost $\log 2$ for every $K$, the batch is the
-# mean of its pairs, evaluation shares no prompt with training, and what was saved comes back. Write these six lines
-# before you train.
+# A program that runs and a loss that falls prove little. A few short properties prove more: different responses have
+# different rewards; padding and neighbours change nothing; equal rewards cost $\log 2$ for every $K$; the batch is the
+# mean of its pairs; evaluation shares no prompt with training; what was saved comes back. Write these six lines before
+# you train.
 
 # %%
 assert np.all(score(tokens, length)[:, 0] != score(tokens, length)[:, 1])
@@ -518,3 +646,38 @@ assert np.isclose(one_by_one(right_loss), right_loss(chosen, rejected, lead))
 assert not set(few.prompts) & set(new.prompts)
 same = reward_model.rewards(right_tokens, right_length, **unflatten(flatten(params)), n_head=4)[0]
 assert np.array_equal(same, score(right_tokens, right_length))
+
+# %% [markdown]
+# ## Three questions
+#
+# 1. A test with a batch of one pair passes. Which of the bugs of this lesson can still be there?
+#
+# <details><summary>Answer</summary>
+#
+# All that mix pairs: broadcasting, sums in place of means, labels along the wrong axis, parts of different sizes.
+#
+# </details>
+#
+# 2. Which check would you add to a training loop first, because it costs nothing?
+#
+# <details><summary>Answer</summary>
+#
+# That the two rewards of a pair differ and that the gradient is not zero.
+#
+# </details>
+#
+# 3. Why must an evaluation split the file by prompts and not by pairs?
+#
+# <details><summary>Answer</summary>
+#
+# Pairs of the same prompt share text, so a model that has memorised the prompt's responses looks better than it is.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - [numpy_ref/train.py](../numpy_ref/train.py): `check_alive`, which stops a run whose rewards are all equal.
+# - [numpy_ref/check/mistakes/losses.py](../numpy_ref/check/mistakes/losses.py): the catalogue of mistakes that the
+#   exercises are checked with.
+# - [tests/test_laws.py](../tests/test_laws.py): the properties of this course as tests.
