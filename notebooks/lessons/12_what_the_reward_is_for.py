@@ -407,6 +407,17 @@ show(["50 pairs, five seeds", "summit", "at the end"], ["one proxy", float(heigh
 assert rows[0][1] > height[0]  # the mean of five is a better proxy
 assert abs(rows[2][2] - rows[0][2]) < 0.4  # the doubt saves next to nothing
 
+
+# %%
+def doubt(axes):
+    axes.plot(means[50][0], means[50][2], color=style.RUST, label="one proxy")
+    for penalty, c, line in zip(PENALTIES, doubting.mean(0), ("-", "--", ":"), strict=True):
+        axes.plot(c[0], c[2], line, color=style.BLUE, label=f"mean − {penalty:g} variance")
+
+
+alt = "True reward over d for one proxy and three ensembles: all turn; the larger the penalty, the lower the summit."
+notebook.picture(doubt, "Doubt does not save the summit here", "d = √KL, √nats", "true reward, log-odds", alt)
+
 # %% [markdown]
 # The mean of five is a better proxy than one. The penalty, here, saves nothing: five resamples of the same 50 pairs
 # share their accidents, and where all five are wrong together the variance is small. Doubt helps where the members
