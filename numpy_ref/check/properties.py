@@ -81,6 +81,15 @@ def both_moved(f, chosen, rejected, ref_chosen, ref_rejected, beta):
     return moved, f(chosen, rejected, ref_chosen, ref_rejected, beta)
 
 
+def prompt_shifted(f, score, quality, length):
+    level = 10.0 * np.arange(len(score))[:, None]
+    return f(score + level, quality - level, length + level), f(score, quality, length)
+
+
+def paid_more(f, score, quality, length):
+    return f(score + 2 * length, quality, length), f(score, quality, length) + 2
+
+
 def manners(case):
     return Property("its arguments are left as they were", case, "manners")
 
@@ -121,6 +130,10 @@ def margins(size):
 
 def smoothing(size):
     return cases.with_number(cases.pair(size=size), [0.1, 0.25, 0.4])
+
+
+def ranked_margin(prompts, responses):
+    return cases.with_number(cases.ranked(prompts, responses), [0.5, 2.0])
 
 
 def centering(size):
@@ -244,6 +257,25 @@ PROPERTIES = {
         Property("the gradient of a list sums to zero", cases.ranked(), "law", law=sums_to_zero),
         manners(cases.ranked()),
     ),
+    "kwise_margin_loss": (
+        Property("K = 2: the pairwise loss with that margin", ranked_margin((1, 3), (2, 2))),
+        Property("K from 3 to 6: the margin grows with the distance of the places", ranked_margin((1, 1), (3, 6))),
+        Property("several prompts: the mean over them", ranked_margin((2, 3), (2, 4))),
+        Property(
+            "margins up to ±800: finite, no overflow, no log of 0", cases.with_number(cases.extreme_list, [0.5, 2.0])
+        ),
+        manners(ranked_margin((1, 3), (2, 6))),
+    ),
+    "unbiased_loss": (
+        *loss(smoothing, WIDE_SMOOTHING)[:3],
+        manners(smoothing((2, 4))),
+    ),
+    "scaled_loss_backward": (
+        Property("one margin", cases.scaled((1, 1))),
+        Property("several: the mean", cases.scaled((2, 5))),
+        Property("margins up to ±1000: finite, no overflow", cases.extreme_margins),
+        manners(cases.scaled((2, 4))),
+    ),
     "linear": (
         Property("two axes: x (N, I)", cases.linear()),
         Property("more leading axes", cases.linear((2, 3), (1, 3))),
@@ -255,6 +287,13 @@ PROPERTIES = {
         Property("dbias for x (N, I)", cases.linear(dout=True), part=2),
         Property("all three for more leading axes", cases.linear((2, 3), (1, 3), dout=True)),
         manners(cases.linear(dout=True)),
+    ),
+    "lora_backward": (
+        Property("dx for x (N, I)", cases.lora(), part=0),
+        Property("ddown for x (N, I)", cases.lora(), part=1),
+        Property("dup for x (N, I)", cases.lora(), part=2),
+        Property("all three for more leading axes", cases.lora((2, 3))),
+        manners(cases.lora()),
     ),
     "softmax": (
         Property("one row", cases.array(rows=(1, 1))),
@@ -277,6 +316,14 @@ PROPERTIES = {
         ),
         manners(cases.probabilities(cases.array())),
     ),
+    "log_softmax_backward": (
+        Property("one row", cases.with_dout(cases.array(last=(2, 5), rows=(1, 1)))),
+        Property("several rows: the sum runs over the last axis", cases.with_dout(cases.array(last=(2, 5)))),
+        Property("entries up to ±800: finite, no overflow", cases.with_dout(cases.extreme_row)),
+        Property("more leading axes", cases.with_dout(cases.array(last=(2, 4), leading=(2, 2)))),
+        Property("dx sums to zero in every row", cases.with_dout(cases.array(last=(2, 5))), "law", law=sums_to_zero),
+        manners(cases.with_dout(cases.array())),
+    ),
     "gelu": (
         Property("x within ±3", cases.array()),
         Property("gelu(x) - gelu(-x) = x", cases.array(), "law", law=odd),
@@ -289,6 +336,18 @@ PROPERTIES = {
         Property("x from 20 to 100 on either side: 0 on the left, dy on the right", cases.with_dout(cases.saturated)),
         Property("several axes are taken as they are", cases.with_dout(cases.array(leading=(1, 2)))),
         manners(cases.with_dout(cases.array())),
+    ),
+    "swiglu_backward": (
+        Property("dgate", cases.gated(), part=0),
+        Property("dup", cases.gated(), part=1),
+        Property("several axes are taken as they are", cases.gated((1, 2))),
+        manners(cases.gated()),
+    ),
+    "residual_backward": (
+        Property("dx", cases.residual((1, 3)), part=0),
+        Property("dweight is summed over the rows", cases.residual((1, 4)), part=1),
+        Property("dbias is summed over the rows", cases.residual((1, 4)), part=2),
+        manners(cases.residual((1, 3))),
     ),
     "layer_norm": (
         Property("one row", cases.layer_norm(rows=(1, 1))),
@@ -311,6 +370,14 @@ PROPERTIES = {
         ),
         manners(cases.layer_norm(dout=True)),
     ),
+    "rms_norm_backward": (
+        Property("dx for one row", cases.rms_norm(rows=(1, 1)), part=0),
+        Property("dx for several rows", cases.rms_norm(rows=(2, 4)), part=0),
+        Property("dweight is summed over the rows", cases.rms_norm(), part=1),
+        Property("both for more leading axes", cases.rms_norm((2, 2), (1, 3))),
+        Property("dx for rows near 0: ε under the root", cases.rms_norm(rows=(1, 2), step=2**-12), part=0),
+        manners(cases.rms_norm()),
+    ),
     "embedding_backward": (
         Property("every token at most once: its row is its gradient", cases.embedding(repeats=False)),
         Property("a token that stands twice receives both gradients", cases.embedding(repeats=True)),
@@ -331,6 +398,13 @@ PROPERTIES = {
         Property("all three for several rows and heads", cases.attention((2, 3), (1, 3), (1, 2), dout=True)),
         manners(cases.attention(dout=True)),
     ),
+    "next_token_loss_backward": (
+        Property("one text of which all counts", cases.next_tokens(batch=(1, 1))),
+        Property("several texts: divided by the number of targets", cases.next_tokens(batch=(2, 3))),
+        Property("targets that do not count have no gradient and no share", cases.next_tokens(prompt=True)),
+        Property("the gradient of a position sums to zero", cases.next_tokens(), "law", law=sums_to_zero),
+        manners(cases.next_tokens()),
+    ),
     "last_token": (
         Property("rows without padding", cases.padded(full=True)),
         Property("padded rows", cases.padded()),
@@ -342,6 +416,27 @@ PROPERTIES = {
         Property("rows without padding", cases.hidden(full=True)),
         Property("padded rows: each its own last real token", cases.hidden()),
         manners(cases.hidden()),
+    ),
+    "position_ids": (
+        Property("rows without padding: 0, 1, 2, ...", cases.left_padded(full=True)),
+        Property("padded rows count from their first real token", cases.left_padded()),
+        manners(cases.left_padded()),
+    ),
+    "join_within": (
+        Property("both fit: nothing is cut", cases.joined(lambda draw, P: draw.size(P, P + 2))),
+        Property("the prompt is too long: its first tokens go", cases.joined(lambda draw, P: draw.size(1, P - 1))),
+        Property("room for the response only", cases.joined(lambda _, __: 0)),
+        manners(cases.joined(lambda _, P: P - 1)),
+    ),
+    "chosen_first": (
+        Property("B and T differ", cases.labelled()),
+        Property("B = T, where a missing axis goes unnoticed", cases.labelled(square=True)),
+        manners(cases.labelled()),
+    ),
+    "accumulated_gradient": (
+        Property("parts of equal size", cases.parts(equal=True)),
+        Property("parts of different sizes: each pair weighs the same", cases.parts()),
+        manners(cases.parts()),
     ),
     "adamw_step": (
         Property("the first step, without decay", cases.adamw(True, False), part=0),
@@ -369,5 +464,17 @@ PROPERTIES = {
         Property("one forecast", lambda draw: tuple(array[:1] for array in cases.forecasts(draw))),
         Property("the mean over several", cases.forecasts),
         manners(cases.forecasts),
+    ),
+    "expected_calibration_error": (
+        Property("two, four or five bins", cases.binned()),
+        Property("a probability of 1 belongs to the last bin", cases.binned(low=0.75)),
+        Property("one bin: the difference of two means", cases.binned((1,))),
+        manners(cases.binned()),
+    ),
+    "length_slope": (
+        Property("one prompt and several", cases.lengths),
+        Property("a constant for each prompt changes nothing", cases.lengths, "law", law=prompt_shifted),
+        Property("c · length added to the score adds c to the slope", cases.lengths, "law", law=paid_more),
+        manners(cases.lengths),
     ),
 }

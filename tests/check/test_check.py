@@ -168,6 +168,24 @@ UNLISTED = {
     "accuracy": lambda c, r: np.mean((c > r) + 0.25 * (c == r)),
     "cohen_kappa": lambda a, b: max(0.0, oracles.cohen_kappa(a, b)),
     "brier_score": lambda p, y: ((p - y) ** 2).mean() + 1e-3 * (p > 0.9).mean(),
+    "kwise_margin_loss": lambda r, c: oracles.kwise_margin_loss(np.sort(r)[:, ::-1], c),
+    "unbiased_loss": lambda c, r, e: oracles.unbiased_loss(c, r, e * e),
+    "scaled_loss_backward": lambda c, m: oracles.scaled_loss_backward(c, np.abs(m)),
+    "lora_backward": lambda d, x, a, b, w: (
+        oracles.lora_backward(d, x, a, b, np.abs(w))[0],
+        *oracles.lora_backward(d, np.abs(x), a, b, w)[1:],
+    ),
+    "log_softmax_backward": lambda d, x: oracles.log_softmax_backward(d, np.abs(x)),
+    "swiglu_backward": lambda d, g, u: oracles.swiglu_backward(d, np.maximum(g, 0), u),
+    "residual_backward": lambda d, x, w, b: oracles.residual_backward(d, x, w, np.abs(b)),
+    "rms_norm_backward": lambda d, x, w: oracles.rms_norm_backward(d, x, np.abs(w)),
+    "next_token_loss_backward": lambda x, t, w: oracles.next_token_loss_backward(x, np.minimum(t, 1), w),
+    "position_ids": lambda m: np.minimum(oracles.position_ids(m), 2),
+    "join_within": lambda p, r, n: np.sort(oracles.join_within(p, r, n)),
+    "chosen_first": lambda a, b, k: oracles.chosen_first(a, b, np.sort(k)),
+    "accumulated_gradient": lambda g, n: oracles.accumulated_gradient(g, n * n),
+    "expected_calibration_error": lambda p, y, k: oracles.expected_calibration_error(p, y, k + 1),
+    "length_slope": lambda s, q, n: oracles.length_slope(s, np.abs(q - 1), n),
 }
 
 

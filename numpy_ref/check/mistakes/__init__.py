@@ -5,7 +5,7 @@ were bugs of public reward-model code.
 """
 
 from ..functions import FUNCTIONS
-from . import layers, losses, policy, training
+from . import layers, losses, policy, training, transfer
 
-_ALL = losses.MISTAKES | layers.MISTAKES | policy.MISTAKES | training.MISTAKES
+_ALL = losses.MISTAKES | layers.MISTAKES | policy.MISTAKES | training.MISTAKES | transfer.MISTAKES
 CATALOGUE = {name: _ALL[name] for name in FUNCTIONS}
