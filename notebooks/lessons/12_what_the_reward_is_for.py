@@ -206,7 +206,7 @@ check(leave_one_out_advantage)
 #
 # </details>
 #
-# <details><summary>Hint 3: nearly all of it</summary>
+# <details><summary>Hint 3: the whole</summary>
 #
 # Divide `others` by $G - 1$ and subtract it from `rewards`.
 #
@@ -482,8 +482,6 @@ assert late[0] < late[1] - 1
 # - The best of $n$ is known exactly; $\log n - \frac{n-1}{n}$ bounds its KL; $\pi^*$ is the best at any distance.
 # - REINFORCE's average is the exact gradient; GRPO's is that gradient times a factor that depends on the prompt.
 # - A proxy rises while the true reward turns and falls; more labels raise the summit and move it out.
-#
-# Read on: `numpy_ref/policy.py` and `numpy_ref/dpo.py`; the whole path is `python -m torch_impl compare --stage all`.
 
 # %%
 assert np.all(np.diff(by_proxy) > -1e-9)
@@ -493,29 +491,26 @@ assert np.all(np.diff(height) > 0)
 # %% [markdown]
 # ## Three questions
 #
-# **1.** Best of 16 and best of 64 have the same KL. What do you know about the rewards?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Best of 16 and best of 64 have the same KL. What do you know about the rewards?</summary>
 #
 # They tie at the top: with 16 draws the best level is found nearly always, and 48 more draws change nothing.
 #
 # </details>
-
-# %% [markdown]
-# **2.** Why subtract a baseline, if the average gradient stays the same?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Why subtract a baseline, if the average gradient stays the same?</summary>
 #
 # For its variance: without it every drawn response is pushed up, the good ones only more so, and the average emerges
 # from many draws.
 #
 # </details>
-
-# %% [markdown]
-# **3.** Your proxy's reward still grows, the KL is 8 nats. Is the policy getting better?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Your proxy's reward still grows, the KL is 8 nats. Is the policy getting better?</summary>
 #
 # The proxy cannot tell: its reward grows by construction. Ask people, or a reward model that learned from other labels.
 #
 # </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# Policies, their gradients and best-of-n are in [numpy_ref/policy.py](../numpy_ref/policy.py), all responses of the
+# world in [numpy_ref/data/responses.py](../numpy_ref/data/responses.py). The whole path, in both packages, is `python
+# -m torch_impl compare --stage all`.
