@@ -158,7 +158,7 @@ check(dpo_loss_backward)
 #
 # </details>
 #
-# <details><summary>Hint 3: nearly all of it</summary>
+# <details><summary>Hint 3: the whole</summary>
 #
 # $\partial m / \partial \log \pi(y_c) = \beta$ and $\partial m / \partial \log \pi(y_r) = -\beta$. Multiply by the
 # slope of lesson 4 in the spelling that never becomes 0, and divide by $B$.
@@ -296,7 +296,7 @@ check(dpo_gradient_law)
 #
 # </details>
 #
-# <details><summary>Hint 3: nearly all of it</summary>
+# <details><summary>Hint 3: the whole</summary>
 #
 # Refuse if `dchosen` is not `-drejected`, or if a share is outside 0 to 1. Then compare `share / (1 - share)` with
 # `np.exp(-beta * h)`, where neither has lost its digits.
@@ -451,9 +451,21 @@ def ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta):
 check(ipo_loss)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# The same `h` as in exercise 11.1. β stands in the target alone.
+# The same log-ratio as in exercise 11.1. β stands in the target alone.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# `h = (chosen - ref_chosen) - (rejected - ref_rejected)`
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# Subtract $\frac{1}{2\beta}$ from `h`, square, and take the mean over the pairs.
 #
 # </details>
 
@@ -478,9 +490,21 @@ def ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
 check(ipo_loss_backward)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
 # The derivative of $x^2$ is $2x$; the slope of $h$ along $\log \pi(y_c)$ is 1, along $\log \pi(y_r)$ it is −1.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# `h = (chosen - ref_chosen) - (rejected - ref_rejected)`
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# Twice the distance of `h` from its target, divided by $B$; the rejected response gets the opposite.
 #
 # </details>
 
@@ -490,8 +514,6 @@ check(ipo_loss_backward)
 # - $\pi^* \propto \pi_\text{ref}\, e^{r/\beta}$, and its implicit reward is $r$ up to a constant of the prompt.
 # - DPO is the pairwise loss of implicit rewards; its gradient is $\beta(\sigma(m) - 1)$ times a difference of two.
 # - At the reference the loss is $\log 2$; chosen may fall while the margin grows; cDPO has a target, DPO has none.
-#
-# In lesson 12 the reward is used, and used too much. DPO on your own data is `python -m numpy_ref dpo`.
 
 # %%
 assert np.isclose(start, np.log(2))
@@ -501,31 +523,28 @@ assert chosen_moved < 0 < chosen_moved - rejected_moved
 # %% [markdown]
 # ## Three questions
 #
-# **1.** Why does DPO need no $Z(x)$?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Why does DPO need no Z(x)?</summary>
 #
 # A preference compares two responses to the same prompt. $\beta \log Z(x)$ is in both implicit rewards and cancels in
 # their margin.
 #
 # </details>
-
-# %% [markdown]
-# **2.** The loss is still 0.69 after 100 steps although the accuracy is 0.9. What is likely wrong?
-#
-# <details><summary>Answer</summary>
+# <details><summary>The loss is still 0.69 after 100 steps although the accuracy is 0.9. What is likely wrong?</summary>
 #
 # β, or the learning rate, is so small that $\beta h$ stays near 0: the pairs are in the right order, but undecided. The
 # margins tell, not the accuracy.
 #
 # </details>
-
-# %% [markdown]
-# **3.** `logps/chosen` falls. Is the run broken?
-#
-# <details><summary>Answer</summary>
+# <details><summary><code>logps/chosen</code> falls. Is the run broken?</summary>
 #
 # Not by itself: SFT left the chosen texts near their maximum, and the loss asks for a difference. Broken is a run in
 # which the margin does not grow, or whose texts get worse: look at what the model writes.
 #
 # </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# The gradients by hand are in [numpy_ref/dpo.py](../numpy_ref/dpo.py), autograd's in
+# [torch_impl/dpo.py](../torch_impl/dpo.py); your own data go through `python -m numpy_ref dpo`. In lesson 12 the reward is
+# used, and used too much.

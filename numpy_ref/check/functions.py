@@ -125,6 +125,11 @@ FUNCTIONS = {
             "ipo_loss",
         ),
         Function(
+            "leave_one_out_advantage(rewards) -> advantages",
+            "(N, G) -> (N, G)",
+            "of G responses to each of N prompts: each reward minus the mean of its prompt's other G - 1 rewards",
+        ),
+        Function(
             "kwise_loss(rewards) -> loss",
             "(B, K) -> ()",
             "rewards best first: loss = mean over prompts of 1/C(K,2) Σ over i < j of -log σ(r_i - r_j)",

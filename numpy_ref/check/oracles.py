@@ -66,6 +66,11 @@ def ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
     return dchosen, -dchosen
 
 
+def leave_one_out_advantage(rewards):
+    """Kool et al. 2019; Ahmadian et al. 2024, arXiv:2402.14740 (RLOO)"""
+    return rewards - (rewards.sum(1, keepdims=True) - rewards) / (rewards.shape[1] - 1)
+
+
 def kwise_loss(rewards):
     """Every pair of a prompt is one pairwise loss; prompts of the same K have the same number of pairs"""
     better, worse = np.triu_indices(rewards.shape[1], 1)

@@ -258,6 +258,14 @@ PROPERTIES = {
         Property("the two gradients are opposite", log_probabilities((1, 4)), "law", law=opposite),
         manners(log_probabilities((2, 4))),
     ),
+    "leave_one_out_advantage": (
+        Property("two responses: the difference of their rewards", cases.ranked((1, 1), (2, 2))),
+        Property("one prompt, 3 to 6 responses", cases.ranked((1, 1), (3, 6))),
+        Property("several prompts, each with a mean of its own", cases.ranked((2, 3), (2, 4))),
+        Property("a constant (1000) added to every reward changes nothing", cases.ranked(), "law", law=list_shifted),
+        Property("the advantages of a prompt add up to 0", cases.ranked(), "law", law=sums_to_zero),
+        manners(cases.ranked()),
+    ),
     "kwise_loss": (
         Property("K = 2: the pairwise loss", cases.ranked((1, 3), (2, 2))),
         Property("one prompt, K from 3 to 6: the mean over its C(K,2) pairs", cases.ranked((1, 1), (3, 6))),

@@ -139,6 +139,7 @@ UNLISTED = {
     "dpo_loss_backward": lambda c, r, cr, rr, b: oracles.dpo_loss_backward(c, r, cr, np.minimum(rr, -1), b),
     "ipo_loss": lambda c, r, cr, rr, b: oracles.ipo_loss(c, r, cr, rr, b) + 1e-3 * (c - r).mean(),
     "ipo_loss_backward": lambda c, r, cr, rr, b: oracles.ipo_loss_backward(c, r, np.maximum(cr, -11), rr, b),
+    "leave_one_out_advantage": lambda r: oracles.leave_one_out_advantage(np.maximum(r, -2.5)),
     "kwise_loss": lambda r: oracles.kwise_loss(np.sort(r)[:, ::-1]),
     "kwise_loss_backward": lambda r: oracles.kwise_loss_backward(np.sort(r)[:, ::-1]),
     "plackett_luce_loss": lambda r: oracles.plackett_luce_loss(r) - np.log(math.factorial(r.shape[1])),

@@ -59,3 +59,30 @@ def test_the_true_reward_reads_any_text(every):
     assert responses.true_reward(PROMPT, "") == 0
     assert responses.true_reward(PROMPT, "three cold cat sure sure fool . fool") == world.reward(1, 1, 0, 1)
     assert responses.true_reward(PROMPT, "um um um") == world.reward(0, 0, 3, 0)
+
+
+def test_responses_are_drawn_word_by_word_up_to_the_first_end():
+    """A model that says what follows each length: cold, three, a special token that is no word, cat, the end, cold"""
+    prompts, vocabulary = [PROMPT, "say dog next one opposite big"], responses.WORDS
+    said = [*vocabulary.text_ids("cold three"), 1, *vocabulary.text_ids("cat"), 3, *vocabulary.text_ids("cold")]
+
+    def next_logits(tokens):
+        assert tokens.shape[0] == 2
+        logits = np.zeros((2, vocabulary.vocab_size))
+        logits[0, said[tokens.shape[1] - 8]] = 1
+        logits[1, vocabulary.text_ids("dog")[0]] = 1  # never ends
+        return logits
+
+    quiet = np.zeros((2, 6, vocabulary.vocab_size))
+    assert responses.draw_responses(next_logits, prompts, quiet) == ["cold three cat", " ".join(["dog"] * 6)]
+
+
+def test_gumbel_noise_makes_the_draws_fair():
+    """P(first word) is the softmax of the logits: 3 to 1"""
+    first, second = responses.WORDS.text_ids("cold hot")
+    logits = np.full(responses.WORDS.vocab_size, -50.0)
+    logits[[first, second]] = math.log(3), 0.0
+    n = 4000
+    noise = np.random.default_rng(0).gumbel(size=(n, 1, len(logits)))
+    drawn = responses.draw_responses(lambda tokens: np.tile(logits, (len(tokens), 1)), [PROMPT] * n, noise)
+    assert abs(drawn.count("cold") / n - 0.75) <= 4 * math.sqrt(0.75 * 0.25 / n)

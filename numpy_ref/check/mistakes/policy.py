@@ -1,4 +1,4 @@
-"""Known mistakes in the losses that train a policy on preferences, DPO's and IPO's.
+"""Known mistakes in the losses that train a policy on preferences, DPO's and IPO's, and in an advantage.
 
 Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
 """
@@ -164,6 +164,43 @@ MISTAKES = {
             "the slope stops at the target",
             "Beyond the target the square pulls back: there is no hinge.",
             lambda c, r, cr, rr, b: both(2 * np.minimum(ratio(c, r, cr, rr) - 1 / (2 * b), 0) / len(c)),
+        ),
+    ),
+    "leave_one_out_advantage": (
+        Mistake(
+            "the mean of all",
+            "The response's own reward is not among those it is compared with.",
+            lambda r: r - r.mean(1, keepdims=True),
+        ),
+        Mistake(
+            "GRPO's advantage",
+            "Nothing is divided by the deviation.",
+            lambda r: np.nan_to_num((r - r.mean(1, keepdims=True)) / r.std(1, keepdims=True)),
+        ),
+        Mistake(
+            "the others' sum is divided by G",
+            "There are G - 1 others.",
+            lambda r: r - (r.sum(1, keepdims=True) - r) / r.shape[1],
+        ),
+        Mistake(
+            "the others' sum, not their mean",
+            "Divide the sum of the others by their number.",
+            lambda r: r - (r.sum(1, keepdims=True) - r),
+        ),
+        Mistake(
+            "the others of all prompts",
+            "Each prompt has a baseline of its own: the mean runs along the last axis.",
+            lambda r: r - (r.sum() - r) / (r.size - 1),
+        ),
+        Mistake(
+            "the minus sign is lost",
+            "A response better than the others has a positive advantage.",
+            lambda r: -right.leave_one_out_advantage(r),
+        ),
+        Mistake(
+            "the best of the others",
+            "The baseline is the others' mean, not their maximum.",
+            lambda r: r - np.stack([np.delete(r, g, 1).max(1) for g in range(r.shape[1])], 1),
         ),
     ),
 }
