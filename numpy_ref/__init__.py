@@ -36,6 +36,7 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
     "gradient_check": ["check_backward", "complex_step", "central_difference"],
     "errors": ["InputError"],
     "evaluation.model": ["load", "TrainedModel"],
+    "training.python": ["train_reward_model"],
 }
 _MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = [

@@ -18,6 +18,7 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
     "language_model": ["LanguageModel", "next_token_loss"],
     "dpo": ["dpo_loss"],
     "evaluation.model": ["load"],
+    "training.python": ["train_reward_model"],
 }
 _MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = [
@@ -34,7 +35,7 @@ _MODULES = [
         "policy",
         "ranking",
     ),
-    *("reward_model", "ties", "train", "transformer", "backbone", "bradley_terry", "engine", "evaluation"),
+    *("reward_model", "ties", "train", "transformer", "backbone", "bradley_terry", "engine", "evaluation", "training"),
 ]
 __all__ = sorted([*_MODULE_OF, *_MODULES])
 

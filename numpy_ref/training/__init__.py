@@ -10,4 +10,5 @@ loop            the steps: log lines, evaluations, saves
 command         the command: options, data, learner, loop, the finished model
 sft             the language model that a reward model starts from
 dpo             a language model trained on preferences, with itself as the reward model
+python          `train_reward_model`: the command from Python
 """

@@ -2,4 +2,5 @@
 
 options     numpy_ref's options, and those of device, engine and pretrained models
 command     on a device, in one process or several
+python      `train_reward_model`: the command from Python
 """
