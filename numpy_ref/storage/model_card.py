@@ -47,7 +47,7 @@ def write(directory, learner, weights, tokenizer, data, measured, options):
     """README.md beside the finished model
 
     weights     those of the learner, whole
-    data        what was trained on, as batches.Encoded
+    data        what was trained on, as data.tokens.Encoded
     measured    what train_data.report returned: {} where nothing was held out
     options     of the training, with the SHA-256 of each file, as train_resume.recorded gives them
     """
