@@ -20,7 +20,7 @@ from .submission.adapt import DOUT
 from .values import ULPS, agree
 
 SAMPLE = 20  # inputs of each property on which a mistake must give the same answers as the submission
-ROUNDING = 1e-15  # what is left of a tiny number after 1 was added and subtracted
+ROUNDING = 3e-16  # what is left of a tiny number after 1 was added and subtracted
 
 
 class Exception_(str):
@@ -48,13 +48,21 @@ def alike(a, b, prop):
         return all(alike(a[i], b[i], prop._replace(part=None)) for i in parts)
     if a is None or b is None or isinstance(a, dict):
         return False
-    return agree(a, b, ULPS) or _both_lost(a, b) if prop.kind == "tail" else agree(a, b)
+    return _alike_in_the_tail(a, b) if prop.kind == "tail" else agree(a, b)
 
 
-def _both_lost(a, b):
-    """Two that lost their digits agree to what rounding left of them"""
+def _alike_in_the_tail(a, b):
+    """Digit for digit, or both of them have lost their digits: what rounding left is no evidence"""
     a, b = np.asarray(a), np.asarray(b)
-    return a.shape == b.shape and bool((np.abs(a - b) <= ROUNDING).all())
+    return agree(a, b, ULPS) or (a.shape == b.shape and bool((np.abs(a - b) <= ROUNDING).all()))
+
+
+def lost_alike(a, b, right):
+    """Have the entries of a and b lost their digits in the same places?"""
+    if isinstance(a, str) or isinstance(b, str):
+        return True
+    lost = [[agree(x, y, ULPS) for x, y in zip(parts(value), parts(right), strict=False)] for value in (a, b)]
+    return lost[0] == lost[1]
 
 
 def answers(judge, prop):
@@ -73,12 +81,18 @@ def answers(judge, prop):
     return judge.memory[prop]
 
 
-def explains(mistake, judge, prop):
-    """Does the mistake give the submission's answers on the whole sample of this property?"""
-    if (mistake, prop) not in judge.memory:
-        same = (alike(got, outcome(mistake.wrong, given), prop) for given, got in answers(judge, prop))
-        judge.memory[mistake, prop] = all(same)
-    return judge.memory[mistake, prop]
+def explains(mistake, judge, prop, digits=True):
+    """Does the mistake give the submission's answers on the whole sample of this property, lost digits included?"""
+    key = mistake, prop, digits
+    if key not in judge.memory:
+        judge.memory[key] = all(_same(mistake, judge, prop, digits, *pair) for pair in answers(judge, prop))
+    return judge.memory[key]
+
+
+def _same(mistake, judge, prop, digits, given, got):
+    wrong = outcome(mistake.wrong, given)
+    digits = digits and prop.kind == "tail"
+    return alike(got, wrong, prop) and (not digits or lost_alike(got, wrong, judge.oracle(*given)))
 
 
 def breaks(mistake, oracle, prop, arguments):
@@ -97,28 +111,30 @@ def breaks(mistake, oracle, prop, arguments):
 
 
 def name_mistake(judge, prop, refuted):
-    """(name, hint) or two empty strings; of autograd's gradient, the mistake of the backward that it stands for"""
+    """((name, hint), inputs it agrees on), or (("", ""), 0); of autograd's gradient, the mistake of the backward"""
     if prop.kind == "manners":
-        return "", ""
+        return ("", ""), 0
     if prop.kind == "option":
-        return option_ignored(judge, refuted)
+        return option_ignored(judge, refuted), 1
     name = judge.function.name + "_backward" * (prop.kind == "autograd")
     oracle = getattr(oracles, name)
     kinds = ("autograd",) if prop.kind == "autograd" else ("value", "tail")
     others = [p for p in PROPERTIES[judge.function.name] if p.kind in kinds]
-    candidates = itertools.chain(
-        CATALOGUE[name], generic(name, oracle), fitted(judge, prop, oracle), negated(name), mutants(name)
-    )
+    made = itertools.chain(generic(name, oracle), fitted(judge, prop, oracle), negated(name), mutants(name))
+    # where digits are lost besides, that is a mistake of its own with a sentence of its own
+    passes = [(CATALOGUE[name], True), (made, True)] + [(CATALOGUE[name], False)] * (prop.kind != "tail")
     try:
-        for mistake in candidates:
-            if judge.spent > 3 * judge.seconds:
-                break
-            if breaks(mistake, oracle, prop, refuted.arguments) and all(explains(mistake, judge, p) for p in others):
-                count = len(answers(judge, prop if prop in others else others[0]))
-                return f"{mistake.name} (as on {count} of {count} inputs)", mistake.hint
+        for candidates, digits in passes:
+            for mistake in candidates:
+                if judge.spent > 3 * judge.seconds:
+                    return ("", ""), 0
+                if not breaks(mistake, oracle, prop, refuted.arguments):
+                    continue
+                if all(explains(mistake, judge, p, digits) for p in others):
+                    return (mistake.name, mistake.hint), len(answers(judge, prop if prop in others else others[0]))
     except (Lost, Without):
         pass
-    return "", ""
+    return ("", ""), 0
 
 
 def option_ignored(judge, refuted):
@@ -178,7 +194,11 @@ FACTORS = (
         "This is the right answer divided by the length of the first axis once more.",
         inverse(rows),
     ),
-    ("a sum over the last axis where a mean belongs", "This is the right answer times the last axis's length.", columns),
+    (
+        "a sum over the last axis where a mean belongs",
+        "This is the right answer times the last axis's length.",
+        columns,
+    ),
     ("divided by the length of the last axis", "Divided by it once too often.", inverse(columns)),
     ("a sum over all entries where a mean belongs", "This is the right answer times the number of entries.", entries),
     ("divided by the number of entries", "Divided by it once too often.", inverse(entries)),

@@ -108,6 +108,23 @@ FUNCTIONS = {
             _CENTER,
         ),
         Function(
+            "dpo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta) -> (dchosen, drejected)",
+            "(B,) four times, () -> (B,), (B,)",
+            "of mean(-log σ(β h)), h = (chosen - ref_chosen) - (rejected - ref_rejected), log-probabilities: "
+            "dchosen = β (σ(β h) - 1) / B,  drejected = -dchosen",
+        ),
+        Function(
+            "ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta) -> loss",
+            "(B,) four times, () -> ()",
+            "loss = mean of (h - 1 / (2β))²,  h = (chosen - ref_chosen) - (rejected - ref_rejected), log-probabilities",
+        ),
+        Function(
+            "ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta) -> (dchosen, drejected)",
+            "(B,) four times, () -> (B,), (B,)",
+            "dchosen = 2 (h - 1 / (2β)) / B,  drejected = -dchosen",
+            "ipo_loss",
+        ),
+        Function(
             "kwise_loss(rewards) -> loss",
             "(B, K) -> ()",
             "rewards best first: loss = mean over prompts of 1/C(K,2) Σ over i < j of -log σ(r_i - r_j)",
@@ -143,6 +160,47 @@ FUNCTIONS = {
             "scaled_loss_backward(scale, margin) -> dscale",
             "(), (B,) -> ()",
             "the derivative of mean(-log σ(c m)) over the scale c: dc = mean of -m σ(-c m)",
+        ),
+        Function(
+            "soft_label_loss(margin, label) -> loss",
+            "(B,), (B,) in [0, 1] -> ()",
+            "loss = mean of -p log σ(m) - (1 - p) log σ(-m), p = label: the share of people who prefer the first",
+        ),
+        Function(
+            "probit_loss_backward(chosen, rejected) -> (dchosen, drejected)",
+            "(B,), (B,) -> (B,), (B,)",
+            "of mean -log Φ(m), m = chosen - rejected: dchosen = -φ(m) / (B Φ(m)), drejected = -dchosen, Φ' = φ normal",
+            "probit_loss",
+        ),
+        Function(
+            "linear_reward_gradient(weight, chosen, rejected) -> dweight",
+            "(F,), (B, F), (B, F) -> (F,)",
+            "of mean -log σ(m), m = (chosen - rejected) w: dw = mean of -σ(-m) (chosen - rejected)",
+        ),
+        Function(
+            "thurstone(first, second) -> probability",
+            "(B,), (B,) -> (B,)",
+            "P(first beats second) = Φ((first - second) / √2): normal noise of variance 1 on either impression",
+        ),
+        Function(
+            "rao_kupper(first, second, threshold) -> (win, tie, loss)",
+            "(B,), (B,), () -> (B,), (B,), (B,)",
+            "win = σ(Δ - η), loss = σ(-Δ - η), tie = the rest; Δ = first - second, η = threshold >= 0",
+        ),
+        Function(
+            "strengths_gradient(wins, strength) -> dstrength",
+            "(K, K) ints, (K,) -> (K,)",
+            "of Σ w_ij log σ(λ_i - λ_j), w_ij the wins of i over j: dλ_i = Σ_j w_ij - (w_ij + w_ji) σ(λ_i - λ_j)",
+        ),
+        Function(
+            "mm_step(wins, worth) -> worth",
+            "(K, K) ints, (K,) -> (K,)",
+            "new worth_i = Σ_j w_ij / Σ_j (w_ij + w_ji) / (worth_i + worth_j): one step of minorise-maximise",
+        ),
+        Function(
+            "weighted_kappa(a, b) -> kappa",
+            "(N,) ints, (N,) ints -> ()",
+            "κ = 1 - mean of (a_i - b_i)² / mean over all i and j of (a_i - b_j)²: quadratic weights",
         ),
         Function("linear(x, weight, bias) -> y", "(..., I), (O, I), (O,) -> (..., O)", "y = x Wᵀ + b"),
         Function(

@@ -4,10 +4,12 @@ Where the project has the function, that is the oracle; the tests hold every bac
 central difference of its forward, so that a student is judged by two witnesses.
 """
 
+import math
+
 import numpy as np
 
 from .. import attention as attention_room
-from .. import language_model, layers, losses
+from .. import dpo, language_model, layers, losses, ties
 from ..losses import log_sigmoid, sigmoid
 
 __all__ = ["log_sigmoid", "sigmoid"]
@@ -43,6 +45,25 @@ def centered_loss(chosen, rejected, coefficient):
 
 def centered_loss_backward(chosen, rejected, coefficient):
     return pairwise_loss_backward(chosen, rejected, center_coefficient=coefficient)
+
+
+def dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta):
+    return dpo.dpo_loss(np.stack([chosen, rejected], 1), np.stack([ref_chosen, ref_rejected], 1), beta)[0]
+
+
+def dpo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
+    _, cache = dpo.dpo_loss(np.stack([chosen, rejected], 1), np.stack([ref_chosen, ref_rejected], 1), beta)
+    return tuple(dpo.dpo_loss_backward(1.0, cache).T)
+
+
+def ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta):
+    """Azar et al. 2023, arXiv:2310.12036, eq. 17"""
+    return np.mean(((chosen - ref_chosen) - (rejected - ref_rejected) - 1 / (2 * beta)) ** 2)
+
+
+def ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
+    dchosen = 2 * ((chosen - ref_chosen) - (rejected - ref_rejected) - 1 / (2 * beta)) / len(chosen)
+    return dchosen, -dchosen
 
 
 def kwise_loss(rewards):
@@ -91,6 +112,56 @@ def scaled_loss(scale, margin):
 
 def scaled_loss_backward(scale, margin):
     return np.mean(-margin * sigmoid(-scale * margin))
+
+
+def soft_label_loss(margin, label):
+    return -(label * log_sigmoid(margin) + (1 - label) * log_sigmoid(-margin)).mean()
+
+
+def normal_density(x):
+    return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def normal_cdf(x):
+    """Φ(x) = erfc(-x / √2) / 2"""
+    return np.vectorize(math.erfc, otypes=[float])(-x / math.sqrt(2)) / 2
+
+
+def probit_loss(chosen, rejected):
+    return -np.log(normal_cdf(chosen - rejected)).mean()
+
+
+def probit_loss_backward(chosen, rejected):
+    margin = chosen - rejected
+    dmargin = -normal_density(margin) / normal_cdf(margin) / len(margin)
+    return dmargin, -dmargin
+
+
+def linear_reward_gradient(weight, chosen, rejected):
+    difference = chosen - rejected
+    return -(sigmoid(-difference @ weight)[:, None] * difference).mean(0)
+
+
+def thurstone(first, second):
+    return normal_cdf((first - second) / math.sqrt(2))
+
+
+def rao_kupper(first, second, threshold):
+    log_p = ties.rao_kupper(first - second, float(threshold))[0]
+    return tuple(np.exp(log_p.T))
+
+
+def strengths_gradient(wins, strength):
+    expected = (wins + wins.T) * sigmoid(strength[:, None] - strength)
+    return wins.sum(1) - expected.sum(1)
+
+
+def mm_step(wins, worth):
+    return wins.sum(1) / ((wins + wins.T) / np.add.outer(worth, worth)).sum(1)
+
+
+def weighted_kappa(a, b):
+    return 1 - ((a - b) ** 2).mean() / ((a[:, None] - b) ** 2).mean()
 
 
 def linear(x, weight, bias):
@@ -152,12 +223,12 @@ def residual_backward(dout, x, weight, bias):
     return dout + dh @ weight, dh.T @ x, dh.sum(0)
 
 
-def layer_norm(x, weight, bias):
-    return layers.layer_norm(x, weight, bias)[0]
+def layer_norm(x, weight, bias, eps=1e-5):
+    return layers.layer_norm(x, weight, bias, eps)[0]
 
 
-def layer_norm_backward(dout, x, weight, bias):
-    dx, grads = layers.layer_norm_backward(dout, layers.layer_norm(x, weight, bias)[1])
+def layer_norm_backward(dout, x, weight, bias, eps=1e-5):
+    dx, grads = layers.layer_norm_backward(dout, layers.layer_norm(x, weight, bias, eps)[1])
     return dx, grads["weight"], grads["bias"]
 
 

@@ -39,9 +39,9 @@ class Lost(BaseException):
 class Raised(Exception):
     """The submission's function raised: `kind`, and what happened in words"""
 
-    def __init__(self, kind, words):
+    def __init__(self, kind, words, seconds=0.0):
         super().__init__(words)
-        self.kind, self.words = kind, words
+        self.kind, self.words, self.seconds = kind, words, seconds
 
 
 class Without(Exception):
@@ -79,7 +79,7 @@ def understood(answer):
     if answer["status"] == "without":
         raise Without
     if answer["status"] == "raised":
-        raise Raised(str(answer["kind"]), str(answer["words"]))
+        raise Raised(str(answer["kind"]), str(answer["words"]), float(answer["seconds"]))
     return Answer(decode(answer["value"]), answer["wrote"], answer["tensor"], answer["seconds"])
 
 
@@ -114,7 +114,7 @@ class Sandbox:
             except Lost as lost:
                 why = f"the file's own code {lost}"
                 if self.stages[0] == "definitions":
-                    return {"defined": [], "names": [], "broken": {}, "notes": [*said, why]}
+                    return {"defined": [], "names": [], "lent": {}, "broken": {}, "notes": [*said, why]}
                 self.stages = self.stages[-1:]
                 said = [f"{why}; only its definitions were read"]
                 continue
@@ -141,7 +141,7 @@ class Sandbox:
         )
         self.answers: queue.Queue = queue.Queue(4)  # who floods it waits
         threading.Thread(target=listen, args=(self.process.stdout, self.answers), daemon=True).start()
-        self.pid = None
+        self.pid: Any = None
         ready = self.ask(self.first(), START)
         self.pid, self.isolated, self.modules = ready["pid"], ready["isolated"], ready["modules"]
         load = {"do": "load", "blocks": self.source.blocks, "stage": self.stages[0], "wanted": self.wanted}
@@ -158,7 +158,6 @@ class Sandbox:
             "blocks": self.source.blocks,
             "memory": MEMORY,
             "isolate": self.isolate,
-            "forbidden": self.wanted or list(self.known),
             "published": self.known,
         }
 
@@ -236,9 +235,10 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             code = None
         if hasattr(os, "killpg"):
-            for end, target in ((os.killpg, process.pid), (os.kill, self.pid)):
-                with contextlib.suppress(OSError, TypeError):
-                    end(target, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.kill(self.pid or process.pid, signal.SIGKILL)  # it may have left the group
         else:
             process.kill()
         process.wait()
@@ -250,14 +250,15 @@ def is_answer(answer, identity):
     """Does this have the form of a host's answer to the request of this id?"""
     if not isinstance(answer, dict) or answer.get("id") != identity:
         return False
-    form = {
+    forms: dict[Any, dict[str, type]] = {
         "ready": {"pid": int, "isolated": bool, "modules": list},
-        "loaded": {"defined": list, "names": list, "broken": dict, "notes": list, "failed": str},
+        "loaded": {"defined": list, "names": list, "lent": dict, "broken": dict, "notes": list, "failed": str},
         "ok": {"wrote": list, "tensor": bool, "seconds": float},
         "raised": {"kind": str, "words": str, "seconds": float},
         "missing": {},
         "without": {},
-    }.get(answer.get("status"))
+    }
+    form = forms.get(answer.get("status"))
     return form is not None and all(isinstance(answer.get(key), kind) for key, kind in form.items())
 
 
@@ -284,4 +285,5 @@ def death(code):
     """How a process ended, in words"""
     if code is None:
         return "no exit status"
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    number = -code if code < 0 else code - 128  # as a shell says it
+    return f"signal {signal.Signals(number).name}" if number in set(signal.Signals) else f"exit status {code}"

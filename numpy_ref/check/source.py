@@ -86,7 +86,7 @@ def python_of(cell):
     except UNREADABLE:
         pass
     if RUNS.fullmatch(cell.lstrip().split("\n")[0]):
-        first, _, body = cell.lstrip().partition("\n")
+        _, _, body = cell.lstrip().partition("\n")
         return "\n" * (len(cell) - len(cell.lstrip()) > 0) + "\n" + python_of(body)
     try:
         from IPython.core.inputtransformer2 import TransformerManager
@@ -100,7 +100,7 @@ def python_of(cell):
 
 def suspicions(blocks):
     """[sentence]: where the code does what only an attempt on the checker needs; nothing of it changes a mark"""
-    found = {}
+    found: dict[str, str] = {}
     for label, source in blocks:
         try:
             nodes = list(ast.walk(ast.parse(source)))
@@ -109,7 +109,9 @@ def suspicions(blocks):
         for node in nodes:
             for word in _words(node):
                 if word in SUSPECT:
-                    found.setdefault(SUSPECT[word], f"{label}, line {node.lineno} {SUSPECT[word]} ({word})")
+                    found.setdefault(
+                        SUSPECT[word], f"{label}, line {getattr(node, 'lineno', 1)} {SUSPECT[word]} ({word})"
+                    )
     return list(found.values())
 
 
@@ -119,8 +121,10 @@ def _words(node):
     if isinstance(node, ast.Name):
         return [node.id]
     if isinstance(node, ast.ImportFrom):
-        names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
-        return ["oracles"] if "check" in names and "cell" not in names else names
+        path = (node.module or "").split(".")
+        return (
+            ["oracles"] if path[:2] == ["numpy_ref", "check"] and "cell" not in path else [a.name for a in node.names]
+        )
     if isinstance(node, ast.Import):
         names = [part for alias in node.names for part in alias.name.split(".")]
         return ["oracles"] if names[:2] == ["numpy_ref", "check"] and "cell" not in names else names

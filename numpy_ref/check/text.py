@@ -4,10 +4,10 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from itertools import groupby
-from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
-from ..errors import InputError
+from ..files import write_text
 from .functions import FUNCTIONS
 from .mistakes import CATALOGUE
 from .properties import PROPERTIES
@@ -22,8 +22,17 @@ def details(result, said=()):
         if result.counterexample["expected"]:
             lines += [f"expected: {result.counterexample['expected']}", f"got:      {result.counterexample['got']}"]
     name, hint = result.mistake
-    again = f"known mistake: the same ({name})" if result.mistake in said else f"known mistake: {name}. {hint}"
+    again = (
+        f"known mistake: the same ({name})"
+        if result.mistake in said
+        else f"known mistake: {name}{_evidence(result)}. {hint}"
+    )
     return lines + ([again] if name else [])
+
+
+def _evidence(result):
+    count = f" (as on {result.explained} of {result.explained} inputs)"
+    return count if result.explained > 1 else ""
 
 
 def score(results):
@@ -42,7 +51,7 @@ def text(results, notes):
     for name, group in groupby(results, key=lambda result: result.function):
         of_function = list(group)
         lines.append(f"{name}: {score(of_function)} of {len(of_function)} points")
-        said, hints = "", set()
+        said, hints = "", set[Any]()
         for result in of_function:
             lines.append(f"  {result.status:<11} {result.statement}{_aside(result, said)}")
             said = result.sentence
@@ -124,10 +133,8 @@ def printable(words):
 
 
 def write(path, content):
-    try:
-        Path(path).write_text(content + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists") from None
+    """A report as a whole file"""
+    write_text(path, content + "\n")
 
 
 def index(names):

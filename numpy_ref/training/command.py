@@ -116,7 +116,7 @@ def taken_up(options, saved, learner, log, best, total_steps):
     if best and saved.best is not None:
         best.restore(saved.best, saved.arrays)
     if learner.writes:
-        runs.cut_back(directory, saved.step)
+        runs.cut_back(directory, saved.step, saved.logged)
     print(f"resumed   {directory} after step {saved.step} of {total_steps}")
     warn_other_machine(saved.machine, runs.machine(learner))
     return directory

@@ -14,9 +14,14 @@ DOUT = 4.0  # handed to the backward of a loss and divided out again: one that i
 def parameters(function):
     """{name: parameter}, or nothing where Python cannot tell"""
     try:
-        return inspect.signature(function).parameters
+        return _parameters(function)
     except (TypeError, ValueError):
         return {}
+
+
+@functools.lru_cache(maxsize=64)
+def _parameters(function):
+    return inspect.signature(function).parameters
 
 
 def is_idiom(function):

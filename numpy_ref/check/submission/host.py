@@ -16,15 +16,14 @@ TRY_OTHER = "TypeError", "AttributeError", "RuntimeError", "ValueError"  # what 
 class Host:
     """Of one submission; `published` is {name: {name, arguments, optional, results, forward, option}}"""
 
-    def __init__(self, published):
+    def __init__(self, published, forbid=lambda _: None):
         self.published, self.module = published, fresh()
-        self.loader, self.modes = Loader(self.module), {}
+        self.loader, self.modes = Loader(self.module, forbid), {}
 
     def load(self, blocks, stage="all", wanted=()):
         """Loader.load, and of the defined names those that are published"""
         loaded = self.loader.load(blocks, stage, self.published, wanted)
-        lent = {name for name, why in self.loader.broken.items() if "imported from" in why}
-        names = [n for n in self.published if self.find(n) is not None and n not in lent]
+        names = [n for n in self.published if self.find(n) is not None and n not in loaded["lent"]]
         return loaded | {"defined": names, "names": loaded["defined"]}
 
     def find(self, name):
@@ -49,7 +48,9 @@ class Host:
         if found is None:
             return {"status": "missing"}
         arguments = [decode(argument) for argument in arguments]
-        options = dict(zip(self.published[name]["optional"], arguments[len(self.published[name]["arguments"]) :]))
+        options = dict(
+            zip(self.published[name]["optional"], arguments[len(self.published[name]["arguments"]) :], strict=False)
+        )
         if not all(self.takes(name, found[0], option) for option in options):
             return {"status": "without"}
         modes = ["torch", "numpy"] if adapt.uses_torch(found[0]) else ["numpy", "torch"]
@@ -92,7 +93,7 @@ class Host:
         """The published call, in the function's own convention"""
         published = self.published[name]
         count = len(published["arguments"])
-        arguments, options = arguments[:count], dict(zip(published["optional"], arguments[count:]))
+        arguments, options = arguments[:count], dict(zip(published["optional"], arguments[count:], strict=False))
         if not adapt.is_idiom(function):
             if keyword:
                 return adapt.single(published, function(*arguments[:-1], **{keyword: arguments[-1]}))

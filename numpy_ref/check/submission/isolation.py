@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-NEW_USER, NEW_NET, NEW_MOUNT = 0x10000000, 0x40000000, 0x00020000  # <linux/sched.h>
+NEW_USER, NEW_NET, NEW_MOUNT, NEW_PID = 0x10000000, 0x40000000, 0x00020000, 0x20000000  # <linux/sched.h>
 READ_ONLY, REMOUNT, BIND, PRIVATE = 1, 32, 4096, 16384 | 1 << 18  # <linux/mount.h>
 KEPT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
 SYSTEM = b"/proc", b"/sys", b"/dev"  # no files of anybody's
@@ -36,16 +36,24 @@ def step_aside():
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    os._exit(code)
+    os._exit(code if code >= 0 else 128 - code)  # process 1 of a namespace cannot end by a signal: as a shell says it
+
+
+def own_pid():
+    """The process's id as the rest of the system sees it"""
+    try:
+        return int(os.readlink("/proc/self"))
+    except (OSError, ValueError):
+        return os.getpid()
 
 
 def close_doors(folder):
-    """No network, and no file can be changed but those of `folder`; False where the system does not allow it"""
+    """No network, no signals to others, files of `folder` alone changed; False where the system has no namespaces"""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.getuid(), os.getgid()
-    if libc.unshare(NEW_USER | NEW_NET | NEW_MOUNT) != 0:
+    if libc.unshare(NEW_USER | NEW_NET | NEW_MOUNT | NEW_PID) != 0:
         return False
     try:
         for file, line in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):

@@ -26,8 +26,8 @@ class Stub:
 class Loader:
     """A submission's module and what became of its statements"""
 
-    def __init__(self, module):
-        self.module, self.labels, self.flags = module, set(), 0
+    def __init__(self, module, forbid=lambda _: None):
+        self.module, self.labels, self.flags, self.forbid = module, set(), 0, forbid
         self.notes: list[str] = []
         self.broken: dict[str, str] = {}
         self.module.__dict__.setdefault("get_ipython", Stub)
@@ -39,6 +39,7 @@ class Loader:
         lent = borrowed(statements)
         found = {name for s in statements for name in s.binds} - set(lent)
         wanted = [name for name in wanted or published if name in found | set(self.broken)] or list(wanted)
+        self.forbid(wanted)
         chosen, failed = self.choose(statements, stage, wanted or list(published)), ""
         for statement in chosen:
             problem = self.execute(statement.node, statement.label)
@@ -47,8 +48,14 @@ class Loader:
                 self.notes.append(f"at the top level a statement {problem}; it was left out")
         if stage == "needed":
             failed = failed or self.absent(chosen, statements)
-        self.broken |= {name: f"is imported from {home}: write it yourself" for name, home in lent.items()}
-        return {"defined": sorted(found), "broken": self.broken, "notes": self.notes[:10], "failed": failed}
+        lent = {name: f"is imported from {home}: write it yourself" for name, home in lent.items()}
+        return {
+            "defined": sorted(found),
+            "lent": lent,
+            "broken": self.broken,
+            "notes": self.notes[:10],
+            "failed": failed,
+        }
 
     def read(self, blocks):
         """The statements of all blocks; what does not parse becomes a note"""

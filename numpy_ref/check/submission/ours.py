@@ -5,11 +5,14 @@ and plots are inert: importing them gives a name that does nothing.
 """
 
 import importlib
+import importlib.abc
 import importlib.machinery
+import importlib.util
 import secrets
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 PACKAGES = "numpy_ref", "torch_impl"
 MOVED = {  # 0.1.0 -> today; "" is inert
@@ -30,7 +33,18 @@ MOVED = {  # 0.1.0 -> today; "" is inert
 ELSEWHERE = {("numpy_ref.bradley_terry", "fit"): "numpy_ref.bradley_terry.strengths"}  # names that left their module
 INERT = "numpy_ref.check", "numpy_ref.figures"
 ALLOWED = {
-    *("agreement", "attention", "batches", "bradley_terry", "calibration", "cli", "commands", "data", "errors", "games"),
+    *(
+        "agreement",
+        "attention",
+        "batches",
+        "bradley_terry",
+        "calibration",
+        "cli",
+        "commands",
+        "data",
+        "errors",
+        "games",
+    ),
     *("evaluation", "existence", "gradient_check", "inference", "language_model", "layers", "listwise", "losses"),
     *("metrics", "objectives", "optim", "pairs", "ranking", "reward_model", "ties", "tokenizer", "train"),
     *("transformer", "tree", "world"),
@@ -73,18 +87,23 @@ class Facade(types.ModuleType):
         submodule = f"{self.__name__}.{name}"
         if name in ALLOWED or MOVED.get(submodule) is not None:
             return importlib.import_module(submodule)
+        if (self.__name__, name) in ELSEWHERE:
+            return getattr(importlib.import_module(ELSEWHERE[self.__name__, name]), name)
         return getattr(self._load(), name)
 
 
-class Finder:
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """A meta path finder for `numpy_ref` and `torch_impl`; the real modules get a name that nobody guesses"""
 
-    def __init__(self, root, forbidden):
+    def __init__(self, root):
         self.root, self.private = Path(root), f"_{secrets.token_hex(8)}"
-        asked = set(forbidden)
-        if any(name.removesuffix("_backward") in VARIANTS for name in asked):
-            asked |= {"pairwise_loss", "pairwise_loss_backward"}
-        self.forbidden = frozenset(asked | {"oracles"})
+        self.forbidden: set[str] = set()
+
+    def forbid(self, names):
+        """From here on these names are not to be had"""
+        self.forbidden |= set(names)
+        if any(name.removesuffix("_backward") in VARIANTS for name in names):
+            self.forbidden |= {"pairwise_loss", "pairwise_loss_backward"}
 
     def find_spec(self, name, path=None, target=None):  # noqa: ARG002  the protocol's
         """Answers for every name of ours, so that an installed copy is never reached"""
@@ -95,7 +114,7 @@ class Finder:
     def create_module(self, spec):
         """A facade, an inert module, or ImportError in a sentence"""
         name = MOVED.get(spec.name, spec.name)
-        if not name or name.startswith(INERT) and not (self.root / "numpy_ref" / "check.py").exists():
+        if not name or name.startswith(INERT):
             return self.inert(spec.name)
         if spec.name in PACKAGES:
             return Facade(spec.name, lambda: self.package(spec.name), self.forbidden)
@@ -114,17 +133,18 @@ class Finder:
         return module
 
     def package(self, name):
-        """The package under its private name, without running its __init__"""
-        private = f"{self.private}_{name}"
+        """The package under its private name"""
+        private, folder = f"{self.private}_{name}", str(self.root / name)
         if private not in sys.modules:
-            sys.modules[private] = types.ModuleType(private)
-            sys.modules[private].__path__ = [str(self.root / name)]
+            file = str(self.root / name / "__init__.py")
+            spec: Any = importlib.util.spec_from_file_location(private, file, submodule_search_locations=[folder])
+            sys.modules[private] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[private])
         return sys.modules[private]
 
     def real(self, name):
         """The module itself"""
         package, _, rest = name.partition(".")
-        self.package("numpy_ref")  # whose twin torch_impl may import it by its public name
         return importlib.import_module(f"{self.package(package).__name__}.{rest}")
 
 
@@ -134,6 +154,8 @@ def _unless_dunder(name, inert):
     return inert
 
 
-def install(root, forbidden):
+def install(root):
     """From here on `import numpy_ref` finds what is allowed"""
-    sys.meta_path.insert(0, Finder(root, forbidden))
+    finder = Finder(root)
+    sys.meta_path.insert(0, finder)
+    return finder

@@ -45,7 +45,9 @@ def main():
     (isolation,) = load("isolation")
     first = json.loads(sys.stdin.buffer.readline())
     isolated = isolation.close_doors(os.getcwd()) if first["isolate"] else False
-    isolation.step_aside()
+    isolation.step_aside()  # in the new namespace this is process 1, which ignores signals: not the place for a guest
+    if isolated:
+        isolation.step_aside()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -54,10 +56,10 @@ def main():
     sys.path[:] = first["path"]
     _, ours, statements, *_, host_module = load()
     package.__path__ = []
-    ours.install(first["root"], first["forbidden"])
+    finder = ours.install(first["root"])
     prepare(first, statements, isolation)
-    host = host_module.Host(first["published"])
-    reply = {"status": "ready", "pid": os.getpid(), "isolated": isolated, "modules": sorted(sys.modules)}
+    host = host_module.Host(first["published"], finder.forbid)
+    reply = {"status": "ready", "pid": isolation.own_pid(), "isolated": isolated, "modules": sorted(sys.modules)}
     request = first
     while True:
         answers.write(json.dumps(reply | {"id": request["id"]}) + "\n")

@@ -8,7 +8,13 @@ import symtable
 from typing import Any, NamedTuple
 
 UNREADABLE = SyntaxError, ValueError, RecursionError, MemoryError  # a null byte; nested too deeply
-HARMLESS = {"math", "np", "numpy", "functools", "partial"}  # whose functions may stand in a constant: np.sqrt(2 / np.pi)
+HARMLESS = {
+    "math",
+    "np",
+    "numpy",
+    "functools",
+    "partial",
+}  # whose functions may stand in a constant: np.sqrt(2 / np.pi)
 LIBRARIES = {"torch", "numpy", "scipy", "math", "jax", "sklearn", "tensorflow", "numpy_ref", "torch_impl"}
 
 
@@ -125,7 +131,7 @@ def needed(statements, names):
         for place in range(end, len(statements))
         if name in statements[place].binds
     }
-    wanted, chosen = set(names), set()
+    wanted, chosen = set(names), set[int]()
     while True:
         more = {
             place
@@ -139,7 +145,7 @@ def needed(statements, names):
 
 
 def _supplies(statement, wanted, statements):
-    if statement.binds & (wanted | {"*"}) or isinstance(statement.node, ast.ImportFrom) and _is_future(statement.node):
+    if statement.binds & (wanted | {"*"}):
         return True
     if is_check(statement.node):
         return False
@@ -149,10 +155,6 @@ def _supplies(statement, wanted, statements):
         called = _root(statement.node.value.func)
         return any(called in other.binds and other.global_in & wanted for other in statements)
     return False
-
-
-def _is_future(node):
-    return node.module == "__future__"
 
 
 def is_constant(node):
