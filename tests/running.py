@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from listed import encode
 
 from numpy_ref.batches import collate
 from numpy_ref.cli import main
 from numpy_ref.data import world
-from numpy_ref.data.encode import encode
 from numpy_ref.data.held_out import WORLD_POSITIONS
 from numpy_ref.data.tokenizer import Words
 from numpy_ref.reward_model import init_params

@@ -7,10 +7,10 @@ import pytest
 from compare import assert_agree
 from hypothesis import example, given
 from hypothesis import strategies as st
+from listed import encode
 from strategies import seeds
 
 from numpy_ref.batches import all_rewards, batch_indices, collate, steps_per_epoch
-from numpy_ref.data.encode import encode
 from numpy_ref.data.reader import Preference
 from numpy_ref.data.tokenizer import PAD, Bytes
 from numpy_ref.reward_model import init_params, rewards

@@ -15,9 +15,9 @@ from numpy_ref.batches import all_rewards, batch_indices, collate
 from numpy_ref.cli.main import natural, positive_int
 from numpy_ref.cli.text import progress_bar, table
 from numpy_ref.data import world
-from numpy_ref.data.encode import encode
 from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
 from numpy_ref.data.tokenizer import Words
+from numpy_ref.data.tokens import encode
 from numpy_ref.figures import lessons, style
 from numpy_ref.figures.architecture import architecture
 from numpy_ref.metrics import summary

@@ -21,9 +21,9 @@ from numpy_ref import train as hand
 from numpy_ref.batches import all_rewards, batch_indices, collate
 from numpy_ref.cli.text import progress_bar, table
 from numpy_ref.data import world
-from numpy_ref.data.encode import encode
 from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
 from numpy_ref.data.responses import WORDS, draw_responses, enumerate_responses, true_reward
+from numpy_ref.data.tokens import encode
 from numpy_ref.errors import InputError
 from numpy_ref.optim import adamw, adamw_state
 from numpy_ref.training.dpo import starts

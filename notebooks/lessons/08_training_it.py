@@ -16,7 +16,7 @@ import numpy as np
 from numpy_ref import batches, metrics, optim, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.data import tokenizer, world
-from numpy_ref.data.encode import encode
+from numpy_ref.data.tokens import encode
 from numpy_ref.figures.lessons import learned_against_true
 from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST

@@ -4,7 +4,7 @@ preference      one prompt with its responses, ranks and margin
 reader          a file's preferences, one after the other; its helpers by the shape of a row:
                 row, ranked, conversation, parquet
 tokenizer       words, bytes or token ids; the text layout bos, prompt, sep, response, eos
-tokens, encode  many preferences as ids: as flat arrays, and as lists
+tokens          many preferences as flat arrays of ids, filtered and paired
 cache           a large file's tokens, kept on disk and mapped into memory
 source          what the options of a training name: files, datasets or the built-in world
 world           the built-in preference world, whose true rewards are known

@@ -7,8 +7,8 @@ import numpy as np
 from ..errors import InputError
 from ..metrics import summary
 from . import world
-from .encode import comparisons, encode
 from .tokenizer import Words
+from .tokens import comparisons, encode
 
 WORLD_POSITIONS = 16  # the world's longest text: bos, 6 words, sep, 3 answers, 2 fillers, a courtesy, full stop, eos
 

@@ -1,28 +1,27 @@
 """What was kept of a source of preferences and what was left out, in words."""
 
 from ..errors import InputError
-from .encode import encode
 from .reader import read_preferences
 from .tokenizer import TokenIds
-from .tokens import Ragged, are_pairs, choose, flat_ranks, untied
+from .tokens import Ragged, are_pairs, encode, filtered, flat_ranks, untied
 
 
-def chosen(tokenizer, found, max_length, keep_tied=False):
+def encoded(tokenizer, found, max_length, keep_tied=False):
     """(what is trained on or held out of a source, lines about it)"""
-    data, every = choose(found.tokens, max_length, keep_tied), Ragged.of_sizes(found.tokens.rank, found.tokens.size)
+    data, every = filtered(found.tokens, max_length, keep_tied), Ragged.of_sizes(found.tokens.rank, found.tokens.size)
     line = described(tokenizer, found.option, found.source, data, not are_pairs(every), max_length)
     return data, [line, *([found.note] if found.note else [])]
 
 
 def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None):
-    """(a file or a Split as lists of token ids with their texts, lines about it)"""
+    """(a file or a Split as Encoded, its preferences, lines about it)"""
     preferences = read_preferences(path, columns)
     try:
         data = encode(tokenizer, preferences, max_length, keep_tied)
     except InputError as error:
         raise InputError(f"{option} {path}, {error}") from None
     ranked = not are_pairs([preference.ranks for preference in preferences])
-    return data, described(tokenizer, option, path, data, ranked, max_length)
+    return data, preferences, described(tokenizer, option, path, data, ranked, max_length)
 
 
 def described(tokenizer, option, source, data, ranked, max_length):

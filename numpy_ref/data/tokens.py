@@ -1,8 +1,7 @@
-"""A file's preferences as flat arrays of token ids: read once, row by row, then chosen from and paired without a list.
+"""Preferences as flat arrays of token ids: read once, row by row, then filtered and paired as arrays.
 
-`batches.encode` says the same of preferences that stand in memory, one list inside another, and is this room's witness.
-Here a million pairs are seven arrays, which may lie in files (cache.py): nothing is an object of its own but the
-rows of the batch in hand.
+A million pairs are seven arrays, which may lie in files (cache.py); Python objects are made only for the rows of the
+batch in hand.
 """
 
 from collections import Counter
@@ -59,7 +58,7 @@ def write_tokens(tokenizer, rows, files, name=""):
         pending["rank"] += preference.ranks
         pending["letters"] += map(length_of, preference.responses)
         places: dict = {}
-        for ids in _encoded(tokenizer, preference, f"{name}, preference {number}"):
+        for ids in _encoded(tokenizer, preference, f"{name}, preference {number}" if name else f"preference {number}"):
             raw = ids.tobytes()
             if raw not in places:
                 files["ids"].write(raw)
@@ -190,8 +189,12 @@ class Texts(Sequence):
         return _ids(self.tokens, self.responses[i])
 
 
-class Chosen(NamedTuple):
-    """What is trained on or held out: batches.Encoded without its texts"""
+class Encoded(NamedTuple):
+    """What is trained on or held out, the asked lead of each pair, and how many rows were left out and why
+
+    A list may hold the same response twice: it is kept as it was ranked, and counted. That comparison is ln 2 in the
+    loss and 0 in the gradient.
+    """
 
     rows: Rows
     margin: np.ndarray  # (N,)
@@ -199,11 +202,24 @@ class Chosen(NamedTuple):
     identical: int
     ranks: Sequence
     all_tied: int = 0
-    repeating: int = 0
+    repeating: int = 0  # kept, with a response that is in the list twice
+    kept: np.ndarray | None = None  # (N,) the number of the preference that each row comes from, from 0
 
 
-def choose(tokens, max_length, keep_tied=False):
-    """The rows that `batches.encode` keeps, and why it leaves the others out"""
+def encode(tokenizer, preferences, max_length, keep_tied=False):
+    """Preferences in memory as token ids, filtered        -> Encoded"""
+    return filtered(
+        tokens_in_memory(tokenizer, (("", preference) for preference in preferences)), max_length, keep_tied
+    )
+
+
+def filtered(tokens, max_length, keep_tied=False):
+    """All rows but those with a response beyond max_length, or with equal responses or equal ranks        -> Encoded
+
+    Nothing is cut: a cut response has lost its end, and two responses may become equal. Equal responses would cost a
+    forward pass, teach nothing, and pull the accuracy towards one half; so would a list whose ranks are all the same,
+    unless ties themselves are learned from (keep_tied).
+    """
     at = np.cumsum(tokens.size) - tokens.size  # where a row begins
 
     def differ(values):
@@ -218,12 +234,16 @@ def choose(tokens, max_length, keep_tied=False):
     responses = np.flatnonzero(np.repeat(kept, tokens.size))
     ranks = Ragged.of_sizes(tokens.rank[responses].astype(np.int64), tokens.size[kept])
     rows, counts = Rows(tokens, responses, ranks.first), [int(np.sum(count)) for count in (all_tied, repeating)]
-    return Chosen(rows, tokens.margin[kept], int(np.sum(too_long)), int(np.sum(identical)), ranks, *counts)
+    left_out = int(np.sum(too_long)), int(np.sum(identical))
+    return Encoded(rows, tokens.margin[kept], *left_out, ranks, *counts, np.flatnonzero(kept))
 
 
 def comparisons(data, margin_per_rank=0.0):
-    """`batches.comparisons` of Chosen: every comparison of every list as a pair of its own, the better first"""
-    responses, margin, identical = [], [], data.identical
+    """Every comparison of every list as a pair of its own, the better first: at most C(K, 2) pairs for K responses
+
+    A tie is no comparison; two equal responses are none either, and are counted with `identical`.
+    """
+    responses, margin, kept, identical = [], [], [], data.identical
     rank, start = data.ranks.values, data.rows.tokens.start
     for piece, i, j in data.rows.pairs():
         distance, pair = rank[j] - rank[i], data.rows.values[np.stack([i, j], 1)]  # (M,), (M, 2)
@@ -232,9 +252,11 @@ def comparisons(data, margin_per_rank=0.0):
         taken = ~equal & (distance != 0)
         responses.append(pair[taken].ravel())
         margin.append(data.margin[piece[taken]] + margin_per_rank * distance[taken])
+        kept.append(data.kept[piece[taken]])
     flat = np.concatenate(responses)
     rows = Rows(data.rows.tokens, flat, np.arange(0, len(flat) + 1, 2))
-    return Chosen(rows, np.concatenate(margin), data.too_long, identical, [(1, 2)] * len(rows), data.all_tied)
+    ranks, source = Ragged(np.tile((1, 2), len(rows)), rows.first), np.concatenate(kept)
+    return Encoded(rows, np.concatenate(margin), data.too_long, identical, ranks, data.all_tied, kept=source)
 
 
 def chosen_texts(tokens, max_length):
@@ -253,7 +275,7 @@ def untied(ranks):
 
 
 def longer_wins(data):
-    """`preferences.longer_wins` of Chosen: the share of comparisons whose longer response was chosen"""
+    """The share of comparisons whose longer response was chosen; equal lengths count one half"""
     letters, rank, wins = data.rows.tokens.letters[data.rows.values], data.ranks.values, 0.0
     for _, i, j in data.rows.pairs():
         better = rank[i] != rank[j]

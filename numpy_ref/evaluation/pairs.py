@@ -6,11 +6,11 @@ import numpy as np
 
 from ..batches import all_rewards, collate_ranks
 from ..data import world
-from ..data.encode import encode
 from ..data.held_out import held_world
 from ..data.reader import length_of, read_preferences
 from ..data.summary import kept_share
 from ..data.tokenizer import Words
+from ..data.tokens import encode
 from ..errors import InputError
 from .score_files import checked, located, raw_rows
 
@@ -51,14 +51,14 @@ def load_file(path, scorer, subset_column=None):
     left_out = f"{data.too_long} longer than {scorer.max_length} tokens, {data.identical} identical"
     if not data.rows:
         raise InputError(f"{path}: nothing is left to evaluate on: {left_out}, {data.all_tied} all tied")
-    lengths = [tuple(map(length_of, preference.responses)) for preference in data.kept]
+    kept = [preferences[i] for i in data.kept]
+    lengths = [tuple(map(length_of, preference.responses)) for preference in kept]
     if subsets:
-        pairs = iter(zip(preferences, subsets, strict=True))
-        subsets = [next(name for preference, name in pairs if preference is kept) for kept in data.kept]
+        subsets = [subsets[i] for i in data.kept]
     left_out += f", {data.all_tied} all tied" if data.all_tied else ""
     about = f"{path}: {kept_share(data)}"
     # Rows without a prompt are prompts of their own.
-    names = [preference.prompt or i for i, preference in enumerate(data.kept)]
+    names = [preference.prompt or i for i, preference in enumerate(kept)]
     ranks, lengths = collate_ranks(data.ranks), collate_ranks(lengths)
     return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, left_out)
 

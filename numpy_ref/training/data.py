@@ -8,7 +8,7 @@ from ..batches import all_rewards
 from ..data import tokens, world
 from ..data.held_out import Held, load_world, world_tokenizer
 from ..data.source import check_source, is_world, read_sources
-from ..data.summary import chosen, format_lines, kept_share
+from ..data.summary import encoded, format_lines, kept_share
 from ..data.tokenizer import Tokenizer
 from ..data.tokens import longer_wins
 from ..errors import InputError
@@ -35,7 +35,7 @@ def load(options, tokenizer=None):
     if is_world(options):
         return Loaded(*load_world(options, world_tokenizer(tokenizer)))
     found, held_found, tokenizer, dataset_sha256 = read_sources(options, tokenizer)
-    data, lines = chosen(tokenizer, found, options.max_length, options.ties != "drop")
+    data, lines = encoded(tokenizer, found, options.max_length, options.ties != "drop")
     if options.loss == "pairwise":
         data = tokens.comparisons(data, options.margin_per_rank)
     elif data.margin.any():
@@ -45,7 +45,7 @@ def load(options, tokenizer=None):
         )
     held = None
     if held_found:
-        lists, held_lines = chosen(tokenizer, held_found, options.max_length)
+        lists, held_lines = encoded(tokenizer, held_found, options.max_length)
         held = Held(lists.rows, None, longer_wins(lists), lists.ranks.padded(ABSENT), kept_share(lists))
         lines += held_lines
     lines += format_lines(found.tokens.formats, held_found and held_found.tokens.formats)

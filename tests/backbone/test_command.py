@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,10 +173,10 @@ def test_distinct_responses_and_the_pairs_among_them():
 
 
 def test_a_prompt_is_in_one_fold_and_neighbours_are_together():
-    preferences = [SimpleNamespace(prompt=prompt) for prompt in "aabbccddaeeff"]
-    assert folds(preferences, 3).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 2, 2, 2, 2]
-    assert folds(preferences, 99).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 0, 4, 4, 5, 5]
-    assert not folds(preferences[:2], 6).any()
+    prompts = "aabbccddaeeff"
+    assert folds(prompts, 3).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 2, 2, 2, 2]
+    assert folds(prompts, 99).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 0, 4, 4, 5, 5]
+    assert not folds(prompts[:2], 6).any()
 
 
 @pytest.mark.slow

@@ -37,9 +37,9 @@ from numpy_ref.bradley_terry.strengths import fit  # noqa: E402
 from numpy_ref.bradley_terry.win_counts import pairs_of_games  # noqa: E402
 from numpy_ref.cli.main import keep_freed_memory  # noqa: E402
 from numpy_ref.cli.text import table  # noqa: E402
-from numpy_ref.data.encode import encode  # noqa: E402
 from numpy_ref.data.reader import read_preferences  # noqa: E402
 from numpy_ref.data.tokenizer import Bytes  # noqa: E402
+from numpy_ref.data.tokens import encode  # noqa: E402
 from numpy_ref.figures.style import BLUE, RUST, Picture, new_figure, save, styled  # noqa: E402
 from numpy_ref.reward_model import init_params, rewards  # noqa: E402
 from numpy_ref.storage.run import processor  # noqa: E402

@@ -83,9 +83,9 @@ def epoch(directory):
     """Every row of a cache once, in the order of an epoch, 16 at a time"""
     from numpy_ref.batches import batch_indices, collate, steps_per_epoch
     from numpy_ref.data.cache import opened
-    from numpy_ref.data.tokens import choose, comparisons
+    from numpy_ref.data.tokens import comparisons, filtered
 
-    data, began = comparisons(choose(opened(directory), 2048)), time.perf_counter()
+    data, began = comparisons(filtered(opened(directory), 2048)), time.perf_counter()
     ready = peak_bytes()
     for step in range(steps_per_epoch(len(data.rows), 16)):
         collate([data.rows[i] for i in batch_indices(step, len(data.rows), 16, 0)])

@@ -51,10 +51,10 @@ from tqdm import tqdm  # noqa: E402
 from numpy_ref.batches import all_rewards, collate_ranks, steps_per_epoch  # noqa: E402
 from numpy_ref.cli.text import table  # noqa: E402
 from numpy_ref.data import world  # noqa: E402
-from numpy_ref.data.encode import comparisons, encode  # noqa: E402
 from numpy_ref.data.held_out import WORLD_POSITIONS, Held, held_world  # noqa: E402
 from numpy_ref.data.reader import read_preferences  # noqa: E402
 from numpy_ref.data.tokenizer import BOS, EOS, SEP, Words  # noqa: E402
+from numpy_ref.data.tokens import comparisons, encode  # noqa: E402
 from numpy_ref.figures.style import BLUE, INK, RUST, Picture, new_figure, save, styled  # noqa: E402
 from numpy_ref.metrics import summary  # noqa: E402
 from numpy_ref.reward_model import init_params  # noqa: E402

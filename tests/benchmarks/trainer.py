@@ -41,8 +41,8 @@ import torch  # noqa: E402
 from numpy_ref.batches import collate  # noqa: E402
 from numpy_ref.cli.main import keep_freed_memory  # noqa: E402
 from numpy_ref.cli.text import table  # noqa: E402
-from numpy_ref.data.encode import Encoded  # noqa: E402
 from numpy_ref.data.tokenizer import Words  # noqa: E402
+from numpy_ref.data.tokens import Encoded  # noqa: E402
 from numpy_ref.reward_model import init_params  # noqa: E402
 from numpy_ref.storage.checkpoint import save_model  # noqa: E402
 from numpy_ref.storage.run import processor  # noqa: E402
@@ -71,13 +71,13 @@ def lists(n, K=2, share=0.0, seed=1):
             [[*prompt, *rng.integers(4, WORDS.vocab_size, length - len(prompt)).tolist()] for length in lengths]
         )
     ranks = [tuple(range(1, K + 1))] * n
-    return Encoded(rows, np.zeros(n), rows, 0, 0, ranks)
+    return Encoded(rows, np.zeros(n), 0, 0, ranks)
 
 
 def as_pairs(data):
     """All comparisons of each list as pairs of their own"""
     rows = [[row[i], row[j]] for row in data.rows for i, j in combinations(range(len(row)), 2)]
-    return Encoded(rows, np.zeros(len(rows)), rows, 0, 0, [(1, 2)] * len(rows))
+    return Encoded(rows, np.zeros(len(rows)), 0, 0, [(1, 2)] * len(rows))
 
 
 def trl_trainer(data, directory, callbacks=(), **options):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+import listed
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -23,7 +24,6 @@ from running import PACKAGES, ROOT, TINY, is_one_sentence, numbers, run, same_fi
 
 from numpy_ref import batches
 from numpy_ref.data import cache as token_cache
-from numpy_ref.data import encode as listed
 from numpy_ref.data import reader, source
 from numpy_ref.data import tokens as token_rows
 from numpy_ref.data.cache import cached, fingerprint, key_of, opened
@@ -34,8 +34,8 @@ from numpy_ref.data.tokens import (
     COLUMNS,
     Ragged,
     are_pairs,
-    choose,
     comparisons,
+    filtered,
     flat_ranks,
     longer_wins,
     tokens_in_memory,
@@ -75,10 +75,11 @@ def as_lists(rows):
 
 
 def assert_same(found, wanted):
-    """Chosen and Encoded say the same"""
+    """The arrays say what the lists say"""
     assert as_lists(found.rows) == wanted.rows
     assert [tuple(ranks) for ranks in found.ranks] == wanted.ranks
     assert found.margin.tolist() == list(wanted.margin)
+    assert found.kept.shape == (len(wanted.rows),)
     for count in ("too_long", "identical", "all_tied", "repeating"):
         assert getattr(found, count) == getattr(wanted, count), count
 
@@ -94,11 +95,13 @@ def test_flat_arrays_say_what_lists_say(case, max_length, keep_tied, at_once):
     (tokenizer, rows), margin_per_rank = case, 0.37
     with patch.multiple(token_rows, AT_ONCE=at_once, BLOCK=at_once):
         tokens = in_memory(tokenizer, rows)
-        chosen, wanted = choose(tokens, max_length, keep_tied), listed.encode(tokenizer, rows, max_length, keep_tied)
+        chosen, wanted = filtered(tokens, max_length, keep_tied), listed.encode(tokenizer, rows, max_length, keep_tied)
         assert_same(chosen, wanted)
         assert are_pairs(chosen.ranks) == are_pairs(wanted.ranks) == all(r == (1, 2) for r in wanted.ranks)
+        assert [rows[i] for i in chosen.kept] == wanted.kept
         if not wanted.rows:
             return
+        assert [rows[i] for i in comparisons(chosen).kept] == listed.comparisons(wanted).kept
         assert_same(comparisons(chosen, margin_per_rank), listed.comparisons(wanted, margin_per_rank))
         assert_same(comparisons(chosen), listed.comparisons(wanted))
         np.testing.assert_array_equal(chosen.ranks.padded(ABSENT), batches.collate_ranks(wanted.ranks))
@@ -144,7 +147,7 @@ def test_a_sequence_of_pieces_is_a_sequence():
 def test_ids_have_two_bytes_where_that_is_enough_and_none_is_cut():
     large = [Preference("", (Ids((2**31 - 1, 70_000)), Ids((3,))))]
     tokens = in_memory(ANY_IDS, large)
-    assert as_lists(choose(tokens, 9).rows) == [[[2**31 - 1, 70_000], [3]]]
+    assert as_lists(filtered(tokens, 9).rows) == [[[2**31 - 1, 70_000], [3]]]
     assert tokens.largest == 2**31 - 1
     assert token_rows.id_type(TokenIds(2**16)) == "<u2"
     assert token_rows.id_type(TokenIds(2**16 + 1)) == "<u4"
@@ -545,7 +548,8 @@ def test_the_reading_tells_how_far_it_is(tmp_path, name):
     assert 0 < seen[-1] <= (900 if name.endswith(".parquet") else path.stat().st_size)
 
 
-def test_the_bar_appears_after_two_seconds_and_only_while_the_source_is_read(tmp_path, capsys):
+def test_the_bar_appears_after_two_seconds_and_only_while_the_source_is_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     path = write_rows(tmp_path / "rows.jsonl", numbers(300))
     Reader("--data", path).read()
     assert capsys.readouterr().err == "", "a small file is read without a word"

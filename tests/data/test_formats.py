@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from listed import encode
 from running import is_one_sentence
 
 from numpy_ref.data.conversation import split_transcripts
-from numpy_ref.data.encode import encode
 from numpy_ref.data.preference import ROLES, length_of
 from numpy_ref.data.reader import (
     Ids,

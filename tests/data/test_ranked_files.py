@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from listed import comparisons, encode
 
 from numpy_ref.batches import collate, collate_ranks, stacked
-from numpy_ref.data.encode import comparisons, encode
 from numpy_ref.data.reader import Preference, longer_wins, read_preferences
 from numpy_ref.data.tokenizer import PAD, Bytes
 from numpy_ref.errors import InputError

@@ -37,9 +37,9 @@ import mutations
 from numpy_ref import __main__ as numpy_main
 from numpy_ref.cli.main import main as command
 from numpy_ref.cli.text import table
-from numpy_ref.data.encode import encode
 from numpy_ref.data.reader import Ids, read_preferences
 from numpy_ref.data.tokenizer import Bytes
+from numpy_ref.data.tokens import encode
 from numpy_ref.errors import InputError
 from numpy_ref.storage.checkpoint import load_model
 from numpy_ref.storage.checksums import seal

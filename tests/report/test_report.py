@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from listed import encode
 from running import is_one_sentence, run, start, write_rows
 
 from numpy_ref.cli.text import width
 from numpy_ref.data import world
-from numpy_ref.data.encode import encode
 from numpy_ref.data.reader import Preference, longer_wins, read_preferences
 from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.errors import InputError

@@ -283,6 +283,24 @@ def test_options_given_again_and_those_that_change_no_model_are_taken(killed, op
     assert same_files("whole", killed, ["model.safetensors", "checkpoint-11/state.safetensors"])
 
 
+NEW_IN_0_2 = ["weight_decay", "lr_scheduler_type", "load_best_model_at_end", "metric_for_best_model"]
+NEW_IN_0_2 += ["early_stopping_patience"]
+
+
+def test_a_save_of_version_0_1_0_goes_on(killed, options):
+    """What was no option then has the value that was built in"""
+    path = killed / "checkpoint-6" / "state.json"
+    state = json.loads(path.read_text())
+    state.pop("best", None)
+    for name in NEW_IN_0_2:
+        del state["options"][name]
+    path.write_text(json.dumps(state))
+    seal(path.parent)
+    assert run("numpy_ref", "train", "--resume", str(killed)) == 0
+    assert run("numpy_ref", "train", *options, "--output-dir", "whole") == 0
+    assert_same_run("whole", killed)
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "held.jsonl"])
 def test_a_data_file_that_has_changed_or_is_gone_is_refused(name, killed, capsys):
     with open(name, "a", encoding="utf-8") as file:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from compare import assert_agree, assert_bitwise
+from listed import comparisons, encode
 from running import PACKAGES, TINY, is_one_sentence, numbers, run, same_files, small_world, write_rows
 
 import numpy_ref.train
 import torch_impl.train
 from numpy_ref.batches import batch_indices, collate
 from numpy_ref.data import world
-from numpy_ref.data.encode import comparisons, encode
 from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
 from numpy_ref.data.tokenizer import SEP, Words
 from numpy_ref.losses import log_sigmoid

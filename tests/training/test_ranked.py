@@ -14,6 +14,7 @@ import torch
 from compare import MODEL, assert_agree, assert_bitwise, assert_trees_agree, largest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listed import encode
 from strategies import make_case, seeds
 
 import torch_impl.objectives as twin_objectives
@@ -22,7 +23,6 @@ from numpy_ref import objectives, reward_model
 from numpy_ref.batches import collate, collate_ranks
 from numpy_ref.cli import main
 from numpy_ref.data import world
-from numpy_ref.data.encode import encode
 from numpy_ref.data.held_out import WORLD_POSITIONS, Held
 from numpy_ref.data.reader import Preference
 from numpy_ref.data.tokenizer import PAD, Words

@@ -11,10 +11,9 @@ from numpy_ref.batches import all_rewards
 from numpy_ref.bradley_terry.linear_head import fit_standardised, left_out_margins
 from numpy_ref.cli.options import word
 from numpy_ref.cli.text import progress_bar, table
-from numpy_ref.data.encode import comparisons
-from numpy_ref.data.reader import length_of, longer_wins
 from numpy_ref.data.source import columns
 from numpy_ref.data.summary import load_file
+from numpy_ref.data.tokens import comparisons, longer_wins
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation import intervals
 from numpy_ref.metrics import accuracy, log_loss
@@ -45,13 +44,13 @@ def run(options, device):
     model, tokenizer = load_backbone(options.model_name_or_path, options.gguf_file, template=options.template)
     model.to(device)
     layers, poolings = candidates(options, model.body.config.num_hidden_layers)
-    data = pairs_of(options, tokenizer, "--data", options.data)
+    data, prompts = pairs_of(options, tokenizer, "--data", options.data)
     held = pairs_of(options, tokenizer, "--eval-data", options.eval_data) if options.eval_data else None
     directory = runs.new_run(options.output_dir, "train")
     rows, pairs = distinct(data.rows)
     features = cached_features(model, rows, layers, POOLINGS, options.cache_dir or directory.parent / "features")
     print(f"features  of {len(rows):,} distinct responses, {sum(map(len, rows)):,} tokens")
-    layer, pooling, ridge, found = choose(options, features, pairs, folds(data.kept, options.folds), layers, poolings)
+    layer, pooling, ridge, found = choose(options, features, pairs, folds(prompts, options.folds), layers, poolings)
     at = features[:, layers.index(layer), POOLINGS.index(pooling)].astype(float)
     weight, certificate = fit_standardised(at, pairs, ridge)
     print(
@@ -60,7 +59,7 @@ def run(options, device):
     )
     finished = Finished(model, layer, pooling, weight)
     line = {"step": 0, "layer": layer, "pooling": pooling, "ridge": ridge, **found, **certificate}
-    runs.log(directory, line | (evaluate(finished, held) if held else {}))
+    runs.log(directory, line | (evaluate(finished, *held) if held else {}))
     runs.publish(directory, finished, tokenizer, write_model)
     reader = (
         "" if pooling == "last" else "; its mean pooling is read by this project, not by a plain sequence classifier"
@@ -105,32 +104,33 @@ def candidates(options, n_layer):
 
 
 def pairs_of(options, tokenizer, option, path):
-    """A preference file as pairs of ids; a ranked list is all its pairs"""
-    lists, line = load_file(
+    """(a preference file as pairs of ids, their prompts); a ranked list is all its pairs"""
+    lists, preferences, line = load_file(
         tokenizer, option, path, min(options.max_length, tokenizer.max_length), columns=columns(options)
     )
     print(line)
     if lists.margin.any():
         raise InputError(f"{option} {path}: has margins, which --freeze-backbone cannot use: drop the column margin")
-    return comparisons(lists)
+    pairs = comparisons(lists)
+    return pairs, [str(preferences[i].prompt) for i in pairs.kept]
 
 
 def distinct(rows):
     """The different responses, and the pairs as indices into them        N lists of 2 lists -> M lists, (N, 2)"""
     place: dict = {}
-    pairs = [[place.setdefault(tuple(ids), len(place)) for ids in row] for row in rows]
+    pairs = [[place.setdefault(tuple(map(int, ids)), len(place)) for ids in row] for row in rows]
     return [list(ids) for ids in place], np.array(pairs)
 
 
-def folds(preferences, n):
+def folds(prompts, n):
     """The fold of each pair: prompts in the file's order, cut into n parts or fewer        -> (N,)
 
     A prompt is never in two folds, and neighbours are together: in many files they are related, as two sides of one
     debate are, and a head tested on one side would know the other.
     """
-    prompts: dict = {}
-    place = np.array([prompts.setdefault(str(preference.prompt), len(prompts)) for preference in preferences])
-    return place * min(n, len(prompts)) // len(prompts)
+    found: dict = {}
+    place = np.array([found.setdefault(prompt, len(found)) for prompt in prompts])
+    return place * min(n, len(found)) // len(found)
 
 
 def choose(options, features, pairs, fold, layers, poolings):
@@ -166,28 +166,28 @@ def _best_of_each(scores, poolings):
         yield [pooling, str(best[0]), f"{best[2]:g}", *(f"{score:.4f}" for score in scores[best])]
 
 
-def evaluate(finished, held):
+def evaluate(finished, held, prompts):
     """Prints and returns how the saved model does on the held-out pairs, beside the length of the responses"""
     rows, pairs = distinct(held.rows)
     reward = all_rewards(finished.rewards, [[row] for row in rows])[:, 0]
     margin = reward[pairs[:, 0]] - reward[pairs[:, 1]]
     score = (np.sign(margin) + 1) / 2
-    interval, drawn = interval_of(score, pairs, [str(preference.prompt) for preference in held.kept])
-    lengths = np.array([[length_of(text) for text in preference.responses] for preference in held.kept])
+    interval, drawn = interval_of(score, pairs, prompts)
+    lengths = held.rows.tokens.letters[held.rows.values].reshape(-1, 2)
     alike = abs(lengths[:, 0] - lengths[:, 1]) <= ALIKE * lengths.max(axis=1)
     result = {"eval_accuracy": score.mean(), "eval_loss": log_loss(margin), "eval_interval": interval}
-    result |= {"eval_longer_wins": longer_wins(held.kept), "eval_pairs": len(pairs)}
+    result |= {"eval_longer_wins": longer_wins(held), "eval_pairs": len(pairs)}
     print(
         f"held-out  accuracy {score.mean():.4f} [{interval[0]:.3f}, {interval[1]:.3f}], log loss {log_loss(margin):.4f}"
     )
     print(f"          95 % by drawing {drawn}")
     print(f"baseline  the longer response wins {result['eval_longer_wins']:.4f}")
     if alike.any():
-        same = [preference for preference, near in zip(held.kept, alike, strict=True) if near]
-        result |= {"eval_matched_accuracy": score[alike].mean(), "eval_matched_pairs": len(same)}
+        longer = (np.sign(lengths[:, 0] - lengths[:, 1]) + 1)[alike].mean() / 2
+        result |= {"eval_matched_accuracy": score[alike].mean(), "eval_matched_pairs": int(alike.sum())}
         print(
-            f"matched   {len(same):,} pairs whose lengths differ by {ALIKE:.0%} at most: accuracy "
-            f"{score[alike].mean():.4f}; the longer wins {longer_wins(same):.4f}"
+            f"matched   {alike.sum():,} pairs whose lengths differ by {ALIKE:.0%} at most: accuracy "
+            f"{score[alike].mean():.4f}; the longer wins {longer:.4f}"
         )
     return result
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from numpy_ref.errors import InputError
-from numpy_ref.storage.checkpoint import newest, read_json
+from numpy_ref.files import read_json
+from numpy_ref.storage.checkpoint import newest
 from numpy_ref.training import command, dpo, sft
 
 from ..backbone import command as backbone

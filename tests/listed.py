@@ -1,11 +1,11 @@
-"""Preferences as lists of token ids, best response first, with what was left out and why."""
+"""Preferences as lists of token ids, best response first: what the arrays of numpy_ref/data/tokens.py must say too."""
 
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
+from numpy_ref.errors import InputError
 
 
 class Encoded(NamedTuple):
