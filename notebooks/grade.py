@@ -1,34 +1,28 @@
 """Grades a class: python notebooks/grade.py SUBMISSIONS_DIR --csv grades.csv
 
 SUBMISSIONS_DIR holds one notebook for each student (ada.ipynb) or one folder (ada/04_gradient_regimes.ipynb, ...).
-Every property of an exercise that holds is a point: `python -m numpy_ref check` judges, in a process for each student
-with limits on time and memory. The table and a feedback file for each student are written anew at every call.
+Every property of an exercise that holds is a point: `python -m numpy_ref check` judges, in a process for each
+submission with limits on time and memory. The table and a feedback file for each student are written anew each time.
 """
 
 import argparse
 import csv
 import io
-import signal
-import subprocess
+import secrets
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from build import CHECK, EXERCISE, read_lesson, sources
+from lesson_files import read_lesson, sources
+from lesson_rules import CHECK, EXERCISE
 from numpy_ref.check.cell import full_marks
 from numpy_ref.check.command import check_file
-from numpy_ref.check.functions import FUNCTIONS
-from numpy_ref.check.judge import Result
-from numpy_ref.check.laws import LAWS, LawProcess, judge_law
 from numpy_ref.check.text import score, text
 from numpy_ref.errors import InputError
-from numpy_ref.files import read_json, write_json, write_text
-
-START_SECONDS = 180  # for the interpreter, its imports and Hypothesis: not the student's time
+from numpy_ref.files import check_output, write_text
 
 
 class Exercise(NamedTuple):
@@ -73,81 +67,23 @@ def submissions(folder):
     return found
 
 
-# ---------------------------------------------------------------- in the student's own process
-
-
 def file_of(path, lesson):
     """The submission itself, or in a student's folder the notebook of this lesson"""
     return path / f"{lesson}.ipynb" if path.is_dir() else path
 
 
-def grade_one(path, wanted, seconds):
+def graded(path, wanted, seconds, seed):
     """([(lesson, result)], notes) of one student's submission; a file that cannot be read is a note and no points"""
-    graded, notes = [], []
+    found, notes = [], []
     for lesson in dict.fromkeys(exercise.lesson for exercise in wanted):
         file, names = file_of(path, lesson), [exercise.name for exercise in wanted if exercise.lesson == lesson]
         try:
-            results, said = judge_file(file, names, seconds)
+            results, said = check_file(file, names, seconds, seed)
         except InputError as error:
             results, said = [], [str(error)]
-        graded += [(lesson, result) for result in sorted(results, key=lambda result: names.index(result.function))]
-        notes += [note for note in said if note not in notes]
-    return graded, notes
-
-
-def judge_file(file, names, seconds):
-    published = [name for name in names if name in FUNCTIONS]
-    results, notes = check_file(file, published, seconds) if published else ([], [])
-    for name in names:
-        if name in LAWS:
-            with LawProcess(file, name, seconds) as call:
-                results += judge_law(name, call)
-    return results, [note for note in notes if "raised NameError" not in note]  # of what only a whole run defines
-
-
-def work(path, wanted, seconds, answer):
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves by way of the `with`: their processes end as well
-    graded, notes = grade_one(path, wanted, seconds)
-    results = [[lesson, result._asdict()] for lesson, result in graded]
-    write_json(answer, {"results": results, "notes": notes})
-
-
-# ---------------------------------------------------------------- the class
-
-
-def graded(path, lessons, seconds, limit):
-    """([(lesson, result)], notes) of a submission from a process of its own; whatever happens in there, an answer"""
-    with tempfile.TemporaryDirectory() as scratch:
-        answer = Path(scratch, "answer.json")
-        command = [sys.executable, __file__, path, "--answer", answer, "--seconds", str(seconds), "--lesson", *lessons]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            said = process.communicate(timeout=limit)[1]
-        except subprocess.TimeoutExpired:
-            said = ended(process)
-            return [], [f"not graded: it took more than {limit:g} s in all"]
-        finally:
-            ended(process)
-        try:
-            content = read_json(answer)
-        except InputError:
-            last = said.decode(errors="replace").strip().splitlines()[-1:]
-            return [], [f"not graded: its process ended with status {process.returncode}: {' '.join(last)}"]
-    results = [
-        (lesson, Result(**fields | {"mistake": tuple(fields["mistake"])})) for lesson, fields in content["results"]
-    ]
-    return results, content["notes"]
-
-
-def ended(process):
-    """Ends the process, first politely: what it has started must end with it"""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            return process.communicate(timeout=10)[1]
-        except subprocess.TimeoutExpired:
-            process.kill()
-    return process.communicate()[1]
+        found += [(lesson, result) for result in sorted(results, key=lambda result: names.index(result.function))]
+        notes += [note for note in said if note not in notes and "raised NameError" not in note]
+    return found, notes
 
 
 def results_of(exercise, results):
@@ -177,32 +113,24 @@ def plain(words):
     return "'" + words if words.startswith(("=", "+", "-", "@")) else words
 
 
-def write(path, content):
-    """In one piece, or not at all"""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, content)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours") from None
-
-
 def grade(args):
     wanted, found = exercises(args.lesson), submissions(args.submissions)
-    lessons = list(dict.fromkeys(exercise.lesson for exercise in wanted))
-    limit = START_SECONDS + 2 * args.seconds * len(wanted)
+    seed = secrets.randbelow(10**6) if args.seed is None else args.seed
     folder = args.feedback or args.csv.parent / "feedback"
+    folder.mkdir(parents=True, exist_ok=True)
+    check_output(args.csv)
     rows = []
     with ThreadPoolExecutor(args.jobs) as pool:
-        every = pool.map(lambda path: graded(path, lessons, args.seconds, limit), found.values())
+        every = pool.map(lambda path: graded(path, wanted, args.seconds, seed), found.values())
         bar = tqdm(zip(found, every, strict=True), total=len(found), unit="student", disable=None)
         for student, (results, notes) in bar:
-            write(folder / f"{student}.txt", feedback(student, wanted, results, notes))
+            write_text(folder / f"{student}.txt", feedback(student, wanted, results, notes))
             rows.append(row(student, wanted, results, notes))
     table = io.StringIO(newline="")
     heads = [f"{exercise.number} {exercise.name} (of {exercise.points})" for exercise in wanted]
     csv.writer(table).writerows([["student", *heads, "points", "of", "percent", "notes"], *rows])
-    write(args.csv, table.getvalue())
-    print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}")
+    write_text(args.csv, table.getvalue())
+    print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}; seed {seed}")
 
 
 def positive(words):
@@ -222,13 +150,10 @@ def main(argv=None):
     parser.add_argument("--lesson", nargs="+", metavar="NN", help="grade these lessons' exercises (all)")
     parser.add_argument("--seconds", type=positive, default=20.0, help="time limit for each exercise (20)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="students graded at the same time (1)")
-    parser.add_argument("--answer", help=argparse.SUPPRESS)  # in the student's process: where the results go
+    parser.add_argument("--seed", type=int, help="of the inputs, printed at the end (a new one for each class)")
     args = parser.parse_args(argv)
     try:
-        if args.answer:
-            work(args.submissions, exercises(args.lesson), args.seconds, args.answer)
-        else:
-            grade(args)
+        grade(args)
     except InputError as error:
         print(f"grade: {error}", file=sys.stderr)
         return 2

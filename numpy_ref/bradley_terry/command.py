@@ -13,7 +13,8 @@ from ..files import check_output, write_json
 from ..losses import sigmoid
 from . import games, inference
 from .existence import describe_groups
-from .strengths import TIES, fit
+from .outcomes import TIES
+from .strengths import fit
 from .text import as_text
 from .win_counts import pairs_of_rows
 
@@ -167,5 +168,7 @@ def fit_within(group, rows, table, args):
     """The fit of one group of items to the rows of games among them"""
     number = np.searchsorted(group, np.arange(len(table.items)))
     first, second, wins, ties, losses = (column[rows] for column in table.pairs[1:6])
-    pairs = pairs_of_rows(number[first], number[second], wins, losses, ties, len(group), table.ordered)
+    pairs = pairs_of_rows(
+        number[first], number[second], wins, losses, ties, len(group), at_home=table.pairs.at_home[rows]
+    )
     return fit(pairs, args.home, args.ties)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..figures.style import Picture, save_as
 from ..losses import sigmoid
+from .outcomes import TIE_MODELS
 
 SHOWN = 40  # items: more rows than that cannot be read
 
@@ -54,9 +55,9 @@ def win_matrix(fitted, order):
     place[order] = np.arange(n)
     first, second = place[pairs.first], place[pairs.second]
     drawn = (first >= 0) & (second >= 0)
-    ties = pairs.ties if fitted.ties != "dropped" else np.zeros(len(first))
+    ties = pairs.ties if fitted.ties != "drop" else np.zeros(len(first))
     games = (pairs.wins + ties + pairs.losses)[drawn]
-    d = (fitted.strength[pairs.first] - fitted.strength[pairs.second] + (fitted.home or 0))[drawn]
+    d = (fitted.strength[pairs.first] - fitted.strength[pairs.second] + (fitted.home or 0) * pairs.at_home)[drawn]
     first, second, half = first[drawn], second[drawn], (pairs.wins + ties / 2)[drawn]
     shares = []
     for won in (half, games * expected_share(d, fitted)):
@@ -73,9 +74,7 @@ def expected_share(d, fitted):
     """P(first) + P(tie)/2        (M,) -> (M,)"""
     if not fitted.model:
         return sigmoid(d)
-    from .. import ties
-
-    log_p, _ = getattr(ties, fitted.model.replace("-", "_"))(d, fitted.tie)
+    log_p, _ = TIE_MODELS[fitted.model].log_probabilities(d, fitted.tie)
     p = np.exp(log_p)
     return p[:, 0] + p[:, 1] / 2
 

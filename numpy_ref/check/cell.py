@@ -4,40 +4,57 @@ The properties, the inputs and the hints are those of `python -m numpy_ref check
 an endless loop is ended by interrupting the kernel.
 """
 
+import sys
 import warnings
 
 import numpy as np
 
 from ..errors import InputError
 from .functions import FUNCTIONS
-from .host import Host, describe
 from .judge import Judge
 from .laws import LAWS, judge_law
 from .properties import PROPERTIES
-from .sandbox import Raised
+from .sandbox import Raised, published, understood
+from .submission.host import Host
+from .submission.loader import describe
+from .submission.wire import encode
 from .text import score, text
-from .wire import decode, encode
 
 
-def check(function, *helpers, seconds=60.0):
+def check(function, *helpers, seconds=60.0, seed=0):
     """Prints the report and returns the points, a whole number: nbgrader's partial credit
 
     helpers  other functions that the notebook defines and that this one is judged with, such as its forward
     """
-    name = getattr(function, "__name__", repr(function))
-    results = judged(name, function, helpers, seconds)
+    caller = sys._getframe(1)
+    namespace = caller.f_globals | caller.f_locals
+    name = name_of(function, namespace)
+    forward = FUNCTIONS[name].forward if name in FUNCTIONS else ""
+    if forward and callable(namespace.get(forward)) and not helpers:
+        helpers = (namespace[forward],)
+    results = judged(name, function, helpers, seconds, seed)
     print(text(results, []).rpartition("\n")[0])  # the last line adds up several functions
     return score(results)
 
 
-def judged(name, function, helpers, seconds):
+def name_of(function, namespace):
+    """The published name of a callable: its own, or the one that the notebook gave it (`softmax = partial(...)`)"""
+    own = getattr(function, "__name__", type(function).__name__)
+    if own in FUNCTIONS or own in LAWS:
+        return own
+    given = [name for name, value in namespace.items() if value is function and (name in FUNCTIONS or name in LAWS)]
+    return given[0] if given else own
+
+
+def judged(name, function, helpers=(), seconds=60.0, seed=0):
+    """The results of one function of the notebook"""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of functions that are wrong on purpose or by mistake
         if name in LAWS:
             return judge_law(name, law_call(function))
         if name not in FUNCTIONS:
             raise InputError(f"{name}: no exercise has this name; pass the function itself, under its own name")
-        return Judge(name, host_call(function, *helpers), seconds).judge()
+        return Judge(name, host_call(function, *helpers, names=[name]), seconds, seed=seed).judge()
 
 
 def full_marks(name):
@@ -47,24 +64,25 @@ def full_marks(name):
     return sum(prop.kind != "autograd" for prop in PROPERTIES[name])
 
 
-def host_call(*functions):
-    """As Sandbox.call, without the other process"""
-    host = Host()
-    for function in functions:
-        setattr(host.module, function.__name__, function)
+def host_call(*functions, names=()):
+    """As Sandbox.call, without the other process; `names` for functions that have no name of their own"""
+    host = Host(published())
+    for place, function in enumerate(functions):
+        name = names[place] if place < len(names) else function.__name__
+        setattr(host.module, name, function)
 
-    def call(name, arguments, seconds, cotangent=None):  # noqa: ARG001  the reader is the clock
-        answer = host.call(name, [encode(argument) for argument in arguments], encode(cotangent))
+    def call(name, arguments, seconds, cotangent=None, layout=""):  # noqa: ARG001  the reader is the clock
+        answer = host.call(name, [encode(argument) for argument in arguments], encode(cotangent), layout)
         if answer["status"] == "raised" and answer["kind"] == "KeyboardInterrupt":
             raise KeyboardInterrupt
-        if answer["status"] != "ok":
-            raise Raised(answer["kind"], answer["words"])
-        return decode(answer["value"]), answer["wrote"], answer["tensor"]
+        return understood(answer)
 
     return call
 
 
 def law_call(law):
+    """judge_law's `call` for a law of the notebook"""
+
     def call(arguments):
         try:
             return law(*(np.copy(argument) for argument in arguments))

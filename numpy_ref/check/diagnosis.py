@@ -1,69 +1,98 @@
 """Names the mistake behind a wrong answer: the known wrong version that gives the same answers throughout.
 
-Not from one counterexample, where many mistakes look alike, but from a sample of inputs of the property that failed;
-of several that fit, the one that also explains most of the other properties, and of these the best known.
+Throughout means on a sample of every property, passed or failed: a version that is right where the submission is
+wrong, or wrong where it is right, is not the mistake that was made. Where no version fits there is no name.
 """
 
 import itertools
-import time
 import warnings
 
 import numpy as np
 
 from . import oracles
 from .functions import FUNCTIONS, Mistake
-from .host import DOUT
 from .mistakes import CATALOGUE
 from .mutants import mutants
 from .properties import PROPERTIES
-from .sandbox import Lost
+from .sandbox import Lost, Without
 from .search import Refuted, inputs
-from .values import agree
+from .submission.adapt import DOUT
+from .values import ULPS, agree
 
-SAMPLE = 20  # inputs on which a mistake must give the same answers as the submission
+SAMPLE = 20  # inputs of each property on which a mistake must give the same answers as the submission
+ROUNDING = 3e-16  # what is left of a tiny number after 1 was added and subtracted
+
+
+class Exception_(str):
+    """What a wrong version raised, in words"""
 
 
 def outcome(function, arguments):
-    """What a wrong version gives: its value, or the name of the exception it raises"""
+    """What a wrong version gives: its value, or what it raises"""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return function(*(a.copy() for a in arguments))
     except Exception as error:
-        return type(error).__name__
+        return Exception_(" ".join(str(error).split())[:300])
 
 
 def alike(a, b, prop):
+    """Do two outcomes agree as far as the property looks?"""
     if isinstance(a, str) or isinstance(b, str):
-        return isinstance(a, str) and isinstance(b, str) and a == b
+        return isinstance(a, Exception_) and isinstance(b, Exception_) and bool(b) and b in a
     if isinstance(a, tuple | list) or isinstance(b, tuple | list):
         if not (isinstance(a, tuple | list) and isinstance(b, tuple | list) and len(a) == len(b)):
             return False
         parts = range(len(a)) if prop.part is None else [prop.part]
         return all(alike(a[i], b[i], prop._replace(part=None)) for i in parts)
-    return a is not None and not isinstance(a, dict) and agree(a, b, prop.kind == "tail")
+    if a is None or b is None or isinstance(a, dict):
+        return False
+    return _alike_in_the_tail(a, b) if prop.kind == "tail" else agree(a, b)
+
+
+def _alike_in_the_tail(a, b):
+    """Digit for digit, or both of them have lost their digits: what rounding left is no evidence"""
+    a, b = np.asarray(a), np.asarray(b)
+    return agree(a, b, ULPS) or (a.shape == b.shape and bool((np.abs(a - b) <= ROUNDING).all()))
+
+
+def lost_alike(a, b, right):
+    """Have the entries of a and b lost their digits in the same places?"""
+    if isinstance(a, str) or isinstance(b, str):
+        return True
+    lost = [[agree(x, y, ULPS) for x, y in zip(parts(value), parts(right), strict=False)] for value in (a, b)]
+    return lost[0] == lost[1]
 
 
 def answers(judge, prop):
-    """The submission's own outcomes on the property's sample"""
-
+    """[(arguments, the submission's own outcome)] on the property's sample"""
     if prop not in judge.memory:
         judge.memory[prop] = []
-        for arguments in inputs(prop)[:SAMPLE]:
+        for arguments in inputs(prop, judge.seed)[:SAMPLE]:
+            if judge.memory[prop] and judge.spent > 2 * judge.seconds:
+                break
             try:
-                got = judge.gradient(arguments) if prop.kind == "autograd" else judge.ask(arguments)[0]
+                got = judge.gradient(arguments) if prop.kind == "autograd" else judge.ask(arguments).value
                 got = got[0] if prop.kind == "autograd" and len(got) == 1 else got
             except Refuted as refuted:
-                got = refuted.got
+                got = Exception_(refuted.sentence)
             judge.memory[prop].append((arguments, got))
     return judge.memory[prop]
 
 
-def explains(mistake, judge, prop):
-    if (mistake, prop) not in judge.memory:
-        same = (alike(got, outcome(mistake.wrong, given), prop) for given, got in answers(judge, prop))
-        judge.memory[mistake, prop] = all(same)
-    return judge.memory[mistake, prop]
+def explains(mistake, judge, prop, digits=True):
+    """Does the mistake give the submission's answers on the whole sample of this property, lost digits included?"""
+    key = mistake, prop, digits
+    if key not in judge.memory:
+        judge.memory[key] = all(_same(mistake, judge, prop, digits, *pair) for pair in answers(judge, prop))
+    return judge.memory[key]
+
+
+def _same(mistake, judge, prop, digits, given, got):
+    wrong = outcome(mistake.wrong, given)
+    digits = digits and prop.kind == "tail"
+    return alike(got, wrong, prop) and (not digits or lost_alike(got, wrong, judge.oracle(*given)))
 
 
 def breaks(mistake, oracle, prop, arguments):
@@ -74,37 +103,52 @@ def breaks(mistake, oracle, prop, arguments):
                 return not agree(*prop.law(mistake.wrong, *arguments))
         except Exception:
             return True
-    return not alike(outcome(mistake.wrong, arguments), outcome(oracle, arguments), prop)
+    right, wrong = outcome(oracle, arguments), outcome(mistake.wrong, arguments)
+    if prop.kind != "tail":
+        return not alike(wrong, right, prop)
+    pairs = zip(parts(wrong), parts(right), strict=False)
+    return isinstance(wrong, str) or not all(agree(a, b, ULPS) for a, b in pairs)
 
 
 def name_mistake(judge, prop, refuted):
-    """(name, hint) or two empty strings; of autograd's gradient, the mistake of the backward that it stands for"""
-
+    """((name, hint), inputs it agrees on), or (("", ""), 0); of autograd's gradient, the mistake of the backward"""
     if prop.kind == "manners":
-        return "", ""
+        return ("", ""), 0
+    if prop.kind == "option":
+        return option_ignored(judge, refuted), 1
     name = judge.function.name + "_backward" * (prop.kind == "autograd")
     oracle = getattr(oracles, name)
-    alike_kinds = ("autograd",) if prop.kind == "autograd" else ("value", "tail")
-    others = [p for p in PROPERTIES[judge.function.name] if p.kind in alike_kinds]
-    known, made = CATALOGUE[name], (generic(name, oracle), negated(name), mutants(name))
+    kinds = ("autograd",) if prop.kind == "autograd" else ("value", "tail")
+    others = [p for p in PROPERTIES[judge.function.name] if p.kind in kinds]
+    made = itertools.chain(generic(name, oracle), fitted(judge, prop, oracle), negated(name), mutants(name))
+    # where digits are lost besides, that is a mistake of its own with a sentence of its own
+    passes = [(CATALOGUE[name], True), (made, True)] + [(CATALOGUE[name], False)] * (prop.kind != "tail")
     try:
-        best = most_telling(known, judge, prop, oracle, refuted, others)
-        return best or most_telling(itertools.chain(*made), judge, prop, oracle, refuted, others) or ("", "")
-    except Lost:
-        return "", ""
+        for candidates, digits in passes:
+            for mistake in candidates:
+                if judge.spent > 3 * judge.seconds:
+                    return ("", ""), 0
+                if not breaks(mistake, oracle, prop, refuted.arguments):
+                    continue
+                if all(explains(mistake, judge, p, digits) for p in others):
+                    return (mistake.name, mistake.hint), len(answers(judge, prop if prop in others else others[0]))
+    except (Lost, Without):
+        pass
+    return ("", ""), 0
 
 
-def most_telling(mistakes, judge, prop, oracle, refuted, others):
-    """(name, hint) of the one that explains this property and most of the others, or None"""
-    best, most = None, -1
-    for mistake in mistakes:
-        if most == len(others) or time.monotonic() > judge.end:
-            break
-        if breaks(mistake, oracle, prop, refuted.arguments) and explains(mistake, judge, prop):
-            explained = sum(explains(mistake, judge, p) for p in others)
-            if explained > most:
-                best, most = (mistake.name, mistake.hint), explained
-    return best
+def option_ignored(judge, refuted):
+    """The answer for the default value, whatever the option says"""
+    *arguments, _ = refuted.arguments
+    with np.errstate(all="ignore"):
+        try:
+            got, usual = judge.value(refuted.arguments)[0], judge.oracle(*arguments)
+        except (Refuted, Lost, Without):
+            return "", ""
+    if all(agree(a, b) for a, b in zip(parts(got), parts(usual), strict=True)):
+        (name,) = judge.function.optional
+        return f"{name} is ignored", f"The function takes {name} and computes with the default."
+    return "", ""
 
 
 def parts(value):
@@ -128,6 +172,18 @@ def rows(arguments):
     return float(np.shape(arguments[0])[0]) if np.ndim(arguments[0]) else 1.0
 
 
+def columns(arguments):
+    return float(np.shape(arguments[0])[-1]) if np.ndim(arguments[0]) > 1 else 1.0
+
+
+def entries(arguments):
+    return float(np.size(arguments[0])) if np.ndim(arguments[0]) > 1 else 1.0
+
+
+def inverse(factor):
+    return lambda arguments: 1 / factor(arguments)
+
+
 FACTORS = (
     ("the sign is lost", "This is the right answer with the opposite sign.", -1.0),
     ("twice too large", "This is the right answer times 2.", 2.0),
@@ -136,10 +192,60 @@ FACTORS = (
     (
         "a mean where a sum belongs, or a mean taken twice",
         "This is the right answer divided by the length of the first axis once more.",
-        lambda arguments: 1 / rows(arguments),
+        inverse(rows),
     ),
+    (
+        "a sum over the last axis where a mean belongs",
+        "This is the right answer times the last axis's length.",
+        columns,
+    ),
+    ("divided by the length of the last axis", "Divided by it once too often.", inverse(columns)),
+    ("a sum over all entries where a mean belongs", "This is the right answer times the number of entries.", entries),
+    ("divided by the number of entries", "Divided by it once too often.", inverse(entries)),
     ("zero everywhere", "This returns zeros.", 0.0),
 )
+
+
+def fitted(judge, prop, oracle):
+    """Mistakes whose form is read off the first wrong answers: a constant factor or term, a transpose, a missing sum"""
+    pairs = [(given, got, outcome(oracle, given)) for given, got in answers(judge, prop) if not isinstance(got, str)]
+    names = FUNCTIONS[judge.function.name].results
+    for part in range(len(names)):
+        if prop.part not in (None, part) or (len(names) == 1 and part):
+            continue
+        seen = [(g, _part(got, part), _part(want, part)) for g, got, want in pairs]
+        seen = [(g, np.asarray(a), np.asarray(b)) for g, a, b in seen if isinstance(a, np.ndarray | float | int)]
+        wrong = [(a, b) for _, a, b in seen if a.shape != b.shape or not agree(a, b)]
+        if not wrong:
+            continue
+        title = f"{names[part]}: " if len(names) > 1 else ""
+        yield from _forms(title, *wrong[0], oracle, part)
+
+
+def _part(value, part):
+    return value[part] if isinstance(value, tuple | list) and len(value) > part else value
+
+
+def _forms(title, got, want, oracle, part):
+    if got.shape == want.shape and want.size:
+        weight = float((want * want).sum())
+        if weight > 0 and np.isfinite(got).all():
+            factor = float((got * want).sum()) / weight
+            words = f"{title}{factor:.6g} times the right answer"
+            yield Mistake(words, "A constant factor is too much or missing.", scaled(oracle, factor, part))
+            offset = float((got - want).mean())
+            words = f"{title}the right answer plus {offset:.6g}"
+            yield Mistake(words, "A constant is added or forgotten.", _changed(oracle, lambda v: v + offset, part))
+    if want.ndim == 2:
+        yield Mistake(f"{title}transposed", "Rows and columns are exchanged.", _changed(oracle, np.transpose, part))
+
+
+def _changed(oracle, change, only):
+    def wrong(*arguments):
+        right = oracle(*arguments)
+        return back([change(v) if i == only else v for i, v in enumerate(parts(right))], right)
+
+    return wrong
 
 
 def generic(name, oracle):
@@ -147,9 +253,9 @@ def generic(name, oracle):
     function = FUNCTIONS[name]
     results = function.results
     found = [Mistake(title, hint, scaled(oracle, k)) for title, hint, k in FACTORS]
-    if len(results) == 2:
-        swap = f"{results[0]} and {results[1]} are exchanged"
-        found.append(Mistake(swap, "Each is right, but returned in the other's place.", lambda *a: oracle(*a)[::-1]))
+    for i, j in itertools.combinations(range(len(results)), 2):
+        swap = f"{results[i]} and {results[j]} are exchanged"
+        found.append(Mistake(swap, "Each is right, but returned in the other's place.", _exchanged(oracle, i, j)))
     if len(results) > 1:
         for i, result in enumerate(results):
             found += [Mistake(f"{result}: {t}", f"Of {result}: {h}", scaled(oracle, k, i)) for t, h, k in FACTORS]
@@ -160,6 +266,15 @@ def generic(name, oracle):
         hint = "Multiply by dout, the gradient that comes from above, even though it is mostly 1."
         found.append(Mistake("dout is ignored", hint, scaled(oracle, 1 / DOUT)))
     return found
+
+
+def _exchanged(oracle, i, j):
+    def wrong(*arguments):
+        right = list(oracle(*arguments))
+        right[i], right[j] = right[j], right[i]
+        return tuple(right)
+
+    return wrong
 
 
 def negated(name):

@@ -1,6 +1,6 @@
-"""Judges one function: each property on inputs that Hypothesis draws, shrinks and replays; then names the mistake."""
+"""Judges one function: first its state, then each property on the inputs of a seed; then names the mistake."""
 
-import time
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,14 +9,13 @@ from . import oracles
 from .diagnosis import name_mistake
 from .functions import FUNCTIONS
 from .properties import PROPERTIES
-from .sandbox import Lost, Raised
-from .search import Enough, Refuted, inputs, search
-from .values import Unfit, agree, fit, show_call, show_value
+from .sandbox import Lost, Raised, Without
+from .search import EXAMPLES, Enough, Refuted, drawn, inputs, shrink
+from .values import ULPS, Unfit, agree, fit, show_call, show_value, single_error
 
 SHRINK = 3.0  # seconds for finding a smaller counterexample
-
-
 FINAL = ("NotImplementedError", "SystemExit", "MemoryError", "NameError", "None")  # no other input will do better
+FORMULA = "the formula is not right on ordinary values yet"
 
 
 class Result(NamedTuple):
@@ -29,36 +28,47 @@ class Result(NamedTuple):
     counterexample: dict[str, str] = {}  # noqa: RUF012  call, expected, got
     mistake: tuple[str, str] = ("", "")  # name, hint
     seconds: float = 0.0
+    tried: int = EXAMPLES
+    explained: int = 0  # inputs of this property on which the mistake gives the same answers: all that were tried
 
 
 class Judge:
-    """Of one function: `call(name, arguments, seconds, cotangent) -> (value, wrote, tensor)`, as Sandbox.call"""
+    """Of one function: `call(name, arguments, seconds, cotangent, layout) -> Answer`, as Sandbox.call
 
-    def __init__(self, name, call, seconds=20.0, shrink=True):
-        self.function, self.call, self.shrink = FUNCTIONS[name], call, shrink
+    `seconds` is processor time of the submission.
+    """
+
+    def __init__(self, name, call, seconds=20.0, shrink=True, seed=0):
+        self.function, self.call, self.shrink, self.seed = FUNCTIONS[name], call, shrink, seed
         self.oracle = getattr(oracles, name)
-        self.seconds, self.end = seconds, time.monotonic() + seconds
+        self.seconds, self.spent = seconds, 0.0
         self.tensor = False
         self.memory: dict[Any, Any] = {}
 
-    def ask(self, arguments, cotangent=None):
-        """The answer in the shape that the list publishes; Refuted where there is none"""
-        left = max(self.end - time.monotonic(), 0.01)
+    @property
+    def left(self):
+        """Seconds that the function may still compute"""
+        return max(self.seconds - self.spent, 0.01)
+
+    def ask(self, arguments, cotangent=None, layout=""):
+        """The Answer; Refuted where there is none"""
         try:
-            value, wrote, tensor = self.call(self.function.name, arguments, left, cotangent)
+            answer = self.call(self.function.name, arguments, self.left, cotangent, layout)
         except Raised as raised:
+            self.spent += raised.seconds
             raise Refuted(arguments, raised.words, got=raised.kind) from None
         except Lost as lost:
             self.lost = Refuted(arguments, str(lost))
             raise
-        self.tensor = self.tensor or tensor
-        return value, wrote
+        self.spent += answer.seconds
+        self.tensor = self.tensor or answer.tensor
+        return answer
 
-    def value(self, arguments, part=None):
+    def value(self, arguments, part=None, layout=""):
         """(got, expected), of the kind that the list publishes"""
         with np.errstate(all="ignore"):
             expected = self.oracle(*arguments)
-        value, _ = self.ask(arguments)
+        value = self.ask(arguments, layout=layout).value
         try:
             return fit(value, expected, self.function, part), expected
         except Unfit as unfit:
@@ -67,20 +77,38 @@ class Judge:
     def test(self, prop, arguments):
         """Raises Refuted if the property does not hold here"""
         if prop.kind == "manners":
-            self.test_manners(arguments)
+            self.test_manners(prop, arguments)
         elif prop.kind == "law":
             with np.errstate(all="ignore"):
                 self.compare(prop, arguments, *prop.law(lambda *given: self.value(given)[0], *arguments))
         elif prop.kind == "autograd":
             self.test_autograd(prop, arguments)
+        elif prop.kind == "option":
+            try:
+                self.judge_value(prop, arguments)
+            except Without:  # written for the published default alone
+                raise Enough from None
         else:
-            self.compare(prop, arguments, *self.value(arguments, prop.part))
+            self.judge_value(prop, arguments)
 
-    def test_manners(self, arguments):
-        _, wrote = self.ask(arguments)
-        if wrote:
-            names = ", ".join(self.function.arguments[i] for i in wrote)
+    def judge_value(self, prop, arguments):
+        """The answer is the oracle's"""
+        got, expected = self.value(arguments, prop.part)
+        self.compare(prop, arguments, got, expected, oracle=self.oracle)
+
+    def test_manners(self, prop, arguments):
+        """Nothing is written into, and arrays that are not contiguous, and read-only, give the same answer"""
+        answer = self.ask(arguments)
+        if answer.wrote:
+            names = ", ".join(self.function.arguments[i] for i in answer.wrote)
             raise Refuted(arguments, f"writes into its argument {names}: work on a copy")
+        usual = self.value(arguments)[0]
+        try:
+            self.compare(prop, arguments, self.value(arguments, layout="strided")[0], usual)
+        except Refuted as refuted:
+            if "read-only" not in refuted.sentence:  # that one writes, and puts back what it found
+                refuted.sentence += ", for arrays that are not contiguous"
+                raise
 
     def test_autograd(self, prop, arguments):
         """The arguments are those of the backward: dout first, where it has one"""
@@ -90,97 +118,192 @@ class Judge:
         got = self.gradient(arguments)
         if not isinstance(expected, tuple):
             got = got[0]
-        self.compare(prop, arguments, got, expected, FUNCTIONS[backward].results)
+        self.compare(prop, arguments, got, expected, FUNCTIONS[backward].results, getattr(oracles, backward))
 
     def gradient(self, arguments):
         """What autograd makes of the submission's function, for the arrays of the backward; None stands for zero"""
         backward = FUNCTIONS[self.function.name + "_backward"]
         takes_dout = backward.arguments[0] == "dout"
         cotangent, given = (arguments[0], arguments[1:]) if takes_dout else (np.array(1.0), arguments)
-        value, _ = self.ask(given, cotangent)
+        value = self.ask(given, cotangent).value
         if value is None:
             raise Refuted(given, "returns no tensor, so that autograd has nothing to go back through")
         floats = [a for a in given if a.ndim and a.dtype.kind == "f"]
         found = tuple(np.zeros_like(a) if v is None else v for a, v in zip(floats, value, strict=True))
         return found[: len(backward.results)]
 
-    def compare(self, prop, arguments, got, expected, names=()):
+    def compare(self, prop, arguments, got, expected, names=(), oracle=None):
+        """Raises Refuted where they differ"""
         several, names = isinstance(expected, tuple), names or self.function.results
         for part in range(len(expected)) if several else [None]:
             if several and prop.part not in (None, part):
                 continue
             a, b = (got[part], expected[part]) if several else (got, expected)
-            if not agree(a, b, prop.kind == "tail"):
-                wrong = "the two sides differ" if prop.kind == "law" else "the answer is wrong"
-                sentence = f"{names[part]} is wrong" if several else wrong
-                raise Refuted(arguments, sentence, show_value(b), show_value(a))
+            ulps = ULPS if prop.kind == "tail" else None
+            if agree(a, b, ulps, oracle and functools.partial(single_error, oracle, arguments, part)):
+                continue
+            wrong = "the two sides differ" if prop.kind == "law" else "the answer is wrong"
+            if ulps and agree(a, b):
+                wrong = f"{names[part or 0]} has lost its digits: " + lost_digits(a, b)
+            elif several:
+                wrong = f"{names[part]} is wrong"
+            raise Refuted(arguments, wrong, show_value(b), show_value(a))
 
     def judge(self):
         """One result for each property, in order"""
         properties = PROPERTIES[self.function.name]
-        for prop in properties:
-            inputs(prop)  # Hypothesis's time is not the submission's
-        self.end = time.monotonic() + self.seconds
         results: list[Result] = []
         stopped = ""
+        try:
+            state = self.state(properties[0])
+        except Lost:
+            state = None
         for place, prop in enumerate(properties):
             if prop.kind == "autograd" and not self.tensor:
                 continue
-            credit = any(result.status == "passed" for result in results)
-            if stopped or ((prop.gated or prop.kind in ("law", "manners")) and not credit):
-                why = stopped or "no value is right yet"
-                results.append(Result(self.function.name, prop.statement, "not reached", why))
+            if state is not None and place == 0:
+                shown = {
+                    "call": show_call(self.function, state.arguments),
+                    "expected": state.expected,
+                    "got": state.got,
+                }
+                results.append(self.result(prop, "failed", state.sentence, shown))
+                stopped = "its answers depend on earlier calls"
+                continue
+            why = stopped or self.gate(prop, properties, results)
+            if why:
+                results.append(self.result(prop, "not reached", why, tried=0))
                 continue
             result, stopped = self.property(prop, len(properties) - place)
             results.append(result)
         return results
 
-    def property(self, prop, left):
+    def gate(self, prop, properties, results):
+        """Why a property does not count yet: without the formula, right on ordinary values, nothing else does"""
+        if not results:
+            return ""
+        of_part = next((p for p in properties if p.part == prop.part and p.kind == "value"), properties[0])
+        first = of_part if prop.kind in ("value", "tail", "option") else properties[0]
+        passed = {result.statement for result in results if result.status == "passed"}
+        if prop.kind in ("law", "manners") or prop.gated:
+            return "" if passed else FORMULA
+        return "" if prop is first or first.statement in passed else FORMULA
+
+    def result(self, prop, status, sentence="", shown=None, **more):
+        """A Result of this function"""
+        return Result(self.function.name, prop.statement, status, sentence, shown or {}, **more)
+
+    def property(self, prop, share):
         """(its result, why the function is not judged further or "")"""
-        start = time.monotonic()
-        until = start + (self.end - start) / left
-        refuted, stopped = None, ""
+        before, stopped = self.spent, ""
+        until = before + self.left / share
+        refuted, tried = None, 0
         try:
-            refuted = self.first_failure(prop, until)
+            refuted, draw, tried = self.first_failure(prop, until)
             if refuted is not None and self.shrink and refuted.got not in FINAL:
-                until = min(until, time.monotonic() + SHRINK)
-                refuted = search(prop.cases, lambda arguments: self.timed(prop, arguments, until)) or refuted
+                until = self.spent + SHRINK
+                refuted = shrink(prop, draw, lambda arguments: self.refutation(prop, arguments, until)) or refuted
         except Lost as lost:
             refuted, stopped = self.lost, f"the function {lost}"
-        seconds = time.monotonic() - start
+        seconds = self.spent - before
         if refuted is None:
-            return Result(self.function.name, prop.statement, "passed", seconds=seconds), ""
+            return self.result(prop, "passed", seconds=seconds, tried=tried), ""
         if refuted.got in FINAL:
             stopped = f"the function {refuted.sentence}"
-        mistake = ("", "") if stopped else name_mistake(self, prop, refuted)
+        mistake, explained = (("", ""), 0) if stopped else name_mistake(self, prop, refuted)
         if not stopped and not mistake[0] and self.wavers(prop, refuted.arguments):
             refuted.sentence += "; and it answers differently from call to call: randomness, or state left over?"
         shown = {"call": show_call(self.function, refuted.arguments), "expected": refuted.expected, "got": refuted.got}
-        return Result(self.function.name, prop.statement, "failed", refuted.sentence, shown, mistake, seconds), stopped
+        named = {"mistake": mistake, "explained": explained, "seconds": seconds}
+        return self.result(prop, "failed", refuted.sentence, shown, **named), stopped
 
     def first_failure(self, prop, until):
-        """The first of the property's inputs that refutes it; slow code may see fewer of them, but always one"""
-        for number, arguments in enumerate(inputs(prop)):
+        """(the first of the property's inputs that refutes it or None, its draw, how many were tried)
+
+        Slow code may see fewer of them, but always one.
+        """
+        for number, (arguments, draw) in enumerate(drawn(prop, self.seed)):
+            if number and self.spent > until:
+                return None, None, number
             try:
-                if number:
-                    self.timed(prop, arguments, until)
-                else:
-                    self.test(prop, arguments)
+                self.test(prop, arguments)
             except Refuted as refuted:
-                return refuted
+                return refuted, draw, number + 1
             except Enough:
                 break
+        return None, None, EXAMPLES
+
+    def refutation(self, prop, arguments, until):
+        """The Refuted of these arguments, or None; also once the time for shrinking is up"""
+        if self.spent > until:
+            return None
+        try:
+            self.test(prop, arguments)
+        except Refuted as refuted:
+            return refuted
+        except Enough:
+            pass
         return None
+
+    def state(self, prop):
+        """A Refuted if an answer depends on the calls before it: f(a), f(a), f(b), f(a) with b of a's shape"""
+        given = inputs(prop, self.seed)
+        first = given[0]
+        other = next((g for g in given[1:] if shapes(g) == shapes(first) and not alike(g, first)), self.mirrored(first))
+        try:
+            one, two, three, four = (self.ask(a).value for a in (first, first, other, first))
+            if not (same(one, two) and same(one, four)):
+                sentence = "it answers differently from call to call: randomness, or state left over?"
+                return Refuted(first, sentence, show_value(one), show_value(two if not same(one, two) else four))
+            right = self.oracle(*first), self.oracle(*other)
+            if same(one, three) and not same(right[0], right[1]) and same(one, right[0]):
+                sentence = "it gives the answer of an earlier call: a cache that does not look at the values?"
+                return Refuted(other, sentence, show_value(right[1]), show_value(three))
+        except Refuted:
+            pass
+        return None
+
+    def mirrored(self, arguments):
+        """Other arguments of the same shapes: every array of floats upside down"""
+        return tuple(a[::-1].copy() if a.ndim and a.dtype.kind == "f" else a for a in arguments)
 
     def wavers(self, prop, arguments):
         """Whether the same call does not give the same answer each time"""
         try:
-            answers = {show_value(self.ask(arguments)[0]) for _ in range(5)}
+            answers = {show_value(self.ask(arguments).value) for _ in range(5)}
         except (Refuted, Lost):
             return False
         return prop.kind != "autograd" and len(answers) > 1
 
-    def timed(self, prop, arguments, until):
-        if time.monotonic() > until:
-            raise Enough
-        self.test(prop, arguments)
+
+def shapes(arguments):
+    """The shape of each"""
+    return [np.shape(argument) for argument in arguments]
+
+
+def alike(a, b):
+    """Are all arguments equal?"""
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def same(a, b):
+    """Equal to 1e-9 of the largest entry, container by container; whatever is no number is the same"""
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if not isinstance(a, np.ndarray | np.generic | float | int) or not isinstance(
+        b, np.ndarray | np.generic | float | int
+    ):
+        return type(a) is type(b)
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    scale = np.abs(a[np.isfinite(a)]).max(initial=1e-300)
+    return a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-9 * scale, equal_nan=True)
+
+
+def lost_digits(got, expected):
+    """How many units in the last place the worst entry is off, or that it is zero"""
+    got, expected = np.ravel(np.asarray(got, float)), np.ravel(np.asarray(expected, float))
+    ulps = np.abs(got - expected) / np.spacing(np.abs(expected))
+    worst = int(np.argmax(ulps))
+    if got[worst] == 0:
+        return "0 where the answer is tiny; subtract nothing from 1, and use log1p, logaddexp or σ(-x)"
+    return f"off by {ulps[worst]:.0e} units in the last place; use log1p, logaddexp or σ(-x)"

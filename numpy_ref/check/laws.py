@@ -5,26 +5,18 @@ whether the answer may be right. One point for each mistake it notices, and one 
 without the latter, or if it notices nothing, there is none: a constant is no law.
 """
 
-import contextlib
-import json
-import multiprocessing
-import os
-import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from . import oracles
 from .functions import FUNCTIONS
-from .host import Host, describe, limit_memory
 from .judge import Result
 from .mistakes import CATALOGUE
 from .properties import PROPERTIES
-from .sandbox import MEMORY, START, Lost, Raised
+from .sandbox import Lost, Raised
 from .search import inputs
-from .source import read_blocks
 from .values import show_value
-from .wire import decode, encode
 
 
 class Law(NamedTuple):
@@ -57,6 +49,15 @@ LAWS = {
             "a hinge's gradient",
         ),
     ),
+    "dpo_gradient_law": Law(
+        "dpo_loss_backward",
+        (
+            "β is left out of the slope",
+            "the reference is left out",
+            "the minus sign is lost",
+            "the mean over the batch is missing",
+        ),
+    ),
     "softmax_gradient_law": Law(
         "softmax_backward",
         (
@@ -67,6 +68,21 @@ LAWS = {
         ),
     ),
 }
+
+
+def published_laws():
+    """What a submission's process must know of the laws: how they are called"""
+    return {
+        name: {
+            "name": name,
+            "arguments": (*FUNCTIONS[law.of].arguments, *FUNCTIONS[law.of].results),
+            "optional": {},
+            "results": ("truth",),
+            "forward": "",
+            "option": (),
+        }
+        for name, law in LAWS.items()
+    }
 
 
 def judge_law(name, call):
@@ -126,66 +142,3 @@ def unnoticed(law, mistake, call, given):
         if said is False:
             return ""
     return problem or "every answer of this kind was accepted"
-
-
-class LawProcess:
-    """judge_law's `call` for a law of a file: a process of its own, which is ended when its time is up
-
-    `with LawProcess(path, name, seconds) as call: judge_law(name, call)`. The answers come as JSON, never as a pickle.
-    """
-
-    def __init__(self, path, name, seconds):
-        self.blocks, self.name, self.seconds = read_blocks(path), name, seconds
-        self.process: Any = None
-
-    def __enter__(self):
-        context = multiprocessing.get_context("spawn")
-        self.mine, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, self.blocks, self.name), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.answer(START)
-        self.end = time.monotonic() + self.seconds
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.join()
-        self.mine.close()
-
-    def __call__(self, arguments):
-        with contextlib.suppress(OSError):  # gone: the answer says so
-            self.mine.send_bytes(json.dumps([encode(argument) for argument in arguments]).encode())
-        answer = self.answer(max(self.end - time.monotonic(), 0.01))
-        if "words" in answer:
-            raise Raised(str(answer["kind"]), str(answer["words"]))
-        return decode(answer["value"])
-
-    def answer(self, seconds):
-        try:
-            if not self.mine.poll(seconds):
-                raise Lost(f"did not finish within {self.seconds:g} s: an endless loop?")
-            return json.loads(self.mine.recv_bytes(1_000_000))
-        except (EOFError, OSError, ValueError):
-            raise Lost("ended the interpreter") from None
-
-
-def serve(connection, blocks, name):
-    """The other side: loads the submission's definitions and answers until it is ended"""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    limit_memory(MEMORY)
-    host = Host()
-    broken = host.load(blocks, True)["broken"]
-    missing = broken.get(name, "is not defined in the submission")
-    connection.send_bytes(json.dumps({"status": "ready"}).encode())
-    while True:
-        arguments = [decode(argument) for argument in json.loads(connection.recv_bytes())]
-        try:
-            law = getattr(host.module, name, None)
-            answer = {"value": encode(law(*arguments))} if callable(law) else {"kind": "NameError", "words": missing}
-        except BaseException as error:
-            kind, words = describe(error, host.labels)
-            answer = {"kind": kind, "words": words}
-        connection.send_bytes(json.dumps(answer).encode())

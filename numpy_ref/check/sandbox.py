@@ -1,6 +1,6 @@
 """The checker's side of the submission's process: starts it, asks it, and ends it when it does not answer in time.
 
-The checker keeps Hypothesis, the right answers and the clock; the other process only computes. So an endless loop, a
+The checker keeps the inputs, the right answers and the clock; the other process only computes. So an endless loop, a
 crash of the interpreter or a changed global can spoil one function, never the judgement of the others.
 """
 
@@ -8,123 +8,237 @@ import contextlib
 import json
 import os
 import queue
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from .wire import decode, encode
+from .functions import FUNCTIONS
+from .submission import run
+from .submission.loader import STAGES
+from .submission.wire import decode, encode
 
 MEMORY = 2 * 1024**3  # bytes a submission may ask for beyond what NumPy and PyTorch take themselves
 START = 120  # seconds for the interpreter and its imports, which are not the submission's fault
+IDLE = 5  # seconds after its time is up in which a process that computes nothing may still answer
+LINE = 50_000_000  # bytes of an answer
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = "PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV"
+THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 class Lost(BaseException):
-    """The process is gone, by itself or because its time was up. A BaseException: Hypothesis would swallow another"""
+    """The process is gone, by itself or because its time was up. A BaseException: no `except Exception` takes it"""
 
 
 class Raised(Exception):
     """The submission's function raised: `kind`, and what happened in words"""
 
-    def __init__(self, kind, words):
+    def __init__(self, kind, words, seconds=0.0):
         super().__init__(words)
-        self.kind, self.words = kind, words
+        self.kind, self.words, self.seconds = kind, words, seconds
+
+
+class Without(Exception):
+    """The function has no such option"""
+
+
+class Answer(NamedTuple):
+    """What a call gave: the value, the arguments written into, whether it was a tensor, processor seconds"""
+
+    value: Any
+    wrote: list
+    tensor: bool
+    seconds: float
+
+
+def published(names=FUNCTIONS):
+    """What a process must know of the functions: how they are called, and nothing of what they should answer"""
+    return {
+        name: {
+            "name": name,
+            "arguments": FUNCTIONS[name].arguments,
+            "optional": FUNCTIONS[name].optional,
+            "results": FUNCTIONS[name].results,
+            "forward": FUNCTIONS[name].forward,
+            "option": FUNCTIONS[name].option,
+        }
+        for name in names
+    }
+
+
+def understood(answer):
+    """An Answer from what a host said; raises Raised or Without"""
+    if answer["status"] == "missing":
+        raise Raised("NameError", "is not defined in the submission")
+    if answer["status"] == "without":
+        raise Without
+    if answer["status"] == "raised":
+        raise Raised(str(answer["kind"]), str(answer["words"]), float(answer["seconds"]))
+    return Answer(decode(answer["value"]), answer["wrote"], answer["tensor"], answer["seconds"])
 
 
 class Sandbox:
-    """`with Sandbox(path, blocks, seconds) as box: box.call(name, arguments, seconds)`"""
+    """`with Sandbox(path, source, seconds, wanted) as box: box.call(name, arguments, seconds)`
 
-    def __init__(self, path, blocks, seconds):
-        self.folder, self.blocks, self.seconds = str(Path(path).resolve().parent), blocks, seconds
-        self.definitions_only = Path(path).suffix == ".ipynb"
+    A notebook is loaded in up to three stages, see loader.STAGES; `seconds` is processor time.
+    """
+
+    def __init__(self, path, source, seconds, known, wanted=(), isolate=True):
+        self.known, self.begun = known, 0.0  # what the process is told of the functions; when the last one began
+        self.folder, self.source, self.seconds, self.wanted = Path(path).resolve().parent, source, seconds, list(wanted)
+        self.stages = list(STAGES) if Path(path).suffix == ".ipynb" else ["all", "definitions"]
         self.process: Any = None
+        self.isolate, self.isolated = isolate, True
+        self.scratch = tempfile.TemporaryDirectory(prefix="check-")
 
     def __enter__(self):
-        """The first load; a file whose own code never ends is read again for its definitions only"""
-        try:
-            self.loaded = self.start()
-        except Lost as lost:
-            if self.definitions_only:
-                self.loaded = {"defined": [], "broken": {}, "notes": [f"the file {lost}"]}
-                return self
-            self.definitions_only = True
-            try:
-                self.loaded = self.start()
-                self.loaded["notes"].insert(0, f"the file's own code {lost}; only its definitions were read")
-            except Lost:
-                self.loaded = {"defined": [], "broken": {}, "notes": [f"the file's own code {lost}"]}
+        self.loaded = self.load()
         return self
 
     def __exit__(self, *_):
         self.stop()
+        self.scratch.cleanup()
+
+    def load(self):
+        """The first stage that works; the notes say which one it was"""
+        said: list[str] = []
+        while True:
+            try:
+                loaded = self.start()
+            except Lost as lost:
+                why = f"the file's own code {lost}"
+                if self.stages[0] == "definitions":
+                    return {"defined": [], "names": [], "lent": {}, "broken": {}, "notes": [*said, why]}
+                self.stages = self.stages[-1:]
+                said = [f"{why}; only its definitions were read"]
+                continue
+            if loaded["failed"] and self.stages[0] == "needed":
+                self.stop()
+                self.stages.pop(0)
+                said = [f"all cells were run: those that the functions depend on, alone, {loaded['failed']}"]
+                continue
+            return loaded | {"notes": said + loaded["notes"]}
 
     def start(self):
-        root = str(Path(__file__).resolve().parents[2])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        environment = os.environ | threads | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+        """A new process that has loaded the submission"""
+        environment = {key: os.environ[key] for key in KEPT if key in os.environ} | dict.fromkeys(THREADS, "1")
+        scratch = self.scratch.name
+        environment |= {"MPLBACKEND": "Agg", "MPLCONFIGDIR": scratch, "TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.host"],
+            [sys.executable, "-I", run.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            cwd=scratch,
             env=environment,
             start_new_session=True,
         )
-        self.answers: queue.SimpleQueue = queue.SimpleQueue()
+        self.answers: queue.Queue = queue.Queue(4)  # who floods it waits
         threading.Thread(target=listen, args=(self.process.stdout, self.answers), daemon=True).start()
-        self.ask({"do": "prepare", "folder": self.folder, "blocks": self.blocks, "memory": MEMORY}, START)
-        return self.ask({"do": "load", "blocks": self.blocks, "definitions_only": self.definitions_only}, self.seconds)
+        self.pid: Any = None
+        ready = self.ask(self.first(), START)
+        self.pid, self.isolated, self.modules = ready["pid"], ready["isolated"], ready["modules"]
+        load = {"do": "load", "blocks": self.source.blocks, "stage": self.stages[0], "wanted": self.wanted}
+        return self.ask(load, self.seconds)
+
+    def first(self):
+        """The request that prepares the process"""
+        path = [entry for entry in sys.path if entry and Path(entry).resolve() != ROOT]
+        return {
+            "do": "prepare",
+            "path": path,
+            "root": str(ROOT),
+            "folder": str(self.folder),
+            "blocks": self.source.blocks,
+            "memory": MEMORY,
+            "isolate": self.isolate,
+            "published": self.known,
+        }
 
     def ready(self):
         """A process for the next function, whatever became of the last; its start takes nobody's time"""
+        if self.process is not None and not self.answers.empty():
+            self.stop()  # the last function left something behind
         if self.process is None:
             with contextlib.suppress(Lost):
                 self.start()
 
+    def begin(self):
+        """From here on `left` runs"""
+        self.begun = processor_seconds(self.pid) or 0.0
+
+    @property
+    def left(self):
+        """Processor seconds that remain to the function that has begun"""
+        return max(self.seconds - ((processor_seconds(self.pid) or 0.0) - self.begun), 0.01)
+
     def ask(self, request, seconds):
-        try:
+        """The answer to one request; Lost where there is none"""
+        request["id"] = secrets.token_hex(8)
+        with contextlib.suppress(OSError):  # gone: the answer says so
             self.process.stdin.write((json.dumps(request) + "\n").encode())
             self.process.stdin.flush()
-            line = self.answers.get(timeout=max(seconds, 0.001))
-        except queue.Empty:
-            self.stop()
-            raise Lost(f"did not finish within {self.seconds:g} s: an endless loop?") from None
-        except OSError:
-            line = b""
+        line = self.wait(seconds)
         try:
-            return json.loads(line)
+            answer = json.loads(line) if line else None
         except ValueError:
+            answer = {}
+        if answer is None:
             code = self.stop()
-            raise Lost(f"ended the interpreter ({death(code)})") from None
+            raise Lost(f"ended the interpreter ({death(code)})")
+        if not is_answer(answer, request["id"]):
+            self.stop()
+            raise Lost("wrote where only the checker's answers go")
+        return answer
 
-    def call(self, name, arguments, seconds, cotangent=None):
-        """(the value, which arguments were written into, whether it was a tensor); raises Raised or Lost"""
+    def wait(self, seconds):
+        """The next line; Lost once the process has computed for so long, or slept for longer"""
+        begun, spent = time.monotonic(), processor_seconds(self.pid)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self.answers.get(timeout=min(max(seconds, 0.001), 0.1))
+            waited, now = time.monotonic() - begun, processor_seconds(self.pid)
+            used = waited if spent is None or now is None else now - spent
+            asleep = waited > seconds + IDLE and used < 0.02 * waited
+            if used > seconds or asleep or waited > 20 * seconds + IDLE:
+                self.stop()
+                raise Lost(f"did not finish within {self.seconds:g} s: an endless loop?")
+
+    def call(self, name, arguments, seconds, cotangent=None, layout=""):
+        """The Answer; raises Raised, Without or Lost"""
         if self.process is None:
             self.start()
-        request = {"do": "call", "name": name, "arguments": [encode(argument) for argument in arguments]}
-        answer = self.ask(request | {"autograd": encode(cotangent)}, seconds)
-        if answer["status"] == "missing":
-            raise Raised("NameError", "is not defined in the submission")
-        if answer["status"] == "raised":
-            raise Raised(answer["kind"], answer["words"])
-        return decode(answer["value"]), answer["wrote"], answer["tensor"]
+        given = [encode(argument) for argument in arguments]
+        request = {"do": "call", "name": name, "arguments": given, "autograd": encode(cotangent), "layout": layout}
+        answer = self.ask(request, seconds)
+        try:
+            return understood(answer)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self.stop()
+            raise Lost("wrote where only the checker's answers go") from None
 
     def stop(self):
         """The exit status of the process, ended with everything that it started"""
         process, self.process = self.process, None
         if process is None:
             return None
-        process.stdin.close()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
         try:
             code = process.wait(0.2)
         except subprocess.TimeoutExpired:
             code = None
         if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.kill(self.pid or process.pid, signal.SIGKILL)  # it may have left the group
         else:
             process.kill()
         process.wait()
@@ -132,10 +246,35 @@ class Sandbox:
         return code
 
 
+def is_answer(answer, identity):
+    """Does this have the form of a host's answer to the request of this id?"""
+    if not isinstance(answer, dict) or answer.get("id") != identity:
+        return False
+    forms: dict[Any, dict[str, type]] = {
+        "ready": {"pid": int, "isolated": bool, "modules": list},
+        "loaded": {"defined": list, "names": list, "lent": dict, "broken": dict, "notes": list, "failed": str},
+        "ok": {"wrote": list, "tensor": bool, "seconds": float},
+        "raised": {"kind": str, "words": str, "seconds": float},
+        "missing": {},
+        "without": {},
+    }
+    form = forms.get(answer.get("status"))
+    return form is not None and all(isinstance(answer.get(key), kind) for key, kind in form.items())
+
+
+def processor_seconds(pid):
+    """What a process has computed so far; None where the system does not say"""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def listen(stream, answers):
     """Lines as they come, and an empty one at the end"""
     try:
-        for line in stream:
+        while line := stream.readline(LINE):
             answers.put(line)
     except ValueError:  # closed while waiting
         pass
@@ -143,6 +282,8 @@ def listen(stream, answers):
 
 
 def death(code):
+    """How a process ended, in words"""
     if code is None:
         return "no exit status"
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    number = -code if code < 0 else code - 128  # as a shell says it
+    return f"signal {signal.Signals(number).name}" if number in set(signal.Signals) else f"exit status {code}"

@@ -1,15 +1,13 @@
-"""The search for inputs on which a property fails, by Hypothesis."""
+"""The inputs that a property is tried on, drawn from a seed, and the search for a smaller one on which it fails."""
 
-import contextlib
 import functools
 import math
-from typing import Any
+import zlib
 
 import numpy as np
 
-from ..errors import InputError
-
 EXAMPLES = 25  # inputs tried for a property
+SHRINKS = 400  # smaller inputs tried once one has failed
 
 
 class Refuted(Exception):
@@ -25,64 +23,102 @@ class Enough(BaseException):
 
 
 class Draw:
-    """How cases pick their inputs (check_cases.py); Hypothesis draws"""
+    """How cases pick their inputs: at random, or as picked before, cropped to the shapes that are asked now
 
-    def __init__(self, draw, strategies):
-        self.draw, self.st = draw, strategies
+    Every pick is an array of integers with a target: the value that a person would write first, 0 where it is allowed.
+    """
+
+    def __init__(self, rng=None, picks=(), large=False):
+        self.rng, self.old, self.large = rng, list(picks), large
+        self.picks: list[np.ndarray] = []
+        self.targets: list[int] = []
 
     def size(self, low, high):
-        return self.draw(self.st.integers(low, high))
+        """One number from low to high, with preference for neither; the first input of a property has the largest"""
+        return int(self._pick((), low, high, high if self.large else None))
 
     def choice(self, options):
-        return self.draw(self.st.sampled_from(options))
+        """One of these; the first is the simplest"""
+        return options[int(self._pick((), 0, len(options) - 1))]
 
     def integers(self, shape, low, high):
-        size = math.prod(shape)
-        drawn = self.draw(self.st.lists(self.st.integers(low, high), min_size=size, max_size=size))
-        return np.array(drawn, np.int64).reshape(shape)
+        """An array of integers from low to high"""
+        return self._pick(tuple(shape), low, high)
 
     def numbers(self, shape, low, high, step=0.125):
+        """An array of multiples of `step` from low to high: float32 holds eighths exactly"""
         return self.integers(shape, math.ceil(low / step), math.floor(high / step)) * step
 
+    def _pick(self, shape, low, high, fixed=None):
+        target = min(max(0, low), high)
+        if fixed is not None:
+            value = np.full(shape, fixed)
+        elif self.rng is not None:
+            value = self.rng.integers(low, high + 1, shape)
+            if value.size > 1 and self.rng.random() < 0.2:  # ties
+                value = self.rng.choice(value.reshape(-1)[:2], shape)
+        else:
+            value = self._replayed(shape, low, high, target)
+        self.picks.append(np.asarray(value, np.int64))
+        self.targets.append(target)
+        return self.picks[-1].copy()
 
-def search(cases, body, shrink=True):
-    """body(arguments) on inputs drawn from `cases`; the last Refuted that was raised, on the smallest input, or None"""
-    try:
-        import hypothesis
-        from hypothesis import strategies as st
-    except ImportError:
-        raise InputError('check needs the test extra: pip install -e ".[test]"') from None
-    found: list[Refuted] = []
-
-    @st.composite
-    def drawn(draw):
-        return cases(Draw(draw, st))
-
-    @hypothesis.settings(
-        max_examples=EXAMPLES,
-        phases=[hypothesis.Phase.generate] + [hypothesis.Phase.shrink] * shrink,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(drawn())
-    def run(arguments):
-        try:
-            body(arguments)
-        except Refuted as refuted:
-            found.append(refuted)
-            raise
-
-    with contextlib.suppress(Refuted, Enough, hypothesis.errors.Flaky):
-        run()
-    return found[-1] if found else None
+    def _replayed(self, shape, low, high, target):
+        value = np.full(shape, target)
+        old = self.old.pop(0) if self.old else None
+        if old is not None and old.ndim == value.ndim:
+            common = tuple(slice(min(a, b)) for a, b in zip(old.shape, shape, strict=True))
+            value[common] = np.clip(old[common], low, high)
+        return value
 
 
-@functools.cache
-def inputs(prop):
-    """What Hypothesis draws for a property: the same at every call, for every submission"""
-    drawn: list[Any] = []
-    search(prop.cases, drawn.append, shrink=False)
-    return drawn
+@functools.lru_cache(maxsize=4096)
+def drawn(prop, seed=0):
+    """[(arguments, picks)]: the same for every submission that is judged with this seed"""
+    found = []
+    for number in range(EXAMPLES):
+        draw = Draw(np.random.default_rng([seed, zlib.crc32(prop.statement.encode()), number]), large=number == 0)
+        found.append((prop.cases(draw), draw))
+    return found
+
+
+def inputs(prop, seed=0):
+    """The arguments alone"""
+    return [arguments for arguments, _ in drawn(prop, seed)]
+
+
+def shrink(prop, draw, refute):
+    """The last Refuted that refute(arguments) gave, on the smallest input found; None if none was smaller"""
+    best, found, tries = draw, None, 0
+    place = 0
+    while place < len(best.picks) and tries < SHRINKS:
+        for smaller in simpler(best.picks[place], best.targets[place]):
+            tries += 1
+            again = Draw(picks=[*best.picks[:place], smaller, *best.picks[place + 1 :]])
+            refuted = refute(prop.cases(again))
+            if refuted is not None:
+                best, found, place = again, refuted, -1
+                break
+            if tries >= SHRINKS:
+                break
+        place += 1
+    return found
+
+
+def simpler(value, target):
+    """Arrays of integers nearer to the target than this one, boldest first"""
+    distance = value - target
+    if not distance.any():
+        return
+    yield np.full_like(value, target)
+    if value.ndim == 0:
+        yield from (target + step for step in (distance // 2, distance - np.sign(distance)) if step.any())
+        return
+    for divisor in (1, 8, 2):
+        for place in np.argwhere(distance):
+            changed, index = value.copy(), tuple(place)
+            step = distance[index]
+            near = 0 if divisor == 1 else int(step / divisor) * divisor if divisor == 8 else int(step / 2)
+            if near != step:
+                changed[index] = target + near
+                yield changed

@@ -1,16 +1,52 @@
-"""What of a submission is executed: reads .py and .ipynb into blocks of source, and each block into statements."""
+"""A submission as text: .py and .ipynb into blocks of Python; what in it looks like an attempt on the checker."""
 
 import ast
 import json
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InputError
+from .submission.statements import UNREADABLE
 
-UNREADABLE = SyntaxError, ValueError, RecursionError, MemoryError  # a null byte; nested too deeply
-MAGIC = re.compile(r"^(\s*)(?:[%!?].*|\w+\s*=\s*[%!].*|.*\w\?\s*$)")
-HARMLESS = {"math", "np", "numpy"}  # whose functions may stand in a constant, as in SCALE = math.sqrt(2 / math.pi)
-LIBRARIES = {"torch", "numpy", "scipy", "math", "jax", "sklearn", "tensorflow"}
+RUNS = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*")  # cell magics whose body is Python that runs
+SHELL = re.compile(r"get_ipython\(\)\.(system|getoutput|getlines)\(|run_cell_magic\('(bash|sh|script|system|!)'")
+SUSPECT = {
+    "_getframe": "walks the frames of its caller",
+    "f_back": "walks the frames of its caller",
+    "currentframe": "walks the frames of its caller",
+    "get_objects": "searches the interpreter's memory",
+    "get_referrers": "searches the interpreter's memory",
+    "settrace": "traces its caller",
+    "setprofile": "traces its caller",
+    "__globals__": "looks into the globals of another function",
+    "getppid": "looks for the process that started it",
+    "kill": "sends signals",
+    "killpg": "sends signals",
+    "fdopen": "opens descriptors that it was not given",
+    "meta_path": "changes how imports are found",
+    "submission_process": "looks for the checker",
+    "oracles": "looks for the checker's answers",
+}
+
+
+class Source(NamedTuple):
+    """[(label, source)] of a submission, notes on how it was read, and what looks like an attempt on the checker"""
+
+    blocks: list
+    notes: list
+    suspicions: list
+
+
+def read_source(path):
+    """The Source of a file; InputError if it is unreadable"""
+    blocks = read_blocks(path)
+    notes = []
+    if Path(path).suffix == ".ipynb":
+        blocks = [(label, python_of(source)) for label, source in blocks]
+        if any(SHELL.search(source) for _, source in blocks):
+            notes.append("shell lines are not run")
+    return Source(blocks, notes, suspicions(blocks))
 
 
 def read_blocks(path):
@@ -27,11 +63,11 @@ def read_blocks(path):
     if path.suffix == ".py":
         return [(path.name, text)]
     if path.suffix == ".ipynb":
-        return read_notebook(path, text)
+        return _cells(path, text)
     raise InputError(f"{path}: ends in {path.suffix or 'nothing'}; expected a Python file (.py) or a notebook (.ipynb)")
 
 
-def read_notebook(path, text):
+def _cells(path, text):
     try:
         cells = json.loads(text)["cells"]
         code = [(number, cell["source"]) for number, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
@@ -42,77 +78,54 @@ def read_notebook(path, text):
         raise InputError(f"{path}: not a notebook of version 4: no list of cells; save it again from Jupyter") from None
 
 
-def parse(label, source):
-    """(statements, broken): top-level statements, and for each part that does not parse (names it defines, sentence)"""
+def python_of(cell):
+    """A cell as the kernel would run it, by IPython's own transformer; lines keep their numbers"""
     try:
-        return ast.parse(source, label).body, []
+        ast.parse(cell)
+        return cell  # Python already: no string, comment or line that begins with % is taken for a magic
     except UNREADABLE:
-        plain = "" if source.lstrip().startswith("%%") else source
-    lines = [MAGIC.sub(r"\1pass", line) for line in plain.splitlines()]
+        pass
+    if RUNS.fullmatch(cell.lstrip().split("\n")[0]):
+        _, _, body = cell.lstrip().partition("\n")
+        return "\n" * (len(cell) - len(cell.lstrip()) > 0) + "\n" + python_of(body)
     try:
-        return ast.parse("\n".join(lines), label).body, []
+        from IPython.core.inputtransformer2 import TransformerManager
+    except ImportError:
+        raise InputError('a notebook with magics needs IPython: pip install "reward-by-hand[check]"') from None
+    try:
+        return TransformerManager().transform_cell(cell)
     except UNREADABLE:
-        return parse_in_pieces(label, lines)
+        return cell
 
 
-def parse_in_pieces(label, lines):
-    """One definition that does not parse must not take the others with it: cut where a line starts in column 0"""
-    starts = [i for i, line in enumerate(lines) if re.match(r"[@\w]", line)]
-    starts = [i for i in starts if not re.match(r"(else|elif|except|finally)\b", lines[i])]
-    starts = [i for i in starts if not (i and lines[i - 1].startswith("@"))]
-    body, broken = [], []
-    for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True):
-        piece = "\n" * start + "\n".join(lines[start:stop])
+def suspicions(blocks):
+    """[sentence]: where the code does what only an attempt on the checker needs; nothing of it changes a mark"""
+    found: dict[str, str] = {}
+    for label, source in blocks:
         try:
-            body += ast.parse(piece, label).body
-        except UNREADABLE as error:
-            line = getattr(error, "lineno", None) or start + 1
-            where, what = f"{label}, line {line}", (error.args or ("nested too deeply",))[0]
-            broken.append(
-                (
-                    re.findall(r"^def\s+(\w+)", piece, re.M),
-                    f"syntax error in {where}: {what}",
-                )
-            )
-    return body, broken
+            nodes = list(ast.walk(ast.parse(source)))
+        except UNREADABLE:
+            continue
+        for node in nodes:
+            for word in _words(node):
+                if word in SUSPECT:
+                    found.setdefault(
+                        SUSPECT[word], f"{label}, line {getattr(node, 'lineno', 1)} {SUSPECT[word]} ({word})"
+                    )
+    return list(found.values())
 
 
-def is_constant(node):
-    """Literals, names, arithmetic, lambda, and functions of math and numpy on these: nothing that runs for long"""
-    if isinstance(node, ast.Call):
-        root = node.func.value if isinstance(node.func, ast.Attribute) else None
-        return isinstance(root, ast.Name) and root.id in HARMLESS and all(map(is_constant, node.args))
-    if isinstance(node, ast.Constant | ast.Name | ast.Lambda):
-        return True
-    kinds = ast.Attribute | ast.UnaryOp | ast.BinOp | ast.Tuple | ast.List | ast.Set | ast.Dict
-    children = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
-    return isinstance(node, kinds) and all(map(is_constant, children))
-
-
-def is_definition(node):
-    """Imports, functions, classes, constants; and a try or an if that holds nothing else"""
-    if isinstance(node, ast.Try | ast.If):
-        parts = node.body + node.orelse + getattr(node, "finalbody", [])
-        parts += [statement for handler in getattr(node, "handlers", []) for statement in handler.body]
-        return all(isinstance(part, ast.Pass) or is_definition(part) for part in parts)
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        return node.value is not None and is_constant(node.value)
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-
-
-def roots(statements):
-    """The packages that the statements import anywhere, as {"numpy", "torch"}"""
-    found = set()
-    for node in (node for statement in statements for node in ast.walk(statement)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found
-
-
-def borrowed(statements):
-    """Names that come as they are from a library, as in `from scipy.special import softmax`: not the submission's"""
-    nodes = [node for node in statements if isinstance(node, ast.ImportFrom)]
-    nodes = [node for node in nodes if (node.module or "").split(".")[0] in LIBRARIES]
-    return {alias.asname or alias.name for node in nodes for alias in node.names}
+def _words(node):
+    if isinstance(node, ast.Attribute):
+        return [node.attr]
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.ImportFrom):
+        path = (node.module or "").split(".")
+        return (
+            ["oracles"] if path[:2] == ["numpy_ref", "check"] and "cell" not in path else [a.name for a in node.names]
+        )
+    if isinstance(node, ast.Import):
+        names = [part for alias in node.names for part in alias.name.split(".")]
+        return ["oracles"] if names[:2] == ["numpy_ref", "check"] and "cell" not in names else names
+    return []

@@ -5,25 +5,38 @@ import re
 import xml.etree.ElementTree as ET
 from itertools import groupby
 from textwrap import wrap
+from typing import Any
 
 from ..files import write_text
 from .functions import FUNCTIONS
 from .mistakes import CATALOGUE
 from .properties import PROPERTIES
+from .search import EXAMPLES
 
 
-def details(result):
-    """The lines below a property that did not pass"""
+def details(result, said=()):
+    """The lines below a property that did not pass; a hint that was `said` already is named only"""
     lines = [result.sentence] if result.status == "failed" else []
     if result.counterexample:
         lines.append(f"smallest counterexample found: {result.counterexample['call']}")
         if result.counterexample["expected"]:
             lines += [f"expected: {result.counterexample['expected']}", f"got:      {result.counterexample['got']}"]
     name, hint = result.mistake
-    return lines + ([f"known mistake: {name}. {hint}"] if name else [])
+    again = (
+        f"known mistake: the same ({name})"
+        if result.mistake in said
+        else f"known mistake: {name}{_evidence(result)}. {hint}"
+    )
+    return lines + ([again] if name else [])
+
+
+def _evidence(result):
+    count = f" (as on {result.explained} of {result.explained} inputs)"
+    return count if result.explained > 1 else ""
 
 
 def score(results):
+    """The points: one for each property that holds"""
     return sum(result.status == "passed" for result in results)
 
 
@@ -33,19 +46,29 @@ def wrapped(sentence):
 
 
 def text(results, notes):
+    """The report for people: one line a property, and below it what went wrong"""
     lines = [f"note: {note}" for note in notes]
     for name, group in groupby(results, key=lambda result: result.function):
         of_function = list(group)
         lines.append(f"{name}: {score(of_function)} of {len(of_function)} points")
-        said = ""
+        said, hints = "", set[Any]()
         for result in of_function:
-            why = f" ({result.sentence})" if result.status == "not reached" and result.sentence != said else ""
+            lines.append(f"  {result.status:<11} {result.statement}{_aside(result, said)}")
             said = result.sentence
-            lines.append(f"  {result.status:<11} {result.statement}{why}")
-            for line in details(result):
+            for line in details(result, hints):
                 values = line.startswith(("smallest counterexample", "expected:", "got:"))  # whole, to be copied
                 lines += [f"{14 * ' '}{line}"] if values else wrapped(line)
+            hints.add(result.mistake)
     return "\n".join([*lines, f"score: {score(results)} of {len(results)} points"])
+
+
+def _aside(result, said):
+    """Why a property was not reached, once; of a slow function on how many inputs it was tried"""
+    if result.status == "not reached":
+        return f" ({result.sentence})" if result.sentence != said else ""
+    if result.status == "passed" and result.tried < EXAMPLES:
+        return f" ({result.tried} of {EXAMPLES} inputs were tried: the code is slow)"
+    return ""
 
 
 def gradescope(results, notes):
@@ -114,8 +137,15 @@ def write(path, content):
     write_text(path, content + "\n")
 
 
+def index(names):
+    """What --list prints: one line a function"""
+    width = max(map(len, names))
+    lines = [f"{name:<{width}}  {FUNCTIONS[name].statement.split(',  ')[0]}" for name in names]
+    return "\n".join(line if len(line) <= 80 else line[:77] + "..." for line in lines)
+
+
 def published(names):
-    """What --list prints"""
+    """What --list NAME prints: everything about these functions"""
     lines = []
     for name in names:
         function = FUNCTIONS[name]
@@ -125,6 +155,6 @@ def published(names):
         if function.forward:
             lines.append(f"    or      {name}(dout, cache), the cache from {function.forward} -> (out, cache)")
         lines += [f"    checks  {prop.statement}" for prop in PROPERTIES[name]]
-        names = dict.fromkeys(mistake.name for mistake in CATALOGUE[name])
-        lines += [f"    knows   {len(names)} mistakes: {'; '.join(names)}", ""]
+        known = dict.fromkeys(mistake.name for mistake in CATALOGUE[name])
+        lines += [f"    knows   {len(known)} mistakes: {'; '.join(known)}", ""]
     return "\n".join(lines).rstrip()

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from numpy_ref.check.cell import check, full_marks
+from numpy_ref.check.command import check_file
 from numpy_ref.check.judge import Result
-from numpy_ref.check.laws import LAWS, LawProcess, judge_law
+from numpy_ref.check.laws import LAWS, judge_law
 from numpy_ref.check.text import score
 from numpy_ref.errors import InputError
 from numpy_ref.losses import sigmoid
@@ -115,8 +116,7 @@ def test_an_answer_that_is_no_truth_value_is_named(answer, sentence):
 def test_a_law_in_a_process_of_its_own_has_the_same_verdict(tmp_path):
     file = tmp_path / "law.py"
     file.write_text(RIGHT)
-    with LawProcess(file, "gradient_law", 20) as call:
-        assert score(judge_law("gradient_law", call)) == len(LAWS["gradient_law"].statements)
+    assert score(check_file(file, ["gradient_law"])[0]) == len(LAWS["gradient_law"].statements)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,7 @@ def test_a_law_in_a_process_of_its_own_has_the_same_verdict(tmp_path):
 def test_a_hostile_law_costs_only_its_own_points(tmp_path, body, sentence):
     file = tmp_path / "law.py"
     file.write_text(f"def gradient_law(*arguments):\n    {body}\n")
-    with LawProcess(file, "gradient_law", 1) as call:
-        results = judge_law("gradient_law", call)
+    results, _ = check_file(file, ["gradient_law"], seconds=1)
     assert [result.status for result in results] == ["failed", *["not reached"] * 4]
     assert sentence in results[0].sentence
 
@@ -142,7 +141,7 @@ def test_a_hostile_law_costs_only_its_own_points(tmp_path, body, sentence):
 def test_a_law_that_is_not_there_is_said_to_be_missing(tmp_path):
     file = tmp_path / "law.py"
     file.write_text("x = 1\n")
-    with LawProcess(file, "gradient_law", 5) as call:
-        assert judge_law("gradient_law", call)[0] == Result(
-            "gradient_law", "accepts every right answer", "failed", "is not defined in the submission"
-        )
+    first = check_file(file, ["gradient_law"])[0][0]
+    assert first == Result(
+        "gradient_law", "accepts every right answer", "failed", f"gradient_law is not defined in {file}"
+    )

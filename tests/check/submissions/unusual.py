@@ -11,7 +11,7 @@ def expit(x):
 
 
 def sigmoid(x):
-    return expit(x)
+    return np.exp(-np.logaddexp(0, -x))
 
 
 def log_sigmoid(x):
@@ -19,7 +19,7 @@ def log_sigmoid(x):
 
 
 def _l(m):
-    return max(-m, 0) + math.log(1 + math.exp(-abs(m)))
+    return max(-m, 0) + math.log1p(math.exp(-abs(m)))
 
 
 def _g(m):
