@@ -358,6 +358,19 @@ def test_lines_are_numbered_and_blank_ones_left_out():
         assert list(files.lines(name)) == [(1, b"a\n"), (4, b"b\r\n"), (5, b"c")]
 
 
+def test_a_whole_file_is_read_within_the_same_bound(monkeypatch):
+    Path("plain").write_bytes(b"\n" * 300)
+    Path("packed.gz").write_bytes(gzip.compress(b"a" * 300))
+    Path("cut.gz").write_bytes(gzip.compress(os.urandom(1000))[:-20])
+    assert files.read_bytes("plain") == b"\n" * 300
+    assert files.read_bytes("packed.gz") == b"a" * 300
+    assert "end early" in refusal(files.read_bytes, "cut.gz")
+    monkeypatch.setattr(files, "MAX_UNPACKED", 299)
+    monkeypatch.setattr(files, "MAX_RATIO", 1)
+    assert "unpacks to more than 299 bytes" in refusal(files.read_bytes, "packed.gz")
+    assert files.read_bytes("plain") == b"\n" * 300
+
+
 def test_lines_tell_how_far_they_are():
     Path("plain").write_bytes(b"12345\n" * 1000)
     told = []
