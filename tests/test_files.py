@@ -242,6 +242,7 @@ def test_a_packed_file_is_the_same_bytes_each_time():
     write("b.gz", "σ\n" * 100)
     assert gzip.decompress(Path("a.gz").read_bytes()).decode() == "σ\n" * 100
     assert Path("a.gz").read_bytes() == Path("b.gz").read_bytes()
+    assert Path("a.gz").read_bytes()[4:8] == bytes(4), "no time of writing"
 
 
 def test_what_utf_8_cannot_hold_is_a_json_escape():
