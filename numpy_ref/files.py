@@ -304,29 +304,44 @@ def lines(path, at=None) -> Iterator[tuple[int, bytes]]:
     at is told now and then how many bytes of the file are read. InputError for anything that cannot be read to the end.
     """
     number = size = blank = 0
+    with _opened(path, lambda: f"after line {number}") as (file, limit):
+        while line := file.readline(MAX_LINE + 1):
+            number, size, blank = number + 1, size + len(line), blank + line.isspace()
+            if at and number % 256 == 0:
+                at((getattr(file, "fileobj", None) or file).tell())  # of a gzip, in the packed file
+            if len(line) > MAX_LINE or size > limit or blank > MAX_BLANK:
+                raise InputError(f"{path}, line {number}: {_without_end(len(line), size, limit)}")
+            if not line.isspace():
+                yield number, line
+
+
+def read_bytes(path) -> bytes:
+    """The whole content of a plain or .gz file, with the same bound on what a .gz may unpack to"""
+    with _opened(path, lambda: "in the middle") as (file, limit):
+        content = file.read() if limit == float("inf") else file.read(limit + 1)
+    if len(content) > limit:
+        raise InputError(f"{path}: {_without_end(0, len(content), limit)}")
+    return content
+
+
+@contextmanager
+def _opened(path, where):
+    """(a binary file, how many bytes it may have); InputError for what cannot be read, where() says how far it was"""
     check_input(path)
     packed = Path(path).suffix == ".gz"
     try:
         limit = max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if packed else float("inf")
         with gzip.open(path, "rb") if packed else open(path, "rb") as file:
-            while line := file.readline(MAX_LINE + 1):
-                number, size = number + 1, size + len(line)
-                if at and number % 256 == 0:
-                    at((getattr(file, "fileobj", None) or file).tell())  # of a gzip, in the packed file
-                blank += line.isspace()
-                if len(line) > MAX_LINE or size > limit or blank > MAX_BLANK:
-                    raise InputError(f"{path}, line {number}: {_without_end(len(line), size, limit)}")
-                if not line.isspace():
-                    yield number, line
+            yield file, limit
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file: check the name") from None
     except IsADirectoryError:
         raise InputError(f"{path}: this is a directory: name a file in it") from None
     except EOFError:
-        raise InputError(f"{path}: the gzip data end early, after line {number}: copy or download it again") from None
+        raise InputError(f"{path}: the gzip data end early, {where()}: copy or download it again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
-            f"{path}: damaged gzip data after line {number} ({error}): copy it again, or drop .gz if it is plain text"
+            f"{path}: damaged gzip data {where()} ({error}): copy it again, or drop .gz if it is plain text"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): give a file that you may read") from None

@@ -242,6 +242,7 @@ def test_a_packed_file_is_the_same_bytes_each_time():
     write("b.gz", "σ\n" * 100)
     assert gzip.decompress(Path("a.gz").read_bytes()).decode() == "σ\n" * 100
     assert Path("a.gz").read_bytes() == Path("b.gz").read_bytes()
+    assert Path("a.gz").read_bytes()[4:8] == bytes(4), "no time of writing"
 
 
 def test_what_utf_8_cannot_hold_is_a_json_escape():
@@ -356,6 +357,19 @@ def test_lines_are_numbered_and_blank_ones_left_out():
     Path("packed.gz").write_bytes(gzip.compress(content))
     for name in ("plain", "packed.gz"):
         assert list(files.lines(name)) == [(1, b"a\n"), (4, b"b\r\n"), (5, b"c")]
+
+
+def test_a_whole_file_is_read_within_the_same_bound(monkeypatch):
+    Path("plain").write_bytes(b"\n" * 300)
+    Path("packed.gz").write_bytes(gzip.compress(b"a" * 300))
+    Path("cut.gz").write_bytes(gzip.compress(os.urandom(1000))[:-20])
+    assert files.read_bytes("plain") == b"\n" * 300
+    assert files.read_bytes("packed.gz") == b"a" * 300
+    assert "end early" in refusal(files.read_bytes, "cut.gz")
+    monkeypatch.setattr(files, "MAX_UNPACKED", 299)
+    monkeypatch.setattr(files, "MAX_RATIO", 1)
+    assert "unpacks to more than 299 bytes" in refusal(files.read_bytes, "packed.gz")
+    assert files.read_bytes("plain") == b"\n" * 300
 
 
 def test_lines_tell_how_far_they_are():

@@ -202,8 +202,8 @@ WRITING = ("build", "grade")
 
 
 def run(moments, seed, only=None):
-    """Prints the table; the number of failures"""
-    rows, failures = [["writer", "outcome", "times"]], 0
+    """Prints each command's rows as they come; the number of failures"""
+    failures = 0
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), seed)
         for name in only or (*FORKED, *WRITING):
@@ -211,8 +211,8 @@ def run(moments, seed, only=None):
                 counts = (endless_writers if name in WRITING else killed_writers)(bench, name, moments)
             except (AssertionError, InputError) as error:
                 counts, failures = Counter({f"FAILED: {error}"[:200]: 1}), failures + 1
-            rows += [[name, what, str(n)] for what, n in sorted(counts.items())]
-    print(*table(rows, aligned_left=2), sep="\n")
+            rows = [[f"{name:<16}", f"{what:<40}", f"{n:>4}"] for what, n in sorted(counts.items())]
+            print(*table(rows, aligned_left=2), sep="\n", flush=True)
     return failures
 
 
