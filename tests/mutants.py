@@ -49,6 +49,8 @@ JUDGES = {
     "evaluation.agreement": ["evaluation.test_agreement"],
     "bradley_terry.plackett_luce": ["bradley_terry.test_plackett_luce"],
     "bradley_terry.strengths": ["bradley_terry.test_strengths"],
+    "bradley_terry.outcomes": ["bradley_terry.test_strengths"],
+    "bradley_terry.mm": ["bradley_terry.test_strengths"],
     "evaluation.calibration": ["evaluation.test_calibration"],
     "evaluation.normalize": ["evaluation.test_normalize"],
     "bradley_terry.linear_head": ["bradley_terry.test_linear_head"],
@@ -68,10 +70,7 @@ LEFT_OUT = {
     "strengths.first_guess": STEERING,
     "strengths.fit": STEERING,
     "strengths.maximum": STEERING,
-    "small_tables.guess": STEERING,
-    "small_tables.maximum_of_table": STEERING,
-    "small_tables.longest_move": STEERING,
-    "small_tables.shrinkage": STEERING,
+    "mm.fit_mm": STEERING,
 }
 
 # Mutants that compute the same thing, by name, with the proof.
@@ -154,28 +153,19 @@ EQUIVALENT = {
         "only where the deviation is all but 0 is the bound near, and there the smallest is all but the largest"
     ),
     "plackett_luce.ranking_array: True -> False": "order has one row for each of the sizes",
-    "plackett_luce.look: 0 -> 1 (place 2)": "whatever item stands where none is, its p there is 0",
-    "plackett_luce.look: -1 -> 1": TWO_AXES,
-    "plackett_luce.look: -1 -> 1 (place 2)": TWO_AXES,
-    "plackett_luce.look: -1 -> 1 (place 3)": TWO_AXES,
-    "plackett_luce.ranking_errors: np.stack([multiply(e) for e in np.eye(n)]) + diagonal.mean() / n -> "
-    "np.stack([multiply(e) for e in np.eye(n)]) - diagonal.mean() / n": ALL_ONES,
-    "plackett_luce.ranking_errors: diagonal.mean() / n -> diagonal.mean() * n": ALL_ONES,
-    "plackett_luce.ranking_errors: diagonal.mean() / n -> diagonal.mean()": ALL_ONES,
-    "plackett_luce.ranking_errors: diagonal.mean() / n -> n": ALL_ONES,
-    "plackett_luce.ranking_errors: diagonal.mean() -> diagonal.sum()": ALL_ONES,
-    "strengths.tied: -1 -> 1": TWO_AXES,
-    "strengths.row_terms: 0.0 -> 1": NO_MODEL,
-    "strengths.row_terms: 0.0 -> 1 (place 2)": NO_MODEL,
-    "strengths.row_terms: 0.0 -> 1 (place 3)": NO_MODEL,
-    "strengths.look: curvature * dv + cross * v[-1] if model else curvature * dv -> curvature * dv + cross * v[-1]": (
-        "without a model cross is 0: the branch saves an addition of 0"
-    ),
-    "strengths.settle: pairs_of_rows(*rows, n_items=pairs.n_items, ordered=True) if pairs.ties.any() else pairs -> "
-    "pairs_of_rows(*rows, n_items=pairs.n_items, ordered=True)": (
-        "the rows of Pairs are sorted, different and played: without a tie they come back as they are"
-    ),
-    "strengths.penalised: True -> False": "look gives the same four things of every part",
+    "plackett_luce.likelihood_terms: 0 -> 1 (place 2)": "whatever item stands where none is, its p there is 0",
+    "plackett_luce.likelihood_terms: -1 -> 1": TWO_AXES,
+    "plackett_luce.likelihood_terms: -1 -> 1 (place 2)": TWO_AXES,
+    "plackett_luce.likelihood_terms: -1 -> 1 (place 3)": TWO_AXES,
+    "plackett_luce.ranking_covariance: np.stack([here.multiply(e) for e in np.eye(n)]) + here.diagonal.mean() / n -> "
+    "np.stack([here.multiply(e) for e in np.eye(n)]) - here.diagonal.mean() / n": ALL_ONES,
+    "plackett_luce.ranking_covariance: here.diagonal.mean() / n -> here.diagonal.mean() * n": ALL_ONES,
+    "plackett_luce.ranking_covariance: here.diagonal.mean() / n -> here.diagonal.mean()": ALL_ONES,
+    "plackett_luce.ranking_covariance: here.diagonal.mean() / n -> n": ALL_ONES,
+    "plackett_luce.ranking_covariance: here.diagonal.mean() -> here.diagonal.sum()": ALL_ONES,
+    "outcomes.tied: -1 -> 1": TWO_AXES,
+    "strengths.likelihood_terms: (rows.cross * dv).sum() + rows.tie_curvature * v[-1] if model else 0 -> "
+    "(rows.cross * dv).sum() + rows.tie_curvature * v[-1]": NO_MODEL,
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead

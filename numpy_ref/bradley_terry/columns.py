@@ -67,8 +67,8 @@ def games_of_columns(columns: dict, where: Where = row_number, weights: bool = F
         wins, losses, ties = (numbers(columns[c], c, where, weights) if has(c) else 0.0 for c in names)
     else:
         count = numbers(columns["count"], "count", where, weights) if has("count") else None
-        if count is None and not ordered:
-            return Games(items, pairs_of_games(first, second, len(items)), False)
+        if not ordered:
+            return Games(items, pairs_of_games(first, second, len(items), count), False)
         went = results(columns["winner"], where) if of_pair else np.ones(len(first), np.int64)
         wins, losses, ties = ((went == k) * (1.0 if count is None else count) for k in (1, -1, 0))
     return Games(items, pairs_of_rows(first, second, wins, losses, ties, len(items), at_home=at_home), ordered)

@@ -102,20 +102,25 @@ def add_up(key, columns, n_keys):
     return key[begins], [np.add.reduceat(column[order], begins) for column in columns]
 
 
-def pairs_of_games(winner, loser, n_items=None):
-    """One game an entry -> Pairs, by counting where all pairs are few, by sorting where they are many        (G,), (G,)
+def pairs_of_games(winner, loser, n_items=None, count=None):
+    """One game an entry, or `count` of them -> Pairs        (G,), (G,), (G,) -> Pairs
 
-    The sort key packs (smaller item, larger item, whether the larger one won) into one machine word.
+    By counting if all pairs are few, else by sorting. The sort key packs (smaller item, larger item, whether the larger
+    one won) into one machine word.
     """
     winner, loser = np.asarray(winner), np.asarray(loser)
-    n_items = check_rows(winner, loser, [], n_items)
+    n_items = check_rows(winner, loser, [] if count is None else [count], n_items)
     if n_items * n_items <= 2 * len(winner):
         code = winner * n_items
         code += loser
-        table = np.bincount(code, minlength=n_items * n_items).reshape(n_items, n_items)
+        table = np.bincount(code, count, n_items * n_items).reshape(n_items, n_items)
         met = np.flatnonzero(np.triu(table + table.T))
+        if not len(met):
+            raise InputError("there is no game: every count is 0, expected at least one game between two items")
         first, second = np.divmod(met, n_items)
         wins, losses = table.ravel()[met], table.T.ravel()[met]
+    elif count is not None:
+        return pairs_of_rows(winner, loser, count, 0, n_items=n_items)
     else:
         bits = int(n_items - 1).bit_length()
         word = np.uint32 if 2 * bits < 32 else np.int64

@@ -1,6 +1,7 @@
 """Bradley-Terry fits, ours beside the Python peers, in one run on the same games.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bradley_terry.py [--sizes small middle large chain scale] [--memory]
+    OMP_NUM_THREADS=1 python tests/benchmarks/bradley_terry.py [--sizes small middle large chain scale]
+    python tests/benchmarks/bradley_terry.py --memory | --reading
 
 Needs the extra `bench` (choix, evalica, scikit-learn). Each time is the median over runs and holds everything from the
 labels of winners and losers to the strengths, each package's own indexing and counting included; reading a file,
@@ -10,22 +11,23 @@ fastest way we know. `deficit` is how many nats the fit stays below the greatest
 """
 
 import argparse
-import math
 import os
 import platform
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from numpy_ref.bradley_terry.games import index_labels
-from numpy_ref.bradley_terry.strengths import fit, look
+from numpy_ref.bradley_terry.games import index_labels, read_games
+from numpy_ref.bradley_terry.strengths import fit, likelihood_terms
 from numpy_ref.bradley_terry.win_counts import pairs_of_games
 from numpy_ref.storage.run import processor
 
@@ -118,14 +120,24 @@ PEERS = {
 }  # fmt: skip
 
 
-def timed(method, winner, loser, runs, limit=60):
-    """The median of the runs, of fewer where they take more than `limit` seconds; and the strengths"""
-    times, began = [], time.perf_counter()
-    while len(times) < runs and (not times or time.perf_counter() - began < limit):
-        start = time.perf_counter()
-        strength = method(winner, loser)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times), strength
+def interleaved(methods, runs, limit=120):
+    """The medians of the runs of each method, one after the other in every round, and what each returned
+
+    Fewer rounds where they take more than `limit` seconds; a method that failed once is not run again.
+    """
+    times, results = [[] for _ in methods], [None] * len(methods)
+    began = time.perf_counter()
+    while len(times[0]) < runs and (not times[0] or time.perf_counter() - began < limit):
+        for k, method in enumerate(methods):
+            if isinstance(results[k], Exception):
+                continue
+            start = time.perf_counter()
+            try:
+                results[k] = method()
+            except (RuntimeError, MemoryError, ValueError) as error:
+                results[k] = error
+            times[k].append(time.perf_counter() - start)
+    return [statistics.median(t) for t in times], results
 
 
 def compare(size, labels):
@@ -133,24 +145,38 @@ def compare(size, labels):
     n, games, runs = SIZES[size]
     winner, loser = simulate(size)
     pairs = pairs_of_games(winner, loser)
-    greatest = look(fit(pairs).strength, pairs)[0]
+    greatest = likelihood_terms(fit(pairs).strength, pairs).value
     if labels == "text":
         names = np.array([f"item-{k:06d}" for k in range(n)], dtype=object)
         winner, loser = names[winner].tolist(), names[loser].tolist()
         runs = min(runs, 5)
     print(f"\n{size}: {n:,} items, {games:,} games, {len(pairs.first):,} pairs; labels are {labels}")
     print(f"{'method':<22}{'seconds':>10}{'ratio':>9}{'deficit in nats':>18}")
-    own = math.nan
-    for name, method in OURS + PEERS[size]:
-        try:
-            seconds, strength = timed(method, winner, loser, runs)
-        except (RuntimeError, MemoryError, ValueError) as error:
-            print(f"{name:<22}  failed: {type(error).__name__}: {str(error)[:50]}", flush=True)
+    methods = OURS + PEERS[size]
+    seconds, strengths = interleaved([partial(method, winner, loser) for _, method in methods], runs)
+    for (name, _), time_taken, strength in zip(methods, seconds, strengths, strict=True):
+        if isinstance(strength, Exception):
+            print(f"{name:<22}  failed: {type(strength).__name__}: {str(strength)[:50]}", flush=True)
             continue
-        own = seconds if name == "ours" else own
-        deficit = greatest - look(np.asarray(strength, float), pairs)[0]
+        deficit = greatest - likelihood_terms(np.asarray(strength, float), pairs).value
         mark = " " if deficit <= 1e-6 + 1e-13 * abs(greatest) else "*"
-        print(f"{name:<22}{seconds:>10.4f}{seconds / own:>9.2f}{deficit:>17.1e}{mark}", flush=True)
+        print(f"{name:<22}{time_taken:>10.4f}{time_taken / seconds[0]:>9.2f}{deficit:>17.1e}{mark}", flush=True)
+
+
+def compare_reading(lines=1_000_000, runs=5):
+    """A file of a million games: our reading, checks and counting included, beside pandas' reading alone"""
+    import pandas
+
+    rng = np.random.default_rng(0)
+    winner = rng.integers(0, 1000, lines)
+    loser = (winner + rng.integers(1, 1000, lines)) % 1000
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "games.csv"
+        rows = zip(winner.tolist(), loser.tolist(), strict=True)
+        path.write_text("winner,loser\n" + "".join(f"item-{i:04d},item-{j:04d}\n" for i, j in rows))
+        seconds, _ = interleaved([partial(read_games, path), partial(pandas.read_csv, path)], runs)
+    ratio = seconds[0] / seconds[1]
+    print(f"a file of {lines:,} games: ours {seconds[0]:.2f} s, pandas {seconds[1]:.2f} s, ratio {ratio:.2f}")
 
 
 def peak_memory(size):
@@ -169,6 +195,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--memory", action="store_true", help="measure our peak memory at `large` and stop")
+    parser.add_argument("--reading", action="store_true", help="time the reading of a large file and stop (pandas)")
     args = parser.parse_args()
     if args.memory:
         peak_memory("large")
@@ -176,6 +203,9 @@ def main():
     threads = os.environ.get("OMP_NUM_THREADS", "the default")
     print(f"CPU {processor()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, Python {platform.python_version()}, "
           f"NumPy {np.__version__}; load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    if args.reading:
+        compare_reading()
+        return
     for size in args.sizes:
         for labels in ("numbers", "text") if size in ("small", "middle", "large") else ("numbers",):
             compare(size, labels)

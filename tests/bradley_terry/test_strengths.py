@@ -35,7 +35,8 @@ def tables(draw, held_together=False, with_ties=True):
     first, second = np.nonzero(~np.eye(n, dtype=bool) & (rng.random((n, n)) < draw(st.floats(0.3, 1))))
     wins, losses, ties = rng.integers(0, 10, (3, len(first))) * (rng.random((3, len(first))) < 0.8)
     assume((wins + losses + ties * with_ties).any())
-    pairs = pairs_of_rows(first, second, wins, losses, ties * with_ties, n, ordered=True)
+    at_home = rng.integers(0, 2, len(first))
+    pairs = pairs_of_rows(first, second, wins, losses, ties * with_ties, n, at_home=at_home)
     assume(not held_together or len(groups_of(pairs)) == 1)
     return pairs
 
@@ -47,7 +48,7 @@ def parameters(pairs, home, model, seed):
 
 def analytic(x, pairs, home, model):
     """The log-likelihood as the papers print it, analytic for the complex step; right for moderate differences"""
-    worth, h = np.exp(x[: pairs.n_items]), np.exp(x[pairs.n_items]) if home else 1
+    worth, h = np.exp(x[: pairs.n_items]), np.exp(x[pairs.n_items] * pairs.at_home) if home else 1
     first, second = worth[pairs.first] * h, worth[pairs.second]
     tie = np.exp(x[-1]) if model else 0
     if model == "rao-kupper":
@@ -200,8 +201,9 @@ def test_relabelling_items_permutes_the_fit(pairs, variant, random):
     home, model = variant
     assume(model or (pairs.wins + pairs.losses).any())
     permutation = np.array(random.sample(range(pairs.n_items), pairs.n_items))
-    counts = (pairs.wins, pairs.losses, pairs.ties, pairs.n_items, True)
-    relabelled = pairs_of_rows(permutation[pairs.first], permutation[pairs.second], *counts)
+    counts = (pairs.wins, pairs.losses, pairs.ties, pairs.n_items)
+    ends = permutation[pairs.first], permutation[pairs.second]
+    relabelled = pairs_of_rows(*ends, *counts, at_home=pairs.at_home)
     one, other = fit(pairs, home, model or "drop"), fit(relabelled, home, model or "drop")
     assert one.converged == other.converged
     if one.converged:
