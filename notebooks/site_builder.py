@@ -13,11 +13,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from build import EXERCISES, LESSONS, SITE, execute, exercises_of, read_lesson, sources, write
+from lesson_files import EXERCISES, LESSONS, SITE, exercises_of, on_a_page, read_lesson, sources, write
+from lesson_run import execute
 from numpy_ref.errors import InputError
 from numpy_ref.figures.notebook import frame
+from numpy_ref.files import written_directory
 
-GENERATED_CELLS = 2  # badge and Colab cell: a page without network has no use for them
 WELCOME = """# Reward by hand
 
 The reward model of RLHF, from people's comparisons to a trained network, with every gradient derived by hand. Each
@@ -65,16 +66,15 @@ def build_site(folder, only=None):
         script = resources.files("mathjax") / "static" / "mathjax" / "es5" / "tex-svg.js"
     except ImportError as error:
         raise InputError(f"--site needs {error.name}: install the site extra, pip install -e '.[site]'") from None
-    if folder == SITE:
-        shutil.rmtree(folder, ignore_errors=True)
-    elif folder.exists():
+    if folder != SITE and folder.exists():
         raise InputError(f"--site {folder}: exists already, and nothing is overwritten; name a new folder")
     with tempfile.TemporaryDirectory() as scratch:
         source, doctrees = Path(scratch, "source"), Path(scratch, "doctrees")
         (source / "_static" / "mathjax").mkdir(parents=True)
         (source / "_static" / "mathjax" / "tex-svg.js").write_bytes(script.read_bytes())
         write_pages(source, only)
-        run_sphinx(source, folder, doctrees)
+        with written_directory(folder, replace=folder == SITE) as building:
+            run_sphinx(source, building, doctrees)
     return folder / "index.html"
 
 
@@ -97,9 +97,8 @@ def write_pages(source, only):
     """The lessons, executed and with their figures to take in hand, the welcome page and the exercise notebooks"""
     rows, names = [], []
     for path in tqdm(sources(only), desc="lessons", disable=None):
-        notebook = execute(read_lesson(path), path.stem)
+        notebook = on_a_page(execute(read_lesson(path), path.stem))
         take_in_hand(notebook)
-        del notebook.cells[:GENERATED_CELLS]
         write(source / f"{path.stem}.ipynb", notebook)
         count, title = len(exercises_of(notebook)), re.match(r"# (.*)", notebook.cells[0].source)[1]
         link = f'<a href="exercises/{path.stem}.ipynb" download>download</a>' if count else ""

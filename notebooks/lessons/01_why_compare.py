@@ -7,7 +7,7 @@
 # - compute percent agreement and Cohen's kappa, and say why the one must not be read as the other;
 # - check a published figure against its source, and say what one row of training data is.
 #
-# You need means, variances and correlations. Reading takes about 35 minutes, the two exercises 35.
+# You need means, variances and correlations. Reading takes about 40 minutes, the three exercises 55.
 
 # %%
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from numpy_ref.check.cell import check
 from numpy_ref.evaluation.agreement import cohen_kappa as kappa_and_error
 from numpy_ref.evaluation.agreement import percent_agreement
-from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
 
 rng = np.random.default_rng(1)
@@ -24,9 +24,10 @@ rng = np.random.default_rng(1)
 # ## Three raters of one taste
 #
 # A reward model learns from people's judgements, so we begin with the people. Suppose that every response has a
-# quality $q$, that all raters perceive it alike, and that each writes it down in a way of their own: $\text{rating} =
-# a + b\,q$, with an offset $a$ (mild or severe) and a scale $b > 0$ (bold or cautious). Below, responses have
-# standard normal qualities, and ratings are rounded to the seven points of a usual form.
+# quality $q$ and that all raters see it alike, but each of them writes it down in their own way: $\text{rating} =
+# a + b\,q$, with an offset $a$ (mild or severe) and a scale $b > 0$ (bold or cautious). Qualities are
+# standard normal here, and ratings are rounded to the seven points of a usual form. Guess first: how often do two
+# such raters give the same response the same rating?
 
 
 # %%
@@ -39,13 +40,19 @@ quality = rng.normal(size=2000)
 offset, scale = np.array([[1.2], [0.0], [-1.0]]), np.array([[0.6], [1.8], [1.1]])  # one row for each rater
 impression = offset + scale * quality  # (3 raters, 2000 responses)
 rating = seven_points(impression)
-assert np.allclose(np.corrcoef(impression), 1, rtol=0, atol=1e-12)  # one taste
-assert all(np.mean(rating[a] == rating[b]) < 0.35 for a, b in ((0, 1), (0, 2), (1, 2)))
+
+# %%
+pairs = {"A, B": (0, 1), "A, C": (0, 2), "B, C": (1, 2)}
+agree = {name: np.mean(rating[a] == rating[b]) for name, (a, b) in pairs.items()}
+correlation = np.corrcoef(impression)
+assert np.allclose(correlation, 1, rtol=0, atol=1e-12)  # one taste
+assert max(agree.values()) < 0.35
+table([(name, correlation[p], agree[name]) for name, p in pairs.items()], ("raters", "correlation", "same rating"), 2)
 
 # %% [markdown]
-# The three raters agree perfectly about the responses, and two of them write the same label for fewer than 35 % of
-# these. In the figure each rater is a stair: what differs is where it lies and how steep it is. Where two stairs
-# meet, the labels agree by accident.
+# The correlation of the impressions is 1: the three agree perfectly about the responses. Still, two of them write down
+# the same rating for fewer than 35 % of these. In the figure each rater is a staircase; the stairs differ in height and
+# in steepness, and where two of them meet, the ratings agree by accident.
 
 
 # %%
@@ -76,25 +83,29 @@ def prefers_first(impression):
 
 
 lead = quality[::2] - quality[1::2]
+orders = prefers_first(impression)
+print("pairs ordered alike:", {name: f"{np.mean(orders[a] == orders[b]):.0%}" for name, (a, b) in pairs.items()})
 assert np.allclose(impression[:, ::2] - impression[:, 1::2], scale * lead, rtol=0, atol=1e-12)
-assert np.array_equal(prefers_first(impression), np.tile(lead > 0, (3, 1)))
+assert np.array_equal(orders, np.tile(lead > 0, (3, 1)))
 
 # %% [markdown]
-# Comparing the two *labels* afterwards is not the same: rounding makes equal labels of unequal impressions. Rater A,
-# whose scale is small, gives two pairs of five the same label twice, and whoever sees only the form learns nothing
-# about these. So the question must be put as a comparison.
+# It does not help to collect ratings and compare them afterwards: rounding turns unequal impressions into equal
+# ratings. Rater A uses a small part of the scale, and in about two pairs of five gives both responses the same rating.
+# Whoever sees only the form learns nothing about these pairs, so the question itself must be a comparison.
 
 # %%
 tied = rating[:, ::2] == rating[:, 1::2]
+ties = {name: f"{share:.0%}" for name, share in zip("ABC", tied.mean(1), strict=True)}
+print("pairs with two equal ratings:", ties)
 assert tied[0].mean() > 0.4
 assert np.all(tied.mean(1) > 0.15)
 
 # %% [markdown]
 # ### Exercise 1.1 ★☆☆ · 10 minutes · the share of pairs in the right order
 #
-# You have numbers for the better and the worse response of $B$ pairs. What share of the pairs do they put in the
-# right order? A tie says nothing, so it counts one half: then somebody who gives everything the same number gets the
-# ½ of a coin, and exchanging the two arguments turns the share $s$ into $1 - s$.
+# Somebody gives a number to the better and to the worse response of each of $B$ pairs. What share of the pairs do these
+# numbers put in the right order? A tie counts one half: then a rater who gives everything the same number scores ½,
+# like a coin, and exchanging the two arguments turns the share $s$ into $1 - s$.
 
 
 # %%
@@ -109,10 +120,20 @@ def accuracy(chosen, rejected):
 check(accuracy)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `chosen > rejected` is an array of True and False, which count as 1 and 0. The mean of such an array is a share. Do
-# not compare floats with a tolerance here: a tie is equality.
+# `chosen > rejected` is an array of True and False, which count as 1 and 0. The mean of such an array is a share. A
+# tie is equality: no tolerance is needed.
+#
+# </details>
+# <details><summary>Hint 2: the first line</summary>
+#
+# `right, tie = chosen > rejected, chosen == rejected`
+#
+# </details>
+# <details><summary>Hint 3: the whole</summary>
+#
+# Each pair scores 1, ½ or 0, that is `right + 0.5 * tie`; return the mean of these scores.
 #
 # </details>
 
@@ -131,15 +152,35 @@ def perceived(noise, raters=2, responses=400_000):
     return rng.normal(size=responses) + noise * rng.normal(size=(raters, responses))
 
 
-for noise in (0.3, 0.73, 2.0):
+levels, rows = (0.3, 0.73, 2.0), []
+for noise in levels:
     seen = perceived(noise)
     rho = np.corrcoef(seen[:, ::2] - seen[:, 1::2])[0, 1]
+    rows.append((noise, rho, 1 / (1 + noise**2)))
     assert abs(rho - 1 / (1 + noise**2)) < 0.01  # 200,000 pairs: standard error at most 0.0022
+table(rows, ("noise s", "correlation, simulated", "1 / (1 + s²)"), 2)
 
 # %% [markdown]
-# Two normal variables of mean 0 and correlation $\rho$ have the same sign with probability $\frac12 +
-# \frac{1}{\pi}\arcsin\rho$ (Sheppard 1899). So two raters order a pair alike with this probability, whatever their
-# offsets and scales. With $s = 0.73$ it is 72.6 %, a figure that we shall meet again.
+# ## How often do two raters agree?
+#
+# Let $X$ and $Y$ be the two perceived leads, divided by their standard deviation: two standard normal variables of
+# correlation $\rho$. Write $Y = \rho X + \sqrt{1 - \rho^2}\,Z$ with $Z$ independent of $X$, and let $\rho =
+# \cos\theta$. Then $Y = X\cos\theta + Z\sin\theta$ is the component of the point $(X, Z)$ along a direction that is
+# turned by $\theta$ against the $X$ axis.
+
+# %%
+theta = np.arccos(1 / (1 + 0.73**2))
+x, z = rng.normal(size=(2, 400_000))
+y = x * np.cos(theta) + z * np.sin(theta)
+print(f"angle θ: {np.degrees(theta):.1f} degrees, correlation of X and Y: {np.corrcoef(x, y)[0, 1]:.2f}")
+assert abs(np.corrcoef(x, y)[0, 1] - np.cos(theta)) < 0.01
+
+# %% [markdown]
+# $X > 0$ is a half-plane, and $Y > 0$ is the same half-plane turned by $\theta$. The signs differ in the two wedges
+# that belong to one half-plane only, each of angle $\theta$. The density of $(X, Z)$ is the same in all directions, so
+# the share of the wedges is $2\theta / 2\pi$, and with $\theta = \frac{\pi}{2} - \arcsin\rho$
+#
+# $$P(\text{same order}) = 1 - \frac{\theta}{\pi} = \frac12 + \frac{1}{\pi}\arcsin\rho \qquad\text{(Sheppard 1899)}.$$
 
 
 # %%
@@ -148,29 +189,33 @@ def same_order(noise):
     return 0.5 + np.arcsin(1 / (1 + noise**2)) / np.pi
 
 
-for noise in (0.0, 0.3, 0.73, 2.0):
-    first, second = prefers_first(perceived(noise))
-    share, standard_error = percent_agreement(first, second)
+rows = []
+for noise in (0.0, *levels):
+    share, standard_error = percent_agreement(*prefers_first(perceived(noise)))
+    rows.append((noise, share, same_order(noise)))
     assert abs(share - same_order(noise)) <= 5 * standard_error
-assert round(same_order(0.73), 3) == 0.726
+assert round(same_order(0.73), 3) == 0.726  # we shall meet this figure again
+table(rows, ("noise s", "same order, simulated", "1/2 + arcsin(ρ) / π"))
 
 # %% [markdown]
 # ## How much agreement is luck?
 #
-# May we now compare 72.6 % of orders with the percentage of equal ratings? No: two people who toss coins agree on
-# half of the orders, and two who roll dice of seven faces agree on a seventh of the ratings. An agreement means
-# something only beside the agreement that luck would give.
+# May we compare 72.6 % of equal orders with the percentage of equal ratings? No: two people who toss coins agree on
+# half of the orders, and two people who roll dice of seven faces agree on one rating in seven. An agreement means
+# something only beside the agreement that luck alone would give.
 
 # %%
 coins, dice = rng.integers(0, 2, (2, 100_000)), rng.integers(1, 8, (2, 100_000))
-for labels, luck in ((coins, 1 / 2), (dice, 1 / 7)):
+for name, labels, luck in (("coins", coins, 1 / 2), ("dice", dice, 1 / 7)):
     share, standard_error = percent_agreement(*labels)
+    print(f"two {name} agree on {share:.1%} of the labels; expected {luck:.1%}")
     assert abs(share - luck) < 5 * standard_error
 
 # %% [markdown]
 # Cohen's kappa (Cohen 1960) puts luck at 0 and full agreement at 1. Let $p_o$ be the observed agreement. If the two
-# labelled independently, each label $k$ as often as they do, they would agree with probability $p_e = \sum_k
-# P_\text{first}(k)\,P_\text{second}(k)$; of the room above that, $1 - p_e$, they use
+# raters kept their own label frequencies but labelled independently, they would agree with probability $p_e = \sum_k
+# P_\text{first}(k)\,P_\text{second}(k)$. Between this and full agreement there is room for $1 - p_e$; kappa is the
+# share of this room that they use:
 #
 # $$\kappa = \frac{p_o - p_e}{1 - p_e}.$$
 
@@ -182,6 +227,7 @@ def kappa_from(p_o, p_e):
 
 for labels, luck in ((coins, 1 / 2), (dice, 1 / 7)):
     kappa, standard_error = kappa_and_error(*labels)
+    print(f"kappa {abs(kappa):.2f}, standard error {standard_error:.3f}")
     assert abs(kappa) < 5 * standard_error  # luck is 0
     assert abs(kappa - kappa_from(percent_agreement(*labels)[0], luck)) < 0.001
     assert kappa_and_error(labels[0], labels[0])[0] == 1  # full agreement is 1
@@ -207,10 +253,21 @@ def cohen_kappa(a, b):
 check(cohen_kappa)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# $P_\text{first}(k)$ is `np.mean(a == k)`. Which labels does the sum run over? All that either rater used:
-# `np.union1d(a, b)`. Each rater has rates of their own; do not pool the two.
+# $P_\text{first}(k)$ is `np.mean(a == k)`. The sum runs over all labels that either rater used. Each rater has their
+# own rates; do not average the two.
+#
+# </details>
+# <details><summary>Hint 2: the first line</summary>
+#
+# `observed = np.mean(a == b)`, and for the labels `np.union1d(a, b)`.
+#
+# </details>
+# <details><summary>Hint 3: the whole</summary>
+#
+# For each label multiply `np.mean(a == label)` by `np.mean(b == label)` and add these products up: that is the expected
+# agreement. Then put both numbers into the formula.
 #
 # </details>
 
@@ -218,9 +275,9 @@ check(cohen_kappa)
 # ## One percentage, many kappas
 #
 # Let both raters say "the first" with probability $p$, and agree on a share $p_o$ of the pairs. Then $p_e = p^2 + (1
-# - p)^2$, so $1 - p_e = 2p(1 - p)$, and $\kappa = 1 - \frac{1 - p_o}{1 - p_e} = 1 - \frac{1 - p_o}{2p(1 - p)}$. With
-# 72.6 % agreement and two balanced outcomes kappa is 0.45; if one outcome has 80 % of the labels it is 0.14, and
-# beyond 83.6 % it is below luck.
+# - p)^2$, so $1 - p_e = 2p(1 - p)$, and $\kappa = 1 - \frac{1 - p_o}{1 - p_e} = 1 - \frac{1 - p_o}{2p(1 - p)}$. Two
+# raters agree on 72.6 % of the pairs: guess their kappa if both say "the first" half of the time, and if they say it
+# for 80 % of the pairs.
 
 # %%
 kappa_at = lambda p, p_o=0.726: 1 - (1 - p_o) / (2 * p * (1 - p))
@@ -228,6 +285,7 @@ assert round(kappa_at(0.5), 2) == 0.45
 assert round(kappa_at(0.8), 2) == 0.14
 assert kappa_at(0.836) > 0 > kappa_at(0.837)
 assert np.isclose(kappa_at(0.8), kappa_from(0.726, 0.8**2 + 0.2**2), rtol=1e-12)
+table([(f"{p:.0%}", kappa_at(p)) for p in (0.5, 0.6, 0.7, 0.8, 0.85)], ("says: the first", "kappa at 72.6 %"), 2)
 
 
 # %%
@@ -252,9 +310,9 @@ picture(kappa_by_balance, "72.6 % agreement is not one kappa", *labels, alt)
 # %% [markdown]
 # ## Rankings agree better than ratings: the mechanism
 #
-# Now the claim can be put fairly, kappa against kappa. Raters A and B judge the same responses, first by seven
-# points, then in pairs. For orders $p_e = \frac12$, so $\kappa = 2 p_o - 1 = \frac{2}{\pi}\arcsin\rho$. At every
-# level of noise shown the orders agree better, and without noise they agree perfectly where the ratings hardly do.
+# Now we can compare fairly, kappa with kappa. Raters A and B judge the same responses, first on seven points, then in
+# pairs. For orders $p_e = \frac12$, so $\kappa = 2 p_o - 1 = \frac{2}{\pi}\arcsin\rho$. At every level of noise shown
+# the orders agree better; without noise the orders agree perfectly, and the ratings hardly at all.
 
 # %%
 noises = np.array([0, 0.1, 0.2, 0.35, 0.5, 0.73, 1, 1.4, 2])
@@ -267,6 +325,13 @@ for noise in noises:
 of_orders = 2 * same_order(noises) - 1
 assert np.all(of_orders - own > 0.08)
 assert own[0] < 0.1 < 1 == of_orders[0]
+
+# %%
+shown = [0, 3, 5, 8]
+heads = ("noise s", "orders", "ratings, own scales", "one scale", "one scale, near misses count")
+rows = [(float(noises[i]), of_orders[i], own[i], shared[i], quadratic[i]) for i in shown]
+assert all(orders > rating for _, orders, rating, *_ in rows)
+table(rows, heads, 2)
 
 
 # %%
@@ -284,10 +349,10 @@ alt += "scales stay below 0.1; with one offset and scale they lie between, and a
 picture(kappas_over_noise, "What two raters agree on", "noise of a rater s (in units of quality)", "kappa", alt)
 
 # %% [markdown]
-# The figure also says where the claim ends. Give both raters one offset and one scale: without noise the gap is gone,
-# so offsets and scales had made it. With noise, kappa takes a 5 beside a 6 for as much of a disagreement as a 1
-# beside a 7; if near misses count as near (quadratic weights, Cohen 1968), these calibrated ratings even agree
-# *better* than orders.
+# The figure also shows where the claim ends. Give both raters the same offset and scale: without noise the gap is
+# gone, so the offsets and scales had caused it. With noise, kappa counts 5 against 6 as a full disagreement, like 1
+# against 7. If near misses cost less (quadratic weights, Cohen 1968), these calibrated ratings even agree *better*
+# than the orders.
 
 # %%
 assert np.isclose(shared[0], 1, rtol=1e-12)
@@ -296,12 +361,53 @@ assert np.all(of_orders[1:] > shared[1:])
 assert np.all(np.array(quadratic[1:]) > of_orders[1:])
 
 # %% [markdown]
+# ### Exercise 1.3 ★★☆ · 20 minutes · kappa when near misses count
+#
+# Kappa can also be read as $1 - \frac{\text{observed disagreement}}{\text{disagreement by chance}}$: check this with
+# the formula above. Now let two ratings $a_i$ and $b_i$ of one item disagree by $(a_i - b_i)^2$, and write this kappa.
+# By chance means: any rating of the first rater may meet any rating of the second.
+
+
+# %%
+def weighted_kappa(a, b):
+    """1 - observed over chance disagreement, where a and b disagree by (a - b)²        (N,) ints, (N,) ints -> ()"""
+    ### BEGIN SOLUTION
+    observed = np.mean((a - b) ** 2)
+    by_chance = np.mean((a[:, None] - b) ** 2)
+    return 1 - observed / by_chance
+    ### END SOLUTION
+
+
+# %%
+check(weighted_kappa)
+
+# %% [markdown]
+# <details><summary>Hint 1: the idea</summary>
+#
+# If the raters are independent, the pair of ratings $(a_i, b_j)$ is as likely for $i \ne j$ as for $i = j$. So the
+# disagreement by chance is a mean over all $N^2$ pairs $(i, j)$.
+#
+# </details>
+# <details><summary>Hint 2: the first line</summary>
+#
+# `observed = np.mean((a - b) ** 2)`
+#
+# </details>
+# <details><summary>Hint 3: the whole</summary>
+#
+# `a[:, None] - b` holds all $N^2$ differences. Take the mean of their squares, divide the observed disagreement by it,
+# and subtract the quotient from 1.
+#
+# </details>
+
+# %% [markdown]
 # ## What people reach: three annotators of PandaLM
 #
-# Three people judged the same 999 pairs of responses: tie, first or second (Wang et al. 2023, arXiv:2306.05087; test
-# set of the repository WeOpenML/PandaLM, Apache-2.0). Below are the counts: `counts["1, 2"][i][j]` pairs had the
-# label $i$ from annotator 1 and $j$ from annotator 2. They give the published kappas of 0.85, 0.88 and 0.86: people
-# who compare can agree well, though these data hold no ratings to set beside that.
+# Three people judged the same 999 pairs of responses: tie, first or second (Wang et al. 2023,
+# [arXiv:2306.05087](https://arxiv.org/abs/2306.05087); test set of the repository WeOpenML/PandaLM, Apache-2.0). In the
+# code, `counts["1, 2"][i][j]` pairs have label $i$ from annotator 1 and $j$ from annotator 2. The kappas come out as
+# published, 0.85, 0.88 and 0.86: people who compare can agree well, but there are no ratings of the same pairs to
+# compare with.
 
 # %%
 counts = {  # rows and columns: tie, first, second
@@ -309,44 +415,47 @@ counts = {  # rows and columns: tie, first, second
     "1, 3": np.array([[89, 2, 6], [15, 391, 21], [9, 18, 448]]),
     "2, 3": np.array([[97, 13, 6], [10, 379, 28], [6, 19, 441]]),
 }
-for (pair, table), expected in zip(counts.items(), (0.852, 0.879, 0.862), strict=True):
-    p = table / 999
-    kappa = kappa_from(np.trace(p), p.sum(1) @ p.sum(0))
-    assert round(kappa, 3) == expected, pair
+shares = {pair: n / 999 for pair, n in counts.items()}
+kappas = {pair: kappa_from(np.trace(p), p.sum(1) @ p.sum(0)) for pair, p in shares.items()}
+for pair, expected in zip(counts, (0.852, 0.879, 0.862), strict=True):
+    print(f"annotators {pair}: {np.trace(shares[pair]):.1%} agreement, kappa {kappas[pair]:.3f}")
+    assert round(kappas[pair], 3) == expected
 
 # %% [markdown]
-# The same from labels: row $i$, column $j$ of a table stands for that many pairs of labels. The standard error
-# (Fleiss, Cohen & Everitt 1969) says how far chance alone may carry such a figure: about 0.014, so that the
-# differences between the three kappas mean little.
+# Kappa from single labels must give the same: row $i$, column $j$ of a table stands for that many pairs of labels. The
+# standard error (Fleiss, Cohen & Everitt 1969, cited here without its derivation) says how far kappa would vary from
+# sample to sample. It is about 0.014, so the differences between the three kappas mean little.
 
 # %%
-for table in counts.values():
-    first, second = np.divmod(np.repeat(np.arange(9), table.ravel()), 3)
+for pair, n in counts.items():
+    first, second = np.divmod(np.repeat(np.arange(9), n.ravel()), 3)
     kappa, standard_error = kappa_and_error(first, second)
-    p = table / 999
-    assert np.isclose(kappa, kappa_from(np.trace(p), p.sum(1) @ p.sum(0)), rtol=1e-12)
+    print(f"annotators {pair}: {kappa:.3f} ± {standard_error:.3f}")
+    assert np.isclose(kappa, kappas[pair], rtol=1e-12)
     assert 0.012 < standard_error < 0.016
 
 # %% [markdown]
 # ## A figure to check: 0.42 against 0.73
 #
-# One can read that InstructGPT (Ouyang et al. 2022, arXiv:2203.02155) measured a Cohen's kappa of 0.42 for rating
-# against 0.73 for ranking. The paper does not say so: the words "kappa" and "Cohen" do not occur in it, its labelers
-# rated *and* ranked every response (figure 12), and no experiment sets the two against each other. Section 3.4 gives
-# raw agreement: 72.6 ± 1.5 % among training labelers, 77.3 ± 1.3 % among held-out ones; with two balanced outcomes
-# these would be kappas of 0.45 and 0.55.
+# One can read that InstructGPT (Ouyang et al. 2022, [arXiv:2203.02155](https://arxiv.org/abs/2203.02155)) measured a
+# Cohen's kappa of 0.42 for rating against 0.73 for ranking. We did not find this in the paper: the words "kappa" and
+# "Cohen" do not occur in it, and no experiment compares the two. Section 3.4 gives raw agreement: 72.6 ± 1.5 % among
+# training labelers, 77.3 ± 1.3 % among held-out ones; which kappas would these be if both outcomes were equally
+# frequent?
 
 # %%
-assert round(kappa_from(0.726, 1 / 2), 2) == 0.45
-assert round(kappa_from(0.773, 1 / 2), 2) == 0.55
+for agreement, expected in ((0.726, 0.45), (0.773, 0.55)):
+    print(f"{agreement:.1%} agreement: kappa {kappa_from(agreement, 1 / 2):.2f}")
+    assert round(kappa_from(agreement, 1 / 2), 2) == expected
 
 # %% [markdown]
-# Perhaps "about 73 %" (section 5.2) was read as a kappa of 0.73; that is a guess. A kappa of 0.73 would be 86.5 %
+# Perhaps an agreement of about 73 % was read as a kappa of 0.73; that is our guess. A kappa of 0.73 would need 86.5 %
 # agreement with two balanced outcomes: solve $\kappa = 2 p_o - 1$ for $p_o = \frac{1 + \kappa}{2}$. The reason to
-# compare stands without the figure: it is the mechanism above.
+# compare does not depend on this figure: it is the mechanism above.
 
 # %%
 needed = (1 + 0.73) / 2
+print(f"a kappa of 0.73 needs {needed:.1%} agreement")
 assert np.isclose(needed, 0.865, rtol=1e-12)
 assert np.isclose(kappa_from(needed, 1 / 2), 0.73, rtol=1e-12)
 assert needed > 0.773 + 3 * 0.013  # far above what the paper reports
@@ -354,9 +463,9 @@ assert needed > 0.773 + 3 * 0.013  # far above what the paper reports
 # %% [markdown]
 # ## What a comparison costs
 #
-# Nothing is free. A rating of seven points holds up to $\log_2 7 = 2.8$ bits, a comparison at most one; and $K$
-# responses want $K$ ratings but have $\binom{K}{2} = \frac{K(K-1)}{2}$ pairs. A comparison also hides *how much*
-# better the better one is; lesson 2 gets that back from how often it wins.
+# Comparisons have a price. A rating on seven points carries up to $\log_2 7 = 2.8$ bits, a comparison at most one, and
+# $K$ responses need $K$ ratings but have $\binom{K}{2} = \frac{K(K-1)}{2}$ pairs. A comparison also hides *how much*
+# better the better response is; lesson 2a recovers this from how often it wins.
 
 # %%
 assert 2.8 < np.log2(7) < 2.81
@@ -364,12 +473,13 @@ for responses in range(2, 10):
     first, second = np.triu_indices(responses, 1)
     assert len(first) == responses * (responses - 1) // 2
 assert len(first) == 36  # nine responses
+print(f"a rating: {np.log2(7):.1f} bits; nine responses: 9 ratings or {len(first)} comparisons")
 
 # %% [markdown]
 # ## The row that training reads
 #
-# So the data are comparisons. A row holds the prompt, the chosen and the rejected response: that is all. There is no
-# rating and no rater in it, and the order of the last two is the label.
+# So the data are comparisons. A row holds the prompt, the chosen response and the rejected response, and nothing else:
+# no rating, no rater. Which response is called *chosen* is the label; the literature also says winner and loser.
 
 
 # %%
@@ -382,6 +492,7 @@ asked, good, bad = "What is 2 + 2?", "4.", "2 + 2 is 5."
 assert row(asked, good, bad, True) == row(asked, bad, good, False)
 assert row(asked, good, bad, True) != row(asked, good, bad, False)
 assert list(row(asked, good, bad, True)) == ["prompt", "chosen", "rejected"]
+print(row(asked, good, bad, True))
 
 # %% [markdown]
 # ## What you can now assert
@@ -389,7 +500,7 @@ assert list(row(asked, good, bad, True)) == ["prompt", "chosen", "rejected"]
 # An offset and a positive scale change every rating and no order; noise changes both. Percent agreement is not kappa:
 # 72.6 % is a kappa of 0.45 if two outcomes are balanced, and less if they are not. Orders of raters with their own
 # offsets and scales agree better than their ratings; calibrated ratings need not be worse. Training reads rows of
-# prompt, chosen and rejected, and lesson 2 makes probabilities of them.
+# prompt, chosen and rejected, and lesson 2a turns them into probabilities.
 
 # %%
 other_way = np.exp(rng.normal(size=(3, 1))) * impression + rng.normal(size=(3, 1))
@@ -397,3 +508,30 @@ assert np.array_equal(prefers_first(other_way), prefers_first(impression))
 assert not np.array_equal(seven_points(other_way), seven_points(impression))
 assert round(kappa_from(0.726, 1 / 2), 2) == 0.45
 assert kappa_at(0.8) < kappa_at(0.5)
+
+# %% [markdown]
+# ## Three questions
+#
+# <details><summary>Two raters have a kappa of 0 for ratings. May they still order all pairs alike?</summary>
+#
+# Yes. Different offsets and scales make their ratings unequal, and leave every order as it is.
+#
+# </details>
+# <details><summary>Two teams report 80 % agreement. Is their agreement equally good?</summary>
+#
+# One cannot say without the label frequencies. If one label makes up 90 % of all labels, chance alone gives 82 %.
+#
+# </details>
+# <details><summary>Why does noise in the raters not cancel in a comparison, although the offset does?</summary>
+#
+# The offset is the same for both responses and drops out of the difference. The noise is drawn anew for each response,
+# so the difference carries both: its variance is twice as large.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# Agreement with its standard errors: [numpy_ref/evaluation/agreement.py](../numpy_ref/evaluation/agreement.py). The
+# reader of preference files: [numpy_ref/data/reader.py](../numpy_ref/data/reader.py). Then lesson 2a: from orders to
+# probabilities.

@@ -4,18 +4,18 @@
 # After this lesson you can
 #
 # - derive the backward pass of a linear layer, a softmax, a layer norm and an embedding, with indices and as matrices;
-# - code each of them for any number of leading axes, without ever building a Jacobian;
-# - say why a layer must hand its cache out instead of keeping it, and show what goes wrong otherwise.
+# - derive four siblings yourself: a low-rank adapter, a log-softmax, an RMS norm, the embedding's gradient;
+# - say why a layer must return its cache instead of keeping it, and show what goes wrong otherwise.
 #
-# You need lessons 3 to 5, the chain rule, and the product of two matrices. Reading takes about 50 minutes, the four
-# exercises 65.
+# You need lessons 3 to 5, the chain rule, and the product of two matrices. Reading takes about 45 minutes, the four
+# exercises 85 minutes.
 
 # %%
 import numpy as np
 
 from numpy_ref import layers
 from numpy_ref.check.cell import check
-from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.gradient_check import check_backward, complex_step
 from numpy_ref.losses import log_sigmoid, sigmoid
@@ -23,12 +23,12 @@ from numpy_ref.losses import log_sigmoid, sigmoid
 rng = np.random.default_rng(6)
 
 # %% [markdown]
-# ## What a backward pass is asked
+# ## What a backward pass computes
 #
-# A reward is made by many layers, one after the other, and each layer gets the same question: here is $dy = \partial L
-# / \partial y$, the slope of the loss over your output; what is $dx = \partial L / \partial x$, the slope over your
-# input? Every number of $x$ has a slope of its own, so $dx$ has the shape of $x$. The loss depends on $x_i$ through
-# every $y_j$, and by the chain rule all these ways add up:
+# A reward is computed by many layers, one after the other, and each layer has the same task. It is given $dy = \partial
+# L / \partial y$, the derivative of the loss with respect to its output, and must return $dx = \partial L / \partial
+# x$, the derivative with respect to its input. Every entry of $x$ has a derivative of its own, so $dx$ has the shape of
+# $x$. The loss depends on $x_i$ through every $y_j$, and by the chain rule these contributions add up:
 #
 # $$dx_i = \sum_j dy_j \, \frac{\partial y_j}{\partial x_i}.$$
 
@@ -38,14 +38,15 @@ x, dy = rng.standard_normal(4), rng.standard_normal(3)
 dx = complex_step(lambda x: dy @ (jacobian @ x), x)
 assert np.allclose(dx, [sum(dy[j] * jacobian[j, i] for j in range(3)) for i in range(4)], rtol=0, atol=1e-14)
 assert np.allclose(dx, jacobian.T @ dy, rtol=0, atol=1e-14)
+table([["by complex step", *dx], ["Jᵀ dy", *(jacobian.T @ dy)]], ["dx", *(f"entry {i}" for i in range(4))])
 
 # %% [markdown]
 # ## The Jacobian is never built
 #
-# The table of all $\partial y_j / \partial x_i$ is the layer's Jacobian, and $dx = J^\top dy$. For one linear layer of
-# a small model, 1024 rows of 32 numbers in and out, it would have $(1024 \cdot 32)^2$ entries, 8 gigabytes in float64.
-# Almost all of them are zero or repeated, so each derivation of this lesson simplifies the sum first and codes what is
-# left. As witness we take the complex step of lesson 5, through $\sum dy \cdot f(x)$ with a random $dy$.
+# The table of all $\partial y_j / \partial x_i$ is the layer's Jacobian, and $dx = J^\top dy$. Guess its size for one
+# linear layer of a small model that maps 1024 rows of 32 numbers to 1024 rows of 32 numbers, in float64. Almost all of
+# its entries are zero or repeated, so each derivation below simplifies the sum first and codes what remains. To check
+# each result we use the complex step of lesson 5 on $\sum dy \cdot f(x)$, with a random $dy$.
 
 
 # %%
@@ -54,7 +55,9 @@ def witness(f, x, dy):
     return complex_step(lambda x: (dy * f(x)).sum(), x)
 
 
-assert 8 * (1024 * 32) ** 2 == 8 * 2**30
+gigabytes = 8 * (1024 * 32) ** 2 / 1e9
+print(f"Jacobian: {gigabytes:.1f} GB; the layer's weight: {8 * 32 * 32 / 1e3:.1f} kB")
+assert gigabytes > 8 > 1e5 * 8 * 32 * 32 / 1e9
 assert np.allclose(witness(lambda x: jacobian @ x, x, dy), jacobian.T @ dy, rtol=0, atol=1e-14)
 
 # %% [markdown]
@@ -71,6 +74,7 @@ x, weight, bias, dy = (rng.standard_normal(shape) for shape in ((5, 3), (4, 3), 
 dx = witness(lambda x: x @ weight.T + bias, x, dy)
 assert np.allclose(dx, np.einsum("no,oi->ni", dy, weight), rtol=0, atol=1e-13)
 assert np.allclose(dx, dy @ weight, rtol=0, atol=1e-13)
+table([["by complex step", *dx[0]], ["dY W", *(dy @ weight)[0]]], ["dx of row 0", "input 0", "input 1", "input 2"])
 
 # %% [markdown]
 # ## Linear, step 2: the weight
@@ -93,65 +97,88 @@ assert np.allclose(dweight, dy.T @ x, rtol=0, atol=1e-13)
 
 # %%
 assert np.allclose(witness(lambda bias: x @ weight.T + bias, bias, dy), dy.sum(0), rtol=0, atol=1e-13)
-long_x, long_dy = rng.standard_normal((2, 5, 3)), rng.standard_normal((2, 5, 4))  # batch, time, channels
+long_x, long_dy = rng.standard_normal((2, 5, 3)), rng.standard_normal((2, 5, 4))  # (B, T, I), (B, T, O)
 dx, grads = layers.linear_backward(long_dy, layers.linear(long_x, weight, bias)[1])
 assert np.allclose(dx, long_dy @ weight, rtol=0, atol=1e-13)
 assert np.allclose(grads["weight"], np.einsum("bto,bti->oi", long_dy, long_x), rtol=0, atol=1e-13)
 assert np.allclose(grads["bias"], long_dy.sum((0, 1)), rtol=0, atol=1e-13)
+shapes = [
+    ("x and dx", long_x, dx),
+    ("weight and dweight", weight, grads["weight"]),
+    ("bias and dbias", bias, grads["bias"]),
+]
+table([[name, value.shape, gradient.shape] for name, value, gradient in shapes], ["", "value", "gradient"])
 
 # %% [markdown]
-# ## A bug to find
+# ## A fitting shape proves nothing
 #
-# Shapes are a good guide: with 5 rows, 3 inputs and 4 outputs, $dY\,W$ and $dY^\top X$ are the only products that fit.
-# But a fitting shape proves nothing. The gradient of the weight below has the right shape, is right for a single row,
-# and is wrong for five.
+# With 5 rows, 3 inputs and 4 outputs, $dY\,W$ and $dY^\top X$ are the only products that fit, so shapes are a good
+# guide. They are no proof. The gradient below reshapes where it should transpose: it has the right shape and is right
+# for a single row. What do you expect for five rows?
 
 
 # %%
-def linear_backward_with_a_bug(dout, x, weight, bias):
-    rows, drows = x.reshape(-1, weight.shape[1]), dout.reshape(-1, len(bias))
-    dweight = drows.reshape(len(bias), -1) @ rows
-    return dout @ weight, dweight, drows.sum(0)
+def dweight_with_a_bug(dout, x):
+    return dout.reshape(dout.shape[1], -1) @ x
 
 
-got = linear_backward_with_a_bug(dy, x, weight, bias)[1]
-assert got.shape == weight.shape
-assert np.allclose(linear_backward_with_a_bug(dy[:1], x[:1], weight, bias)[1], dy[:1].T @ x[:1], rtol=0, atol=1e-13)
-assert not np.allclose(got, dy.T @ x)
+for n in (1, 5):
+    wrong, correct = dweight_with_a_bug(dy[:n], x[:n]), dy[:n].T @ x[:n]
+    print(f"rows: {n}, shape {wrong.shape}, first entry {wrong[0, 0]:.3f}, expected {correct[0, 0]:.3f}")
+assert np.allclose(dweight_with_a_bug(dy[:1], x[:1]), dy[:1].T @ x[:1], rtol=0, atol=1e-13)
+assert wrong.shape == correct.shape
+assert not np.allclose(wrong, correct)
 
 # %% [markdown]
-# ### Exercise 6.1 ★☆☆ · 10 minutes · find the bug
+# ### Exercise 6.1 ★★☆ · 20 minutes · a low-rank adapter
 #
-# What does the line do to the entries of `drows` that it should not? Write the whole function as it should be. For
-# which other sizes do both versions agree, so that a test on these alone would not have noticed?
+# Fine-tuning often leaves a layer's weight $W$ as it is and trains only a small detour beside it: $y = W x + B A x$,
+# where $A$ has $R$ rows, $B$ has $R$ columns, and $R$ is small (LoRA, Hu et al. 2021,
+# [arXiv:2106.09685](https://arxiv.org/abs/2106.09685)). Derive $dx$, $dA$ and $dB$ with indices, as above. The frozen
+# $W$ needs no gradient; does it therefore play no part in the backward pass?
 
 
 # %%
-def linear_backward(dout, x, weight, bias):
-    """(dx, dweight, dbias) of y = x Wᵀ + b        (..., O), (..., I), (O, I), (O,) -> (..., I), (O, I), (O,)"""
+def lora_backward(dout, x, down, up, weight):
+    """(dx, ddown, dup) of y = x Wᵀ + (x Aᵀ) Bᵀ        dout (..., O), x (..., I), A (R, I), B (O, R), W (O, I)"""
     ### BEGIN SOLUTION
-    rows, drows = x.reshape(-1, weight.shape[1]), dout.reshape(-1, len(bias))
-    return dout @ weight, drows.T @ rows, drows.sum(0)
+    rows, drows = x.reshape(-1, x.shape[-1]), dout.reshape(-1, dout.shape[-1])
+    dhidden = drows @ up  # (N, R): the gradient of x Aᵀ
+    dx = drows @ weight + dhidden @ down
+    return dx.reshape(x.shape), dhidden.T @ rows, drows.T @ (rows @ down.T)
     ### END SOLUTION
 
 
 # %%
-check(linear_backward)
+check(lora_backward)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Print `np.arange(6).reshape(3, 2)`, then its `.T`, then its `.reshape(2, 3)`. Both of the last two have two rows and
-# three columns; only one of them exchanges rows and columns. With a single output there is nothing to exchange either.
+# Give the middle of the detour a name, $h = x A^\top$. Then $y = x W^\top + h B^\top$, and each of the three products
+# is a linear layer. What is used twice receives two gradients.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# Reshape `x` and `dout` to two axes, then begin with `dhidden = drows @ up`, the gradient of $h$.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# $dh = dY\,B$, then $dX = dY\,W + dh\,A$, $dA = dh^\top X$, $dB = dY^\top h$ with $h = X A^\top$. The sums run over all
+# rows, so reshape first, and give `dx` the shape of `x` at the end.
 #
 # </details>
 
 # %% [markdown]
 # ## What the backward pass needs: the cache
 #
-# The formula $dW = dY^\top X$ needs the input $X$, which the forward pass has seen and the backward pass has not. One
-# habit is a layer object that remembers its last input on itself. Each method below is right, and for one forward
-# pass followed by one backward pass so is the result.
+# The formula $dW = dY^\top X$ needs the input $X$, which only the forward pass has seen. One common solution is a layer
+# object that stores its last input. Each method below is right, and after one forward pass and one backward pass so is
+# the result.
 
 
 # %%
@@ -176,9 +203,9 @@ assert np.allclose(layer.backward(dy)[1], dy.T @ x, rtol=0, atol=1e-13)
 # ## The same weights run twice
 #
 # A pairwise loss runs the same weights over the chosen and over the rejected response before any backward pass can
-# begin: its two gradients need both rewards. Take a head of one output, $r = w \cdot x$, and let $g = \sigma(-m) / B$
-# be the pull of each pair. By lesson 4 the two rewards get $-g$ and $+g$, so step 2 gives $dw = \sum_n (-g_n)\, x^c_n +
-# g_n\, x^r_n$.
+# begin, because its gradients need both rewards. Take a head of one output, $r = w \cdot x$, and let $g = \sigma(-m) /
+# B$ be the size of each pair's gradient. By lesson 4 the two rewards get $-g$ and $+g$, so step 2 gives $dw = \sum_n
+# (-g_n)\, x^c_n + g_n\, x^r_n$. What will the object above return?
 
 # %%
 chosen, rejected = rng.standard_normal((2, 50, 8)) + np.array([0.5, 0.0])[:, None, None]  # B = 50 pairs, 8 features
@@ -190,19 +217,20 @@ by_witness = complex_step(lambda w: np.log1p(np.exp(-(chosen - rejected) @ w[0])
 assert np.allclose(by_witness, right, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# But the object remembers the rejected input only, and uses it for both: $\sum_n (-g_n)\, x^r_n + g_n\, x^r_n = 0$. The
-# gradient is exactly zero, of the right shape, without an error or a warning.
+# The object remembers only the rejected input and uses it for both: $\sum_n (-g_n)\, x^r_n + g_n\, x^r_n = 0$. The
+# gradient has the right shape and is exactly zero, and there is no error and no warning.
 
 # %%
 wrong = head.backward(-pull)[1] + head.backward(pull)[1]
 assert wrong.shape == head.weight.shape
 assert np.all(wrong == 0)
 assert np.abs(right).max() > 0.1
+table([["right", *right[:4]], ["cache on the layer", *wrong[0, :4]]], ["dw", *(f"feature {i}" for i in range(4))])
 
 # %% [markdown]
-# A deeper model does not help: with every layer at the rejected response, the way back is the same for $-g$ and for
-# $g$, and what comes out is opposite. Where the two gradients of a loss are not opposite, the result is not zero but
-# simply wrong, which is harder to see. An example is a loss that also pulls the rewards towards zero.
+# A deeper model does not help. If every layer remembers the rejected response, the backward pass is the same for $-g$
+# and for $g$, and the two results cancel. Where the two gradients of a loss are not opposite, the result is not zero
+# but simply wrong, which is harder to notice.
 
 # %%
 below, above = RememberingLinear(rng.standard_normal((4, 8))), RememberingLinear(rng.standard_normal((1, 4)))
@@ -218,8 +246,9 @@ assert not np.allclose(uneven, should_be, rtol=0.1)
 # %% [markdown]
 # ## The idiom: (out, cache)
 #
-# The cure is to keep nothing. A forward pass returns its output *and* a cache, and the backward pass is given the cache
-# of the call that it belongs to. Two forward passes make two caches, and neither can overwrite the other.
+# The solution is to keep nothing in the layer. A forward pass returns its output *and* a cache, and the backward pass
+# is given the cache of the call that it belongs to. Two forward passes make two caches, and neither can overwrite the
+# other.
 
 # %%
 _, chosen_cache = layers.linear(chosen, head.weight)
@@ -229,8 +258,8 @@ _, from_rejected = layers.linear_backward(pull, rejected_cache)
 assert np.allclose(from_chosen["weight"] + from_rejected["weight"], right, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# A weight that is used twice gets the sum of two gradients, one from each use; this is the chain rule's sum again. Let
-# both versions train for 60 steps on the same pairs. The loss of the remembering head does not move by a single bit.
+# A weight that is used twice gets the sum of two gradients, one from each use: this is the chain rule's sum again. Now
+# both versions train for 60 steps on the same pairs. What will the loss of the remembering head look like?
 
 
 # %%
@@ -256,11 +285,16 @@ picture(curves, "The same head, the same pairs", "step", "loss (nats per pair)",
 # %%
 assert np.all(np.diff(trained(head.weight, False)) < 0)
 assert np.all(trained(head.weight, True) == trained(head.weight, True)[0])
+ends = [
+    [name, *trained(head.weight, keeps)[[0, -1]]]
+    for name, keeps in (("(out, cache)", False), ("cache on the layer", True))
+]
+table(ends, ["loss in nats", "first step", "last step"])
 
 # %% [markdown]
 # ## Softmax, step 1: the Jacobian
 #
-# A softmax takes a row of $C$ numbers to $p_i = e^{x_i} / Z$ with $Z = \sum_k e^{x_k}$. Both parts of the fraction
+# A softmax maps a row of $C$ numbers to $p_i = e^{x_i} / Z$ with $Z = \sum_k e^{x_k}$. Both parts of the fraction
 # depend on $x_j$: $\partial e^{x_i} / \partial x_j = \delta_{ij} e^{x_i}$, where $\delta_{ij}$ is 1 if $i = j$ and 0
 # otherwise, and $\partial Z / \partial x_j = e^{x_j}$. The quotient rule gives
 #
@@ -276,28 +310,17 @@ assert np.allclose(jacobian, np.diag(p) - np.outer(p, p), rtol=0, atol=1e-15)
 
 # %% [markdown]
 # In matrix form $J = \operatorname{diag}(p) - p\,p^\top$. Only the diagonal is positive: raising one input raises its
-# own probability and lowers every other. Each row and each column adds up to zero, because the probabilities always add
-# up to 1, and because adding the same number to all inputs changes nothing.
-
-
-# %%
-def table(axes):
-    axes.imshow(jacobian > 0, cmap="Greys", vmax=5)  # grey where positive
-    for i, j in np.ndindex(4, 4):
-        axes.text(j, i, f"{jacobian[i, j]:+.3f}", ha="center", va="center", weight="bold" if i == j else "normal")
-    axes.set(xticks=range(4), yticks=range(4))
-    axes.set(
-        xticklabels=[f"x[{j}] = {x[j]:g}" for j in range(4)], yticklabels=[f"p[{i}] = {p[i]:.2f}" for i in range(4)]
-    )
-
-
-alt = "Table of the softmax's Jacobian for inputs 2, 1, 0, -1: positive on the diagonal, negative everywhere else."
-picture(table, "∂p[i] / ∂x[j]", "input moved", "probability that answers", alt, size=(6.0, 4.8))
+# own probability and lowers all others. Each column adds up to zero because the probabilities always add up to 1, and
+# each row does because adding the same number to all inputs changes nothing.
 
 # %%
 assert np.array_equal(jacobian > 0, np.eye(4, dtype=bool))
 assert np.abs(jacobian.sum(0)).max() < 1e-15
 assert np.abs(jacobian.sum(1)).max() < 1e-15
+table(
+    [[f"p[{i}] = {p[i]:.3f}", *jacobian[i]] for i in range(4)],
+    ["∂p[i] / ∂x[j]", *(f"x[{j}] = {x[j]:g}" for j in range(4))],
+)
 
 # %% [markdown]
 # ## Softmax, step 2: times dp
@@ -308,21 +331,23 @@ assert np.abs(jacobian.sum(1)).max() < 1e-15
 # $$dx_j = \sum_i dp_i\, p_i\, (\delta_{ij} - p_j) = dp_j\, p_j - p_j \sum_i dp_i\, p_i
 #        = p_j \Bigl( dp_j - \sum_i p_i\, dp_i \Bigr).$$
 #
-# So a row costs a few operations for each entry and no Jacobian. The sum is the average of $dp$ under $p$: what counts
-# is whether a $dp_j$ is above or below that average.
+# So a row costs a few operations for each entry, and no Jacobian is built. The sum is the average of $dp$ with weights
+# $p$. An input's gradient is positive exactly when its $dp_j$ lies above that average.
 
 # %%
 dp = rng.standard_normal(4)
 average = (p * dp).sum()
 assert np.allclose(jacobian.T @ dp, p * (dp - average), rtol=0, atol=1e-15)
 assert np.array_equal(p * (dp - average) > 0, dp > average)
+print(f"average of dp: {average:.3f}")
+table([["p", *p], ["dp", *dp], ["dx", *(p * (dp - average))]], ["", *(f"entry {j}" for j in range(4))])
 
 # %% [markdown]
 # ## Two laws of it
 #
-# The entries of $dx$ add up to zero, as the rows of the Jacobian do. And a constant $dp$ is its own average, so it
-# gives no gradient at all. This is why lesson 5 forbade a $dp$ of ones: a backward pass that always returns zeros would
-# pass.
+# The entries of $dx$ add up to zero, as the rows of the Jacobian do. A constant $dp$ equals its own average, so it
+# gives no gradient at all. This is why lesson 5 does not allow a $dp$ of ones: with it, a backward pass that always
+# returns zeros would pass the test.
 
 # %%
 x, dp = 3 * rng.standard_normal((2, 6, 5))
@@ -333,37 +358,51 @@ assert np.abs(dx.sum(-1)).max() < 1e-14
 assert np.abs(layers.softmax_backward(np.ones_like(p), p)).max() < 1e-15
 
 # %% [markdown]
-# ### Exercise 6.2 ★★☆ · 15 minutes · softmax backward
+# ### Exercise 6.2 ★★☆ · 20 minutes · log-softmax backward
 #
-# Derive $dx_j$ again on paper, from the quotient rule on. Then code it for any number of leading axes: each row along
-# the last axis is a softmax of its own. Multiply no matrices.
+# The loss of a language model needs $\log p$ rather than $p$ (lesson 7): $y_i = x_i - \log \sum_k e^{x_k}$. Derive $dx$
+# from this formula, in the two steps above: the Jacobian first, then its product with $dy$. Code it for any number of
+# leading axes; entries up to ±800 occur, so no exponential may overflow.
 
 
 # %%
-def softmax_backward(dout, p):
-    """dx of p = softmax(x) over the last axis        (..., C), (..., C) -> (..., C)"""
+def log_softmax_backward(dout, x):
+    """dx of y = x - log Σ eˣ over the last axis        (..., C), (..., C) -> (..., C)"""
     ### BEGIN SOLUTION
-    return p * (dout - (dout * p).sum(-1, keepdims=True))
+    return dout - layers.softmax(x)[0] * dout.sum(-1, keepdims=True)
     ### END SOLUTION
 
 
 # %%
-check(softmax_backward)
+check(log_softmax_backward)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Each row needs its own average, so the sum must keep its axis to be subtracted from every entry of the row:
-# `keepdims=True`. If one row passes and several do not, look at which axis you sum over.
+# The first term of $y_i$ has the derivative $\delta_{ij}$. Which familiar quantity is the derivative of $\log \sum_k
+# e^{x_k}$ with respect to $x_j$?
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# $\partial y_i / \partial x_j = \delta_{ij} - p_j$. Multiply by $dy_i$ and sum over $i$; `layers.softmax(x)[0]` is a
+# $p$ that does not overflow.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# $dx_j = dy_j - p_j \sum_i dy_i$. Each row has its own sum, so it must keep its axis: `dout.sum(-1, keepdims=True)`.
 #
 # </details>
 
 # %% [markdown]
 # ## Layer norm: what it does
 #
-# A layer norm takes each row to mean 0 and variance 1, then stretches and shifts every channel (Ba et al. 2016,
-# arXiv:1607.06450). With the mean $\mu$, the variance $\sigma^2$ and a small $\varepsilon$ that keeps a constant row
-# finite,
+# A layer norm transforms each row to mean 0 and variance 1, then scales and shifts every channel (Ba et al. 2016,
+# [arXiv:1607.06450](https://arxiv.org/abs/1607.06450)). With the mean $\mu$, the variance $\sigma^2$ and a small
+# $\varepsilon$ that keeps a constant row finite,
 #
 # $$\mu = \frac{1}{C} \sum_k x_k, \quad \sigma^2 = \frac{1}{C} \sum_k (x_k - \mu)^2, \quad
 #   s = \frac{1}{\sqrt{\sigma^2 + \varepsilon}}, \quad \hat x_i = s\,(x_i - \mu), \quad y_i = w_i\, \hat x_i + b_i.$$
@@ -376,13 +415,15 @@ inverse_std = lambda x: 1 / np.sqrt(mean((x - mean(x)) ** 2) + eps)  # s, (5, 1)
 xhat = inverse_std(x) * (x - mean(x))
 assert np.allclose(layers.layer_norm(x, weight, bias)[0], weight * xhat + bias, rtol=0, atol=1e-14)
 assert np.abs(mean(xhat)).max() < 1e-15
-assert np.allclose(mean(xhat**2), 1 - eps * inverse_std(x) ** 2, rtol=0, atol=1e-14)  # 1 but for ε
+assert np.allclose(mean(xhat**2), 1 - eps * inverse_std(x) ** 2, rtol=0, atol=1e-14)  # 1 except for ε
+channels = [f"channel {i}" for i in range(C)]
+table([["x", *x[0], x[0].std()], ["x̂", *xhat[0], xhat[0].std()]], ["row 0", *channels, "std"], 2)
 
 # %% [markdown]
 # ## Layer norm, step 1: weight, bias and x̂
 #
-# The last formula holds for every row $n$, so weight and bias collect from all rows, as in a linear layer. And
-# $\hat x_i$ gets what comes back through its own channel only:
+# The last formula holds for every row $n$, so the gradients of weight and bias are sums over all rows, as in a linear
+# layer. The gradient of $\hat x_i$ comes from its own channel only:
 #
 # $$dw_i = \sum_n dy_{ni}\, \hat x_{ni}, \qquad db_i = \sum_n dy_{ni}, \qquad d\hat x_{ni} = w_i\, dy_{ni}.$$
 
@@ -396,9 +437,9 @@ assert np.allclose(witness(lambda xhat: weight * xhat + bias, xhat, dy), dxhat, 
 # %% [markdown]
 # ## Layer norm, step 2: the mean and the variance
 #
-# From here on one row is enough. The mean moves by $\partial \mu / \partial x_j = \frac{1}{C}$, so the centred entry
-# moves by $\partial (x_k - \mu) / \partial x_j = \delta_{kj} - \frac{1}{C}$. For the variance we need the chain rule,
-# and the fact that the centred entries add up to zero, which removes the second term:
+# From here on one row is enough. The mean has the derivative $\partial \mu / \partial x_j = \frac{1}{C}$, so the
+# centred entry has $\partial (x_k - \mu) / \partial x_j = \delta_{kj} - \frac{1}{C}$. For the variance we need the
+# chain rule, and the fact that the centred entries add up to zero, which removes the second term:
 #
 # $$\frac{\partial \sigma^2}{\partial x_j} = \frac{1}{C} \sum_k 2\,(x_k - \mu) \Bigl( \delta_{kj} - \frac{1}{C} \Bigr)
 #   = \frac{2}{C}\,(x_j - \mu) - \frac{2}{C^2} \sum_k (x_k - \mu) = \frac{2}{C}\,(x_j - \mu).$$
@@ -408,6 +449,7 @@ row = x[0]
 assert np.allclose(complex_step(lambda x: x.mean(), row), 1 / C, rtol=0, atol=1e-15)
 variance_slope = complex_step(lambda x: ((x - x.mean()) ** 2).mean(), row)
 assert np.allclose(variance_slope, 2 / C * (row - row.mean()), rtol=0, atol=1e-15)
+table([["by complex step", *variance_slope], ["2 (x − μ) / C", *(2 / C * (row - row.mean()))]], ["∂σ² / ∂x", *channels])
 
 # %% [markdown]
 # ## Layer norm, step 3: the factor s
@@ -427,8 +469,8 @@ assert np.allclose(factor_slope, -(s**2) / C * row_hat, rtol=0, atol=1e-14)
 # %% [markdown]
 # ## Layer norm, step 4: the Jacobian of x̂
 #
-# Now $\hat x_i = s \cdot (x_i - \mu)$ is a product of two things that both depend on $x_j$. The product rule takes the
-# second from step 2 and the first from step 3, and $(x_i - \mu) = \hat x_i / s$ tidies up:
+# Now $\hat x_i = s \cdot (x_i - \mu)$ is a product of two factors that both depend on $x_j$. Step 2 gives the
+# derivative of the second factor and step 3 that of the first; then substitute $(x_i - \mu) = \hat x_i / s$:
 #
 # $$\frac{\partial \hat x_i}{\partial x_j} = s \Bigl( \delta_{ij} - \frac{1}{C} \Bigr) - (x_i - \mu)\, \frac{s^2}{C}\,
 #   \hat x_j = s \Bigl( \delta_{ij} - \frac{1}{C} - \frac{\hat x_i\, \hat x_j}{C} \Bigr).$$
@@ -446,22 +488,25 @@ assert np.allclose(jacobian, s * (np.eye(C) - 1 / C - np.outer(row_hat, row_hat)
 # $$dx_j = \sum_i d\hat x_i\, s \Bigl( \delta_{ij} - \frac{1}{C} - \frac{\hat x_i\, \hat x_j}{C} \Bigr)
 #   = s \Bigl( d\hat x_j - \operatorname{mean}(d\hat x) - \hat x_j \operatorname{mean}(d\hat x\, \hat x) \Bigr).$$
 #
-# The first term alone is what one gets by taking $\mu$ and $\sigma$ for constants. The second says that $\mu$ moves
-# with $x$, the third that $\sigma$ does.
+# If $\mu$ and $\sigma$ were constants, only the first term would remain. The second term is there because $\mu$ depends
+# on $x$, the third because $\sigma$ does.
 
 # %%
 dx = inverse_std(x) * (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat))
 assert np.allclose(witness(lambda x: normed(x, weight, bias), x, dy), dx, rtol=0, atol=1e-13)
 assert np.allclose(layers.layer_norm_backward(dy, layers.layer_norm(x, weight, bias)[1])[0], dx, rtol=0, atol=1e-13)
-for half_right in (dxhat, dxhat - mean(dxhat), dxhat - xhat * mean(dxhat * xhat)):
+terms = {"first term": dxhat, "and the second": dxhat - mean(dxhat), "all three": dx / inverse_std(x)}
+for half_right in list(terms.values())[:2]:
     assert not np.allclose(inverse_std(x) * half_right, dx, rtol=0, atol=0.01)
+table([[name, *(inverse_std(x) * part)[0]] for name, part in terms.items()], ["dx of row 0", *channels])
 
 # %% [markdown]
 # ## What the two means take away
 #
-# Adding a constant to a row changes nothing that comes out, and neither does multiplying the centred row by a number,
-# but for $\varepsilon$. A gradient has no part along a direction in which nothing changes. So $dx$ adds up to zero, and
-# its product with $x - \mu$ is the tiny share $\varepsilon / (\sigma^2 + \varepsilon)$ of $\sum d\hat x\, \hat x$.
+# Adding a constant to a row does not change the output, and apart from $\varepsilon$ neither does multiplying the
+# centred row by a number. In a direction in which the output does not change, the gradient has no component. So the
+# entries of $dx$ add up to zero, and the product of $dx$ with $x - \mu$ is only the share $\varepsilon / (\sigma^2 +
+# \varepsilon)$ of $\sum d\hat x\, \hat x$.
 
 # %%
 assert np.abs(dx.sum(-1)).max() < 1e-13
@@ -471,14 +516,14 @@ assert np.allclose(along, left_by_eps, rtol=0, atol=1e-13)
 assert np.all(np.abs(left_by_eps) < 1e-3)
 
 # %% [markdown]
-# A picture with three channels: all rows of the same mean lie in a plane, and layer norm moves each of them straight
-# out or in to a circle. The gradient before the means is any arrow. What is left of it runs along the circle's
-# direction, since moving outwards or off the plane would change nothing.
+# A picture with three channels: all rows of mean 0 lie in a plane, and layer norm moves each of them along its ray from
+# the origin onto a circle. Before the two means are subtracted, the gradient is an arrow of any direction. What remains
+# is at a right angle to the ray, because moving along the ray does not change the output.
 
 
 # %%
 plane = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])  # two directions in which the mean stays 0
-three, dthree = np.array([2.2, -0.4, -1.8]), np.array([0.9, 1.2, 0.1])  # a row x of mean 0, and its dx̂
+three, dthree = np.array([2.2, -0.4, -1.8]), np.array([1.6, -0.9, 0.4])  # a row x of mean 0, and its dx̂
 free = dthree / np.sqrt((three**2).mean())  # s dx̂: μ and σ taken for constants
 kept, _ = layers.layer_norm_backward(dthree, layers.layer_norm(three, np.ones(3), np.zeros(3))[1])
 assert np.isclose(np.linalg.norm(layers.layer_norm(three, np.ones(3), np.zeros(3))[0]), np.sqrt(3), rtol=1e-5)
@@ -486,104 +531,129 @@ assert abs((plane @ kept) @ (plane @ three)) < 1e-4 < abs((plane @ free) @ (plan
 
 
 # %%
+def arrow(axes, start, end, name, **style):
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "lw": 2, "mutation_scale": 14} | style)
+    axes.text(*(end + np.array([0.12, 0.1])), name, color=style["color"], weight="bold")
+
+
 def circle(axes):
-    turn = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(np.sqrt(3) * np.cos(turn), np.sqrt(3) * np.sin(turn), color=INK, lw=1, ls=":", label="where x̂ lies")
-    axes.plot(*np.stack([[0, 0], plane @ three]).T, color=INK, lw=1, marker="o", label="x, from the origin")
-    for gradient, line, name in ((free, "--", "s dx̂ (twice its length)"), (kept, "-", "dx (twice its length)")):
-        ends = np.stack([plane @ three, plane @ (three + 2 * gradient)])
-        axes.plot(*ends.T, color=RUST if line == "--" else BLUE, ls=line, lw=2.5, label=name)
-    axes.set(aspect="equal", xlim=(-2.2, 4.8), ylim=(-2.2, 3.8))
-
-
-alt = "The plane of rows with mean 0: a line from the origin to x; dx is at a right angle to it, s dx̂ is not."
-picture(circle, "dx has no part along x", "(x[0] − x[1]) / √2", "(x[0] + x[1] − 2 x[2]) / √6", alt, size=(6.8, 5.6))
-
-# %% [markdown]
-# ### Exercise 6.3 ★★★ · 30 minutes · layer norm backward
-#
-# Derive the five steps on paper without looking, then code all three gradients for any number of leading axes. You get
-# $x$ and not $\hat x$, so compute that first. The check also tries rows that hardly vary, where $\varepsilon$ decides.
+    turn, place = np.linspace(0, 2 * np.pi, 200), plane @ three
+    axes.plot(np.sqrt(3) * np.cos(turn), np.sqrt(3) * np.sin(turn), color=INK, lw=1, ls=":")
+    axes.text(0, -2.1, "the circle of all x̂", ha="center")
+    arrow(axes, np.zeros(2), place, "x", color=INK)
+    arrow(axes, place, place + 2 * plane @ free, "2 s dx̂", color=RUST, ls="--")
+    arrow(axes, place, place + 2 * plane @ kept, "2 dx", color=BLUE)
 
 
 # %%
-def layer_norm_backward(dout, x, weight, bias, eps=1e-5):
-    """(dx, dweight, dbias) of y = w x̂ + b        (..., C), (..., C), (C,), (C,) -> (..., C), (C,), (C,)"""
+def framed(axes):
+    circle(axes)
+    axes.set(aspect="equal", xlim=(-2.2, 4.9), ylim=(-2.4, 3.2))
+
+
+angle = lambda a, b: np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
+angles = {name: angle(plane @ arrow_, plane @ three) for name, arrow_ in (("s dx̂", free), ("dx", kept))}
+assert abs(angles["dx"] - 90) < 0.01 < abs(angles["s dx̂"] - 90)
+table([[name, value] for name, value in angles.items()], ["arrow", "angle to x (degrees)"], 1)
+
+# %%
+alt = (
+    "The plane of rows with mean 0: arrow x from the origin; at its tip dx, at a right angle to x, and s dx̂, which is "
+)
+alt += "not. A dotted circle around the origin shows where x̂ lies."
+picture(
+    framed, "dx is at a right angle to x", "(x[0] − x[1]) / √2", "(x[0] + x[1] − 2 x[2]) / √6", alt, size=(5.2, 4.6)
+)
+
+# %% [markdown]
+# ### Exercise 6.3 ★★★ · 30 minutes · RMS norm backward
+#
+# Many recent models leave the mean alone and only divide by the root mean square: $y = w\, \hat x$ with $\hat x = x /
+# \sqrt{\operatorname{mean}(x^2) + \varepsilon}$ (Zhang & Sennrich 2019,
+# [arXiv:1910.07467](https://arxiv.org/abs/1910.07467)). Derive $dx$ and $dw$ along the five steps, and say before you
+# compute which of the two means disappears. The check also tries rows near zero, where $\varepsilon$ decides.
+
+
+# %%
+def rms_norm_backward(dout, x, weight, eps=1e-5):
+    """(dx, dweight) of y = w x̂,  x̂ = x / √(mean x² + ε)        (..., C), (..., C), (C,) -> (..., C), (C,)"""
     ### BEGIN SOLUTION
-    centred = x - x.mean(-1, keepdims=True)
-    s = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
-    xhat, dxhat = s * centred, dout * weight
-    dx = s * (dxhat - dxhat.mean(-1, keepdims=True) - xhat * (dxhat * xhat).mean(-1, keepdims=True))
-    return dx, (dout * xhat).reshape(-1, len(weight)).sum(0), dout.reshape(-1, len(bias)).sum(0)
+    s = 1 / np.sqrt((x**2).mean(-1, keepdims=True) + eps)
+    xhat, dxhat = s * x, dout * weight
+    dx = s * (dxhat - xhat * (dxhat * xhat).mean(-1, keepdims=True))
+    return dx, (dout * xhat).reshape(-1, len(weight)).sum(0)
     ### END SOLUTION
 
 
 # %%
-check(layer_norm_backward)
+check(rms_norm_backward)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# The means run over the channels of one row, the sums of weight and bias over all rows: do not exchange the axes. The
-# weight enters once, in $d\hat x = w\, dy$, before both means are taken. Two laws help without any reference: every row
-# of $dx$ adds up to zero, and $\langle dw, w \rangle + \langle db, b \rangle = \langle dy, y \rangle$.
+# Go through the steps with $x_i$ in the place of $x_i - \mu$. What was subtracted because $\mu$ depends on $x$?
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# `s = 1 / np.sqrt((x**2).mean(-1, keepdims=True) + eps)`, and $\partial s / \partial x_j = -\frac{s^2}{C}\, \hat x_j$,
+# as in step 3.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# $dx = s\,(d\hat x - \hat x \operatorname{mean}(d\hat x\, \hat x))$ with $d\hat x = w\, dy$, and $dw = \sum dy\, \hat
+# x$ over all rows. The mean runs over the channels of one row.
 #
 # </details>
 
 # %% [markdown]
 # ## Embedding: a lookup is a product
 #
-# An embedding replaces each token by a row of a table: $y_n = W_{t_n}$ for the token $t_n$ at place $n$. Write a matrix
-# $E$ with $E_{nv} = 1$ where $t_n = v$ and 0 elsewhere: then $y_{nc} = \sum_v E_{nv} W_{vc}$, which is a linear layer
-# without bias.
+# An embedding replaces each token by a row of a weight $W$: $y_n = W_{t_n}$ for the token $t_n$ at place $n$. Write a
+# matrix $E$ with $E_{nv} = 1$ where $t_n = v$ and 0 elsewhere. Then $y_{nc} = \sum_v E_{nv} W_{vc}$, which is a linear
+# layer without bias.
 
 # %%
-tokens, table = np.array([3, 1, 3, 0, 3]), rng.standard_normal((5, 2))  # token 3 three times, tokens 2 and 4 never
+tokens, rows = np.array([3, 1, 3, 0, 3]), rng.standard_normal((5, 2))  # token 3 three times, tokens 2 and 4 never
 one_hot = (tokens[:, None] == np.arange(5)).astype(float)  # E, (5 places, 5 tokens)
-assert np.array_equal(one_hot @ table, table[tokens])
-assert np.array_equal(layers.embedding(tokens, table)[0], table[tokens])
+print(one_hot.astype(int))
+assert np.array_equal(one_hot @ rows, rows[tokens])
+assert np.array_equal(layers.embedding(tokens, rows)[0], rows[tokens])
 
 # %% [markdown]
-# ## Embedding backward: repeated tokens add up
+# ## A trap: += with repeated indices
 #
-# By the same steps as for the linear layer, with $W^\top$ in the place of $W$,
-#
-# $$dW_{vc} = \sum_n E_{nv}\, dy_{nc} = \sum_{n:\, t_n = v} dy_{nc}, \qquad dW = E^\top dY.$$
-#
-# Row $v$ collects from all places where token $v$ stands: three for token 3 here, none for the tokens 2 and 4, whose
-# rows get no gradient. Tokens are whole numbers and have no gradient themselves.
+# It is tempting to write the backward pass as `drows[tokens] += dy`. NumPy reads the old rows, adds, and writes the
+# result back, *once* for each index: of several additions to the same row only the last one remains. There is no
+# warning, and a test in which no token repeats passes.
 
 # %%
-dy = rng.standard_normal((5, 2))
-dtable = witness(lambda table: table[tokens], table, dy)
-assert np.allclose(dtable, one_hot.T @ dy, rtol=0, atol=1e-15)
-assert np.allclose(dtable[3], dy[0] + dy[2] + dy[4], rtol=0, atol=1e-15)
-assert np.all(dtable[[2, 4]] == 0)
-
-# %% [markdown]
-# ## The trap: += with repeated indices
-#
-# It is tempting to write `dtable[tokens] += dy`. NumPy reads the old rows, adds, and writes back, in this order and
-# each *once*: of several additions to the same row the last one wins. Nothing warns you, and a test in which no token
-# repeats passes.
-
-# %%
-tempting = np.zeros_like(table)
+dy, tempting = rng.standard_normal((5, 2)), np.zeros_like(rows)
 tempting[tokens] += dy
+drows = witness(lambda rows: rows[tokens], rows, dy)
 assert np.array_equal(tempting[3], dy[4])  # the last place only
-assert np.array_equal(tempting[[0, 1]], dtable[[0, 1]])  # tokens that stand once are right
-assert not np.allclose(tempting, dtable)
+assert np.allclose(tempting[[0, 1]], drows[[0, 1]], rtol=0, atol=1e-15)  # tokens that stand once are right
+assert not np.allclose(tempting[3], drows[3])
+counts = np.bincount(tokens, minlength=5)
+table(
+    [[v, counts[v], *tempting[v], *drows[v]] for v in range(5)],
+    ["token", "stands", "+= c0", "+= c1", "right c0", "right c1"],
+)
 
 # %% [markdown]
-# ### Exercise 6.4 ★★☆ · 10 minutes · embedding backward
+# ### Exercise 6.4 ★★☆ · 15 minutes · embedding backward
 #
-# Code it for tokens of any shape, such as batch and time. You get the number of rows of the table, not the table: the
-# gradient of a lookup does not depend on what is looked up.
+# Derive $dW_{vc}$ from $y_{nc} = \sum_v E_{nv} W_{vc}$, as in step 2 of the linear layer, and say in words what it is.
+# Code it for tokens of any shape, such as batch and time. You get the number of rows of the weight but not the weight:
+# the gradient of a lookup does not depend on the values that are looked up.
 
 
 # %%
 def embedding_backward(dout, tokens, vocab_size):
-    """dweight: row v is the sum of dout over the places of token v        (..., C), (...) ints, V -> (V, C)"""
+    """dweight: row v is the gradient of row v of the weight        (..., C), (...) ints, V -> (V, C)"""
     ### BEGIN SOLUTION
     dweight = np.zeros((vocab_size, dout.shape[-1]), dout.dtype)
     np.add.at(dweight, tokens, dout)
@@ -595,20 +665,46 @@ def embedding_backward(dout, tokens, vocab_size):
 check(embedding_backward)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `np.add.at(array, indices, values)` adds every value, repeated indices included. Or lay the tokens end to end and
-# multiply by the one-hot matrix, as in the cell above.
+# Which places use row $v$? Compare the right columns of the table above with the entries of $dy$.
 #
 # </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# Begin with zeros of shape `(vocab_size, dout.shape[-1])`. Every place adds its row of `dout` to the row of its token.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `np.add.at(dweight, tokens, dout)` adds every row, repeated indices included. Or reshape the tokens to one axis, build
+# $E$, and return `E.T @ dout.reshape(-1, C)`.
+#
+# </details>
+
+# %% [markdown]
+# ## Repeated tokens add up
+#
+# By the same steps as for the linear layer, $dW = E^\top dY$, or with indices
+#
+# $$dW_{vc} = \sum_n E_{nv}\, dy_{nc} = \sum_{n:\, t_n = v} dy_{nc}.$$
+#
+# Row $v$ is the sum over all places at which token $v$ stands: three places for token 3 here, none for the tokens 2 and
+# 4, whose rows get no gradient. Tokens are whole numbers and have no gradient themselves.
+
+# %%
+assert np.allclose(drows, one_hot.T @ dy, rtol=0, atol=1e-15)
+assert np.allclose(drows[3], dy[0] + dy[2] + dy[4], rtol=0, atol=1e-15)
+assert np.all(drows[[2, 4]] == 0)
 
 # %% [markdown]
 # ## What you can now assert
 #
 # Each backward pass is one line that you have derived: $dY\,W$ and $dY^\top X$; $p\,(dp - \sum p\, dp)$; the layer norm
 # with its two means; a sum over the places of a token. Each is given the cache of its own forward call, so the same
-# weights may run twice. The last cell holds all of them against the complex step, at random weights and with random
-# cotangents; lesson 6b puts them together.
+# weights may run twice. The last cell checks all of them against the complex step, with random weights and random $dy$.
 
 # %%
 x, tokens = rng.standard_normal((2, 5, 3)), rng.integers(0, 7, (2, 5))
@@ -619,3 +715,38 @@ check_backward(layers.layer_norm, layers.layer_norm_backward, x, {"weight": norm
 check_backward(layers.embedding, layers.embedding_backward, tokens, {"weight": normal(7, 3)}, rng=rng)
 assert np.all(wrong == 0)  # the cache kept on the layer
 assert np.abs(right).max() > 0.1  # and the gradient that it lost
+
+# %% [markdown]
+# ## Three questions
+#
+# 1. Two rows of a batch are equal. What does this mean for the gradient of a linear layer's weight?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing special: each row adds $dy^\top x$ of its own. The two products differ if the rows' $dy$ differ.
+#
+# </details>
+#
+# 2. Softmax and layer norm both subtract something from the incoming gradient. Why?
+#
+# <details><summary>Answer</summary>
+#
+# Both outputs stay the same when a constant is added to the input, so the gradient along that direction must be zero.
+# Layer norm also ignores the scale of the centred row, and subtracts a second term for it.
+#
+# </details>
+#
+# 3. Your model's loss stays exactly constant, although all gradients have the right shapes. What do you look for first?
+#
+# <details><summary>Answer</summary>
+#
+# A cache that the second forward pass has overwritten: the gradients of chosen and rejected then cancel.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - [numpy_ref/layers.py](../numpy_ref/layers.py): every layer of this lesson, each followed by its backward pass.
+# - [numpy_ref/gradient_check.py](../numpy_ref/gradient_check.py): the complex step that served as witness.
+# - Lesson 6b puts the layers together: attention, a block, the whole model.

@@ -88,6 +88,28 @@ def with_number(case, options):
     return wider
 
 
+def log_probabilities(size=(1, 1), low=-12.0, high=0.0, betas=(0.125, 0.5, 2.0)):
+    """log π and log π_ref of both responses, and β; `low` and `high` are of the policy's chosen response"""
+
+    def case(draw):
+        shape = (draw.size(*size),)
+        rest = [draw.numbers(shape, -12, 0) for _ in range(3)]
+        return draw.numbers(shape, low, high), *rest, np.array(draw.choice(list(betas)))
+
+    return case
+
+
+def log_probabilities_apart(draw):
+    """Margins β h far on either side"""
+    low, high = draw.choice([(-1000, -900), (900, 1000)])
+    return log_probabilities((1, 1), low, high, betas=(1.0, 0.5, 2.0))(draw)
+
+
+def log_probabilities_ahead(draw):
+    """Margins β h from 37 to 104"""
+    return log_probabilities((1, 1), 61, 80, betas=(1.0,))(draw)
+
+
 def ranked(prompts=(1, 3), responses=(2, 6), low=-3.0, high=3.0):
     return lambda draw: (draw.numbers((draw.size(*prompts), draw.size(*responses)), low, high),)
 
@@ -295,3 +317,149 @@ def tied(draw):
 def some_tied(draw):
     n = draw.size(2, 6)
     return draw.numbers((n,), -1, 1, 0.5), draw.numbers((n,), -1, 1, 0.5)
+
+
+def extreme_margins(draw):
+    """A positive scale, and margins far on either side, where e^-cm overflows"""
+    low, high = draw.choice([(-1000, -750), (750, 1000), (-40, 40)])
+    return np.array(draw.choice([1.0, 2.0])), draw.numbers((draw.size(1, 3),), low, high)
+
+
+def scaled(size):
+    """A scale other than 1, and margins"""
+    return lambda draw: (np.array(draw.choice([0.5, 2.0, 3.0])), draw.numbers((draw.size(*size),), -3, 3))
+
+
+def lora(leading=(1, 1)):
+    """All sizes different from each other where they can be, so that a swapped axis shows"""
+
+    def case(draw):
+        head = tuple(draw.size(1, 3) for _ in range(draw.size(*leading)))
+        inputs, outputs, rank = draw.size(3, 4), draw.size(4, 5), draw.size(1, 2)
+        shapes = (*head, outputs), (*head, inputs), (rank, inputs), (outputs, rank), (outputs, inputs)
+        return tuple(draw.numbers(shape, -3, 3) for shape in shapes)
+
+    return case
+
+
+def gated(leading=(1, 1)):
+    return with_dout(lambda draw: (x := array(leading=leading)(draw)[0], draw.numbers(x.shape, -3, 3)))
+
+
+def residual(rows):
+    def case(draw):
+        N, C = draw.size(*rows), draw.size(1, 4)
+        return tuple(draw.numbers(shape, -1, 1) for shape in ((N, C), (N, C), (C, C), (C,)))
+
+    return case
+
+
+def rms_norm(leading=(1, 1), rows=(1, 4), step=0.125):
+    norm = layer_norm(leading, rows, step, dout=True)
+    return lambda draw: norm(draw)[:3]
+
+
+def next_tokens(prompt=False, batch=(1, 3)):
+    """At least one target counts; `prompt`: some do not"""
+
+    def case(draw):
+        B, T, V = draw.size(*batch), draw.size(2, 4), draw.size(2, 4)
+        weight = np.ones((B, T))
+        if prompt:
+            weight[:, 0] = 0
+            weight[:, 1:-1] = draw.integers((B, T - 2), 0, 1)
+        return draw.numbers((B, T, V), -3, 3), draw.integers((B, T), 0, V - 1), weight
+
+    return case
+
+
+def left_padded(full=False):
+    def case(draw):
+        B, T = draw.size(1, 3), draw.size(2, 6)
+        length = np.full(B, T) if full else draw.integers((B,), 1, T - 1)
+        return ((np.arange(T) >= T - length[:, None]).astype(np.int64),)
+
+    return case
+
+
+def joined(room):
+    """Prompt and response, and the limit that leaves the prompt `room(draw, P)` of its P places"""
+
+    def case(draw):
+        P, R = draw.size(2, 5), draw.size(1, 4)
+        prompt, response = draw.integers((P,), 1, 9), draw.integers((R,), 10, 19)
+        return prompt, response, np.array(R + room(draw, P))
+
+    return case
+
+
+def labelled(batch=(2, 4), square=False):
+    """Two responses each; both labels occur"""
+
+    def case(draw):
+        B = draw.size(*batch)
+        T = B if square else B + draw.size(1, 2)
+        preferred = draw.integers((B,), 1, 2)
+        preferred[:2] = draw.choice([[1, 2], [2, 1]])
+        return draw.integers((B, T), 1, 9), draw.integers((B, T), 10, 19), preferred
+
+    return case
+
+
+def parts(equal=False):
+    def case(draw):
+        M = draw.size(2, 4)
+        counts = np.full(M, draw.size(1, 4)) if equal else draw.integers((M,), 1, 8)
+        if not equal:
+            counts[0] = counts[1:].max() + 1
+        return draw.numbers((M, draw.size(1, 3)), -3, 3), counts
+
+    return case
+
+
+def binned(options=(2, 4, 5), low=0.0):
+    def case(draw):
+        n = draw.size(1, 6)
+        return draw.numbers((n,), low, 1), draw.numbers((n,), 0, 1, 1.0), np.array(draw.choice(options))
+
+    return case
+
+
+def lengths(draw):
+    """Score, quality, length: quality and length never along one line"""
+    shape = draw.size(1, 3), draw.size(3, 5)
+    score, quality, length = draw.numbers(shape, -3, 3), draw.numbers(shape, -3, 3, 1.0), draw.numbers(shape, 1, 8, 1.0)
+    quality[0], length[0] = np.arange(shape[1]) % 3, np.arange(shape[1]) ** 2
+    return score, quality, length
+
+
+def soft_labels(margins):
+    """Shares of people who prefer the first, beside margins"""
+
+    def case(draw):
+        margin = margins(draw)[0]
+        return margin, draw.numbers(margin.shape, 0, 1)
+
+    return case
+
+
+def featured(size, stretch=1.0):
+    """Weights, and the features of the chosen and the rejected responses"""
+
+    def case(draw):
+        B, F = draw.size(*size), draw.size(1, 3)
+        return draw.numbers((F,), -2, 2) * stretch, draw.numbers((B, F), -2, 2), draw.numbers((B, F), -2, 2)
+
+    return case
+
+
+def table(size, low, high):
+    """Everybody has beaten everybody: wins, and a number for each item between low and high"""
+
+    def case(draw):
+        K = draw.size(*size)
+        wins = draw.integers((K, K), 1, 6)
+        np.fill_diagonal(wins, 0)
+        return wins, draw.numbers((K,), low, high)
+
+    return case

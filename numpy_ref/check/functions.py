@@ -108,6 +108,23 @@ FUNCTIONS = {
             _CENTER,
         ),
         Function(
+            "dpo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta) -> (dchosen, drejected)",
+            "(B,) four times, () -> (B,), (B,)",
+            "of mean(-log σ(β h)), h = (chosen - ref_chosen) - (rejected - ref_rejected), log-probabilities: "
+            "dchosen = β (σ(β h) - 1) / B,  drejected = -dchosen",
+        ),
+        Function(
+            "ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta) -> loss",
+            "(B,) four times, () -> ()",
+            "loss = mean of (h - 1 / (2β))²,  h = (chosen - ref_chosen) - (rejected - ref_rejected), log-probabilities",
+        ),
+        Function(
+            "ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta) -> (dchosen, drejected)",
+            "(B,) four times, () -> (B,), (B,)",
+            "dchosen = 2 (h - 1 / (2β)) / B,  drejected = -dchosen",
+            "ipo_loss",
+        ),
+        Function(
             "kwise_loss(rewards) -> loss",
             "(B, K) -> ()",
             "rewards best first: loss = mean over prompts of 1/C(K,2) Σ over i < j of -log σ(r_i - r_j)",
@@ -129,12 +146,73 @@ FUNCTIONS = {
             "dr_i = 1/B [ Σ over k <= min(i, K-1) of e^(r_i) / Σ over j >= k of e^(r_j)  -  1 if i < K ]",
             "plackett_luce_loss",
         ),
+        Function(
+            "kwise_margin_loss(rewards, per_rank) -> loss",
+            "(B, K), () -> ()",
+            "rewards best first: loss = mean over prompts, pairs i < j of -log σ(r_i - r_j - c (j - i)), c = per_rank",
+        ),
+        Function(
+            "unbiased_loss(chosen, rejected, flip_rate) -> loss",
+            "(B,), (B,), () -> ()",
+            "loss = mean of [(1 - ε) ℓ(Δ) - ε ℓ(-Δ)] / (1 - 2ε),  ℓ(Δ) = -log σ(Δ),  Δ = chosen - rejected, ε < 1/2",
+        ),
+        Function(
+            "scaled_loss_backward(scale, margin) -> dscale",
+            "(), (B,) -> ()",
+            "the derivative of mean(-log σ(c m)) over the scale c: dc = mean of -m σ(-c m)",
+        ),
+        Function(
+            "soft_label_loss(margin, label) -> loss",
+            "(B,), (B,) in [0, 1] -> ()",
+            "loss = mean of -p log σ(m) - (1 - p) log σ(-m), p = label: the share of people who prefer the first",
+        ),
+        Function(
+            "probit_loss_backward(chosen, rejected) -> (dchosen, drejected)",
+            "(B,), (B,) -> (B,), (B,)",
+            "of mean -log Φ(m), m = chosen - rejected: dchosen = -φ(m) / (B Φ(m)), drejected = -dchosen, Φ' = φ normal",
+            "probit_loss",
+        ),
+        Function(
+            "linear_reward_gradient(weight, chosen, rejected) -> dweight",
+            "(F,), (B, F), (B, F) -> (F,)",
+            "of mean -log σ(m), m = (chosen - rejected) w: dw = mean of -σ(-m) (chosen - rejected)",
+        ),
+        Function(
+            "thurstone(first, second) -> probability",
+            "(B,), (B,) -> (B,)",
+            "P(first beats second) = Φ((first - second) / √2): normal noise of variance 1 on either impression",
+        ),
+        Function(
+            "rao_kupper(first, second, threshold) -> (win, tie, loss)",
+            "(B,), (B,), () -> (B,), (B,), (B,)",
+            "win = σ(Δ - η), loss = σ(-Δ - η), tie = the rest; Δ = first - second, η = threshold >= 0",
+        ),
+        Function(
+            "strengths_gradient(wins, strength) -> dstrength",
+            "(K, K) ints, (K,) -> (K,)",
+            "of Σ w_ij log σ(λ_i - λ_j), w_ij the wins of i over j: dλ_i = Σ_j w_ij - (w_ij + w_ji) σ(λ_i - λ_j)",
+        ),
+        Function(
+            "mm_step(wins, worth) -> worth",
+            "(K, K) ints, (K,) -> (K,)",
+            "new worth_i = Σ_j w_ij / Σ_j (w_ij + w_ji) / (worth_i + worth_j): one step of minorise-maximise",
+        ),
+        Function(
+            "weighted_kappa(a, b) -> kappa",
+            "(N,) ints, (N,) ints -> ()",
+            "κ = 1 - mean of (a_i - b_i)² / mean over all i and j of (a_i - b_j)²: quadratic weights",
+        ),
         Function("linear(x, weight, bias) -> y", "(..., I), (O, I), (O,) -> (..., O)", "y = x Wᵀ + b"),
         Function(
             "linear_backward(dout, x, weight, bias) -> (dx, dweight, dbias)",
             "(..., O), (..., I), (O, I), (O,) -> (..., I), (O, I), (O,)",
             "dx = dy W,  dW = Σ dyᵀ x,  db = Σ dy,  Σ over every leading axis",
             "linear",
+        ),
+        Function(
+            "lora_backward(dout, x, down, up, weight) -> (dx, ddown, dup)",
+            "(..., O), (..., I), (R, I), (O, R), (O, I) -> (..., I), (R, I), (O, R)",
+            "of y = x Wᵀ + x Aᵀ Bᵀ, A = down, B = up, W frozen: dx = dy W + dy B A, dA = Σ (dy B)ᵀ x, dB = Σ dyᵀ x Aᵀ",
         ),
         Function("softmax(x) -> p", "(..., C) -> (..., C)", "p = eˣ / Σ eˣ over the last axis"),
         Function(
@@ -143,11 +221,26 @@ FUNCTIONS = {
             "dx = p (dp - Σ p dp),  p = softmax(x), Σ over the last axis",
         ),
         Function(
+            "log_softmax_backward(dout, x) -> dx",
+            "(..., C), (..., C) -> (..., C)",
+            "of y = x - log Σ eˣ over the last axis: dx = dy - p Σ dy,  p = softmax(x)",
+        ),
+        Function(
             "gelu(x) -> y",
             "(...) -> (...)",
             "y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))): GPT-2's tanh form",
         ),
         Function("gelu_backward(dout, x) -> dx", "(...), (...) -> (...)", "dx = dy · dy/dx of the tanh form", "gelu"),
+        Function(
+            "swiglu_backward(dout, gate, up) -> (dgate, dup)",
+            "(...), (...), (...) -> (...), (...)",
+            "of y = g σ(g) u: dg = dy u σ(g) (1 + g σ(-g)),  du = dy g σ(g)",
+        ),
+        Function(
+            "residual_backward(dout, x, weight, bias) -> (dx, dweight, dbias)",
+            "(N, C), (N, C), (C, C), (C,) -> (N, C), (C, C), (C,)",
+            "of y = x + tanh(x Wᵀ + b): dx = dy + dh W,  dW = dhᵀ x,  db = Σ dh,  dh = dy (1 - tanh²)",
+        ),
         Function(
             "layer_norm(x, weight, bias, eps=1e-5) -> y",
             "(..., C), (C,), (C,) -> (..., C)",
@@ -158,6 +251,11 @@ FUNCTIONS = {
             "(..., C), (..., C), (C,), (C,) -> (..., C), (C,), (C,)",
             "dx = (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)) / √(σ² + ε),  dx̂ = w dy;  dw = Σ dy x̂,  db = Σ dy",
             "layer_norm",
+        ),
+        Function(
+            "rms_norm_backward(dout, x, weight, eps=1e-5) -> (dx, dweight)",
+            "(..., C), (..., C), (C,) -> (..., C), (C,)",
+            "of y = w x̂,  x̂ = x / s,  s = √(mean x² + ε): dx = (dx̂ - x̂ mean(dx̂ x̂)) / s,  dx̂ = w dy;  dw = Σ dy x̂",
         ),
         Function(
             "embedding_backward(dout, tokens, vocab_size) -> dweight",
@@ -176,6 +274,11 @@ FUNCTIONS = {
             "attention",
         ),
         Function(
+            "next_token_loss_backward(logits, targets, weight) -> dlogits",
+            "(B, T, V), (B, T) ints, (B, T) of 0 and 1 -> (B, T, V)",
+            "of -Σ w log p[target] / Σ w,  p = softmax(logits): dlogits = w (p - one_hot(target)) / Σ w",
+        ),
+        Function(
             "last_token(tokens, length, pad) -> index",
             "(B, T) ints, (B,) ints, int -> (B,) ints",
             "the place of each row's last real token; pad fills the rest and may be the end token itself",
@@ -184,6 +287,26 @@ FUNCTIONS = {
             "last_hidden(hidden, length) -> rows",
             "(B, T, C), (B,) ints -> (B, C)",
             "rows[b] = hidden[b, length[b] - 1]",
+        ),
+        Function(
+            "position_ids(mask) -> ids",
+            "(B, T) of 0 and 1 -> (B, T) ints",
+            "rows padded on the left: 0, 1, 2, ... from the first real token (mask 1) on, 0 in the padding",
+        ),
+        Function(
+            "join_within(prompt, response, limit) -> tokens",
+            "(P,) ints, (R,) ints, int at least R -> (min(P + R, limit),) ints",
+            "prompt and response in at most `limit` tokens: the response whole, the prompt without its first tokens",
+        ),
+        Function(
+            "chosen_first(first, second, preferred) -> pair",
+            "(B, T) ints, (B, T) ints, (B,) of 1 and 2 -> (B, 2, T) ints",
+            "pair[b, 0] is the preferred response's row, pair[b, 1] the other's",
+        ),
+        Function(
+            "accumulated_gradient(gradients, counts) -> gradient",
+            "(M, N), (M,) ints -> (N,)",
+            "gradient of the mean over all pairs; gradients[m] is that of the mean over the counts[m] pairs of part m",
         ),
         Function(
             "adamw_step(param, grad, m, v, t, lr, beta1, beta2, eps, weight_decay) -> (param, m, v)",
@@ -204,6 +327,16 @@ FUNCTIONS = {
             "brier_score(probability, outcome) -> score",
             "(N,), (N,) of 0 and 1 -> ()",
             "the mean of (probability - outcome)²",
+        ),
+        Function(
+            "expected_calibration_error(probability, outcome, bins) -> error",
+            "(N,), (N,) of 0 and 1, int -> ()",
+            "Σ_b n_b/N |mean probability - mean outcome| over bins b/bins <= p < (b+1)/bins; the last holds 1 too",
+        ),
+        Function(
+            "length_slope(score, quality, length) -> slope",
+            "(P, K) each -> ()",
+            "the b of least squares score = a quality + b length, all three less their prompt's mean",
         ),
     )
 }

@@ -71,8 +71,45 @@ def complementary(f, chosen, rejected):
     return f(chosen, rejected) + f(rejected, chosen), np.array(1.0)
 
 
+def prompt_constant(f, chosen, rejected, *rest):
+    """A constant in both log-probabilities of the policy cancels"""
+    return f(chosen + 16, rejected + 16, *rest), f(chosen, rejected, *rest)
+
+
+def both_moved(f, chosen, rejected, ref_chosen, ref_rejected, beta):
+    """Only the ratio to the reference counts"""
+    moved = f(chosen + 8, rejected, ref_chosen + 8, ref_rejected, beta)
+    return moved, f(chosen, rejected, ref_chosen, ref_rejected, beta)
+
+
 def tail(statement, case, **more):
     return Property(statement, case, "tail", **more)
+
+
+def one_of_two_wins(f, first, second):
+    return f(first, second) + f(second, first), np.ones_like(first)
+
+
+def three_sum_to_one(f, *arguments):
+    total = sum(f(*arguments))
+    return total, np.ones_like(total)
+
+
+def strengths_shifted(f, wins, strength):
+    return f(wins, strength + 7), f(wins, strength)
+
+
+def worths_scaled(f, wins, worth):
+    return f(wins, 4 * worth), 4 * f(wins, worth)
+
+
+def prompt_shifted(f, score, quality, length):
+    level = 10.0 * np.arange(len(score))[:, None]
+    return f(score + level, quality - level, length + level), f(score, quality, length)
+
+
+def paid_more(f, score, quality, length):
+    return f(score + 2 * length, quality, length), f(score, quality, length) + 2
 
 
 def manners(case):
@@ -117,8 +154,20 @@ def smoothing(size):
     return cases.with_number(cases.pair(size=size), [0.1, 0.25, 0.4])
 
 
+def ranked_margin(prompts, responses):
+    return cases.with_number(cases.ranked(prompts, responses), [0.5, 2.0])
+
+
 def centering(size):
     return cases.with_number(cases.pair(size=size), [0.5, 0.1, 1.0])
+
+
+def log_probabilities(size=(1, 3)):
+    return cases.log_probabilities(size)
+
+
+def thresholds(case):
+    return cases.with_number(case, [0.5, 2.0])
 
 
 def wide(draw):
@@ -127,6 +176,7 @@ def wide(draw):
 
 
 WIDE = wide
+
 WIDE_MARGINS = cases.with_margins(WIDE)
 WIDE_SMOOTHING = cases.with_number(WIDE, [0.1, 0.25, 0.4])
 WIDE_CENTERING = cases.with_number(WIDE, [0.5, 0.1, 1.0])
@@ -190,6 +240,24 @@ PROPERTIES = {
     ),
     "centered_loss": loss(centering, WIDE_CENTERING),
     "centered_loss_backward": loss_backward(centering, WIDE_CENTERING),
+    "dpo_loss_backward": (
+        *loss_backward(log_probabilities, cases.log_probabilities_apart)[:3],
+        Property("margins from 37 on: tiny (β e^-margin) and not zero", cases.log_probabilities_ahead, "tail"),
+        Property("the two gradients are opposite", log_probabilities((1, 4)), "law", law=opposite),
+        manners(log_probabilities((2, 4))),
+    ),
+    "ipo_loss": (
+        *loss(log_probabilities, WIDE)[:2],
+        Property("a constant in both of the policy's changes nothing", log_probabilities(), "law", law=prompt_constant),
+        Property("chosen and its reference moved alike: no change", log_probabilities(), "law", law=both_moved),
+        manners(log_probabilities((2, 4))),
+        autograd(log_probabilities((1, 4)), "for log-probabilities down to -12"),
+    ),
+    "ipo_loss_backward": (
+        *loss_backward(log_probabilities, WIDE)[:2],
+        Property("the two gradients are opposite", log_probabilities((1, 4)), "law", law=opposite),
+        manners(log_probabilities((2, 4))),
+    ),
     "kwise_loss": (
         Property("K = 2: the pairwise loss", cases.ranked((1, 3), (2, 2))),
         Property("one prompt, K from 3 to 6: the mean over its C(K,2) pairs", cases.ranked((1, 1), (3, 6))),
@@ -232,6 +300,79 @@ PROPERTIES = {
         Property("the gradient of a list sums to zero", cases.ranked(), "law", law=sums_to_zero),
         manners(cases.ranked()),
     ),
+    "kwise_margin_loss": (
+        Property("K = 2: the pairwise loss with that margin", ranked_margin((1, 3), (2, 2))),
+        Property("K from 3 to 6: the margin grows with the distance of the places", ranked_margin((1, 1), (3, 6))),
+        Property("several prompts: the mean over them", ranked_margin((2, 3), (2, 4))),
+        Property(
+            "margins up to ±800: finite, no overflow, no log of 0", cases.with_number(cases.extreme_list, [0.5, 2.0])
+        ),
+        manners(ranked_margin((1, 3), (2, 6))),
+    ),
+    "unbiased_loss": (
+        *loss(smoothing, WIDE_SMOOTHING)[:3],
+        manners(smoothing((2, 4))),
+    ),
+    "scaled_loss_backward": (
+        Property("one margin", cases.scaled((1, 1))),
+        Property("several: the mean", cases.scaled((2, 5))),
+        Property("margins up to ±1000: finite, no overflow", cases.extreme_margins),
+        manners(cases.scaled((2, 4))),
+    ),
+    "soft_label_loss": (
+        Property("one pair", cases.soft_labels(cases.vector(size=(1, 1)))),
+        Property("several: the mean", cases.soft_labels(cases.vector(size=(2, 5)))),
+        Property("margins up to ±1000: finite, no overflow, no log of 0", cases.soft_labels(cases.extreme_vector)),
+        manners(cases.soft_labels(cases.vector())),
+    ),
+    "probit_loss_backward": (
+        Property("for one pair, both gradients are the formula", plain((1, 1))),
+        Property("for a batch, each gradient is divided by the number of pairs", plain((2, 5))),
+        Property("margins from -30 to -10: about m itself, never NaN", cases.apart(-30, -10)),
+        Property("margins from 8 to 20: tiny and not zero", cases.apart(8, 20), "tail"),
+        manners(plain((2, 4))),
+    ),
+    "linear_reward_gradient": (
+        Property("one pair", cases.featured((1, 1))),
+        Property("several: the mean", cases.featured((2, 5))),
+        Property("weights a thousand times as large: finite, no overflow", cases.featured((1, 3), 1000.0)),
+        manners(cases.featured((2, 4))),
+    ),
+    "thurstone": (
+        Property("P for rewards within ±3", plain((1, 4))),
+        Property("P(first beats second) + P(second beats first) = 1", plain((1, 4)), "law", law=one_of_two_wins),
+        Property("differences up to ±1000: between 0 and 1, never NaN", WIDE),
+        manners(plain((2, 4))),
+    ),
+    "rao_kupper": (
+        Property("the first wins", thresholds(plain((1, 4))), part=0),
+        Property("a tie", thresholds(plain((1, 4))), part=1),
+        Property("the second wins", thresholds(plain((1, 4))), part=2),
+        Property("the three sum to 1", thresholds(plain((1, 4))), "law", law=three_sum_to_one),
+        Property("differences up to ±1000: between 0 and 1, never NaN", thresholds(WIDE)),
+        manners(thresholds(plain((2, 4)))),
+    ),
+    "strengths_gradient": (
+        Property("two items", cases.table((2, 2), -2, 2)),
+        Property("three and more", cases.table((3, 4), -2, 2)),
+        Property("the gradient sums to zero", cases.table((2, 4), -2, 2), "law", law=sums_to_zero),
+        Property(
+            "a constant in all strengths changes nothing", cases.table((2, 4), -2, 2), "law", law=strengths_shifted
+        ),
+        manners(cases.table((2, 4), -2, 2)),
+    ),
+    "mm_step": (
+        Property("two items", cases.table((2, 2), 0.125, 4)),
+        Property("three and more", cases.table((3, 4), 0.125, 4)),
+        Property("worths four times as large stay so", cases.table((2, 4), 0.125, 4), "law", law=worths_scaled),
+        manners(cases.table((2, 4), 0.125, 4)),
+    ),
+    "weighted_kappa": (
+        Property("two labels", cases.two_raters(2)),
+        Property("more than two labels", cases.two_raters(5)),
+        Property("exchanging the two raters changes nothing", cases.two_raters(4), "law", law=exchanged),
+        manners(cases.two_raters(4)),
+    ),
     "linear": (
         Property("two axes: x (N, I)", cases.linear(rows=(1, 10))),
         Property("more leading axes", cases.linear((2, 3), (1, 3))),
@@ -243,6 +384,13 @@ PROPERTIES = {
         Property("dbias for x (N, I)", cases.linear(dout=True), part=2),
         Property("all three for more leading axes", cases.linear((2, 3), (1, 3), dout=True)),
         manners(cases.linear(dout=True)),
+    ),
+    "lora_backward": (
+        Property("dx for x (N, I)", cases.lora(), part=0),
+        Property("ddown for x (N, I)", cases.lora(), part=1),
+        Property("dup for x (N, I)", cases.lora(), part=2),
+        Property("all three for more leading axes", cases.lora((2, 3))),
+        manners(cases.lora()),
     ),
     "softmax": (
         Property("one row", cases.array(rows=(1, 1))),
@@ -265,6 +413,14 @@ PROPERTIES = {
         ),
         manners(cases.probabilities(cases.array())),
     ),
+    "log_softmax_backward": (
+        Property("one row", cases.with_dout(cases.array(last=(2, 5), rows=(1, 1)))),
+        Property("several rows: the sum runs over the last axis", cases.with_dout(cases.array(last=(2, 5)))),
+        Property("entries up to ±800: finite, no overflow", cases.with_dout(cases.extreme_row)),
+        Property("more leading axes", cases.with_dout(cases.array(last=(2, 4), leading=(2, 2)))),
+        Property("dx sums to zero in every row", cases.with_dout(cases.array(last=(2, 5))), "law", law=sums_to_zero),
+        manners(cases.with_dout(cases.array())),
+    ),
     "gelu": (
         Property("x within ±3", cases.array()),
         Property("gelu(x) - gelu(-x) = x", cases.array(), "law", law=odd),
@@ -277,6 +433,18 @@ PROPERTIES = {
         Property("x from 20 to 100 on either side: 0 on the left, dy on the right", cases.with_dout(cases.saturated)),
         Property("several axes are taken as they are", cases.with_dout(cases.array(leading=(1, 2)))),
         manners(cases.with_dout(cases.array())),
+    ),
+    "swiglu_backward": (
+        Property("dgate", cases.gated(), part=0),
+        Property("dup", cases.gated(), part=1),
+        Property("several axes are taken as they are", cases.gated((1, 2))),
+        manners(cases.gated()),
+    ),
+    "residual_backward": (
+        Property("dx", cases.residual((1, 3)), part=0),
+        Property("dweight is summed over the rows", cases.residual((1, 4)), part=1),
+        Property("dbias is summed over the rows", cases.residual((1, 4)), part=2),
+        manners(cases.residual((1, 3))),
     ),
     "layer_norm": (
         Property("one row", cases.layer_norm(rows=(1, 1))),
@@ -307,6 +475,14 @@ PROPERTIES = {
         ),
         manners(cases.layer_norm(dout=True)),
     ),
+    "rms_norm_backward": (
+        Property("dx for one row", cases.rms_norm(rows=(1, 1)), part=0),
+        Property("dx for several rows", cases.rms_norm(rows=(2, 4)), part=0),
+        Property("dweight is summed over the rows", cases.rms_norm(), part=1),
+        Property("both for more leading axes", cases.rms_norm((2, 2), (1, 3))),
+        Property("dx for rows near 0: ε under the root", cases.rms_norm(rows=(1, 2), step=2**-12), part=0),
+        manners(cases.rms_norm()),
+    ),
     "embedding_backward": (
         Property("every token at most once: its row is its gradient", cases.embedding(repeats=False)),
         Property("a token that stands twice receives both gradients", cases.embedding(repeats=True)),
@@ -331,6 +507,13 @@ PROPERTIES = {
         Property("scores in the hundreds: no overflow", cases.attention((2, 4), (1, 4), dout=True, reach=40)),
         manners(cases.attention(dout=True)),
     ),
+    "next_token_loss_backward": (
+        Property("one text of which all counts", cases.next_tokens(batch=(1, 1))),
+        Property("several texts: divided by the number of targets", cases.next_tokens(batch=(2, 3))),
+        Property("targets that do not count have no gradient and no share", cases.next_tokens(prompt=True)),
+        Property("the gradient of a position sums to zero", cases.next_tokens(), "law", law=sums_to_zero),
+        manners(cases.next_tokens()),
+    ),
     "last_token": (
         Property("rows without padding", cases.padded(full=True)),
         Property("padded rows", cases.padded()),
@@ -342,6 +525,27 @@ PROPERTIES = {
         Property("rows without padding", cases.hidden(full=True)),
         Property("padded rows: each its own last real token", cases.hidden()),
         manners(cases.hidden()),
+    ),
+    "position_ids": (
+        Property("rows without padding: 0, 1, 2, ...", cases.left_padded(full=True)),
+        Property("padded rows count from their first real token", cases.left_padded()),
+        manners(cases.left_padded()),
+    ),
+    "join_within": (
+        Property("both fit: nothing is cut", cases.joined(lambda draw, P: draw.size(P, P + 2))),
+        Property("the prompt is too long: its first tokens go", cases.joined(lambda draw, P: draw.size(1, P - 1))),
+        Property("room for the response only", cases.joined(lambda _, __: 0)),
+        manners(cases.joined(lambda _, P: P - 1)),
+    ),
+    "chosen_first": (
+        Property("B and T differ", cases.labelled()),
+        Property("B = T, where a missing axis goes unnoticed", cases.labelled(square=True)),
+        manners(cases.labelled()),
+    ),
+    "accumulated_gradient": (
+        Property("parts of equal size", cases.parts(equal=True)),
+        Property("parts of different sizes: each pair weighs the same", cases.parts()),
+        manners(cases.parts()),
     ),
     "adamw_step": (
         Property("the first step, without decay", cases.adamw(True, False), part=0),
@@ -369,5 +573,17 @@ PROPERTIES = {
         Property("one forecast", lambda draw: tuple(array[:1] for array in cases.forecasts(draw))),
         Property("the mean over several", cases.forecasts),
         manners(cases.forecasts),
+    ),
+    "expected_calibration_error": (
+        Property("two, four or five bins", cases.binned()),
+        Property("a probability of 1 belongs to the last bin", cases.binned(low=0.75)),
+        Property("one bin: the difference of two means", cases.binned((1,))),
+        manners(cases.binned()),
+    ),
+    "length_slope": (
+        Property("one prompt and several", cases.lengths),
+        Property("a constant for each prompt changes nothing", cases.lengths, "law", law=prompt_shifted),
+        Property("c · length added to the score adds c to the slope", cases.lengths, "law", law=paid_more),
+        manners(cases.lengths),
     ),
 }

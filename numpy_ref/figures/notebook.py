@@ -1,20 +1,24 @@
-"""What a lesson shows: a picture from a few plot calls, and a figure that the reader takes in hand."""
+"""What a lesson shows: a small table, a picture from a few plot calls, a figure that the reader takes in hand."""
 
 import base64
 import html
 import re
 from pathlib import Path
 
+import numpy as np
+
+from ..cli.text import table as lines_of
 from .style import Picture, new_figure, styled
 
 PLACES = Path("lessons"), Path("../lessons")  # seen from notebooks/ and from notebooks/exercises/
 
 
 @styled
-def picture(draw, title, xlabel, ylabel, alt, size=(7.5, 4.2)):
+def picture(draw, title, xlabel, ylabel, alt, size=(5.2, 3.8)):
     """draw(axes) in the house's style, with the names that every figure must have
 
-    Say the unit in the labels, and in `alt` what a reader who does not see the picture should take from it.
+    Say the unit in the labels, and in `alt` what a reader who does not see the picture should take from it. At this
+    width the letters are still legible on a phone of 390 pixels.
     """
     figure = new_figure(size[0], size[1], title)
     axes = figure.add_subplot()
@@ -23,6 +27,41 @@ def picture(draw, title, xlabel, ylabel, alt, size=(7.5, 4.2)):
     if axes.get_legend_handles_labels()[1]:
         axes.legend()
     return Picture(figure, alt)
+
+
+class table:
+    """A small table as the last expression of a cell: HTML in a notebook, text everywhere else
+
+    rows      each as long as headings; the first column to the left, the others to the right
+    digits    decimals of every float; a string stands as it is
+    """
+
+    def __init__(self, rows, headings, digits=3):
+        self.rows = [list(headings)] + [[shown(value, digits) for value in row] for row in rows]
+        if any(len(row) != len(self.rows[0]) for row in self.rows):
+            raise ValueError(f"table: each row needs {len(self.rows[0])} entries, one for each heading")
+
+    def __repr__(self):
+        return "\n".join(lines_of(self.rows))
+
+    def _repr_html_(self):
+        head, *body = self.rows
+        lines = "\n".join(line(row, "td") for row in body)
+        return f"<table>\n<thead>{line(head, 'th')}</thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+
+
+def shown(value, digits):
+    """A float with this many decimals and no negative zero; anything else as it prints"""
+    return f"{round(float(value), digits) + 0.0:.{digits}f}" if isinstance(value, float | np.floating) else str(value)
+
+
+def line(row, tag):
+    """One row of an HTML table"""
+    sides = ["left", *["right"] * (len(row) - 1)]
+    cells = (
+        f'<{tag} style="text-align:{side}">{html.escape(value)}</{tag}>' for side, value in zip(sides, row, strict=True)
+    )
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 class Explorable:

@@ -1,13 +1,14 @@
-"""What a lesson shows: pictures with their names, and figures to take in hand."""
+"""What a lesson shows: tables, pictures with their names, and figures to take in hand."""
 
 import base64
 import html
 import io
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from numpy_ref.figures.notebook import Explorable, frame, picture
+from numpy_ref.figures.notebook import Explorable, frame, picture, table
 
 PAGE = '<!doctype html>\n<title>A & B</title>\n<script>if (1 < 2 && "a") {}</script>\n'
 
@@ -24,6 +25,26 @@ def test_a_picture_has_its_names_and_its_alt_text(line):
     assert (line.figure.get_suptitle(), axes.get_xlabel(), axes.get_ylabel()) == ("A line", "x (units)", "y (units)")
     assert line.alt == "Of slope 2 <&>"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a line"]
+
+
+def test_a_table_is_text_with_rounded_floats_and_no_negative_zero():
+    rows = [("tie", 0, -1e-9, np.float32(0.5)), ("a <b>", 12, np.float64(-0.6666), "1e-20")]
+    assert repr(table(rows, ("pair", "n", "x", "y"), digits=2)).splitlines() == [
+        "pair    n      x      y",
+        "tie     0   0.00   0.50",
+        "a <b>  12  -0.67  1e-20",
+    ]
+
+
+def test_a_table_is_html_with_the_same_words():
+    page = table([("a <b>", 0.5)], ("pair", "x"), digits=1)._repr_html_()
+    assert '<tr><td style="text-align:left">a &lt;b&gt;</td><td style="text-align:right">0.5</td></tr>' in page
+    assert page.count("<th ") == 2
+
+
+def test_a_row_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="each row needs 2 entries"):
+        table([(1, 2), (1,)], ("a", "b"))
 
 
 @pytest.mark.parametrize("folder", ["lessons", "../lessons"])

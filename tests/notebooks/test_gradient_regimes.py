@@ -1,5 +1,6 @@
 """The figure of lesson 4 in a real browser: its numbers held to numpy_ref, dragged, typed, flipped, read aloud."""
 
+import base64
 import itertools
 import json
 import re
@@ -98,7 +99,7 @@ def precise(x):
     if x == 0 or abs(x) >= 0.01:
         return written(x)
     digits, power = f"{x:.2e}".split("e-")
-    return f"{digits} · 10⁻{'⁰¹²³⁴⁵⁶⁷⁸⁹'[int(power)]}".replace("-", "−")
+    return f"{digits}\u00a0·\u00a010⁻{'⁰¹²³⁴⁵⁶⁷⁸⁹'[int(power)]}".replace("-", "−")
 
 
 def regime(margin):
@@ -155,6 +156,7 @@ def test_what_is_written_and_drawn_belongs_to_the_margin(desktop, margin):
     (left, high), (right, low) = (desktop.run(read, *point) for point in ((x0, y0), (x1, y1)))
     assert (low - high) / (right - left) == pytest.approx(-pull, rel=1e-6)
     assert high + -pull * (margin - left) == pytest.approx(loss, abs=1e-6)
+    assert -0.6 - 1e-6 <= low <= high <= 9 + 1e-6  # it ends where the picture does
 
 
 # ---------------------------------------------------------------- one pair, moved
@@ -346,9 +348,12 @@ def test_a_screen_reader_finds_names_roles_and_values(desktop):
 
 
 def test_a_sentence_is_said_once_the_handle_rests(desktop):
-    desktop.run("for (const m of [-1, 0, 3]) move('margin', m)")
-    assert "right" not in desktop.text("said")
-    time.sleep(0.7)
+    said = desktop.run("for (const m of [-1, 0, 3]) move('margin', m); return find('said').textContent")
+    assert "right" not in said
+    for _ in range(100):
+        if desktop.text("said") != said:
+            break
+        time.sleep(0.1)
     assert desktop.text("said") == desktop.text("sentence")
     assert desktop.text("said").startswith("The model is sure of the right response: P\u00a0=\u00a00.9526.")
     assert desktop.attribute("said", "aria-live") == "polite"
@@ -402,7 +407,7 @@ return found;
 """
 
 
-@pytest.mark.parametrize("width", [1280, 760, 620, 390, 320])
+@pytest.mark.parametrize("width", [1280, 760, 640, 560, 390, 320])
 def test_no_words_overlap_and_nothing_leaves_the_page(browser, width):
     figure = Figure(browser, width, "touch" if width < 500 else "mouse")
     try:
@@ -437,6 +442,14 @@ def test_on_paper_it_is_light_and_without_buttons(desktop):
     desktop.browser.command("Emulation.setEmulatedMedia", media="print", features=dark)
     shown = "return [getComputedStyle(document.documentElement).backgroundColor, find('step').offsetParent === null]"
     assert desktop.run(shown) == ["rgb(255, 255, 255)", True]
+
+
+def test_on_paper_it_shrinks_to_one_page(desktop):
+    sheet = desktop.browser.command("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+    assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(sheet["data"]))) == 1
+    desktop.browser.command("Emulation.setEmulatedMedia", media="print")
+    width = desktop.run("return document.querySelector('main').getBoundingClientRect().width")
+    assert width == pytest.approx(680, abs=1)  # of 718 that A4 leaves, 740 of a letter
 
 
 def test_the_file_asks_for_nothing_and_logs_nothing(browser):

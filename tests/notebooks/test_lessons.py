@@ -20,11 +20,20 @@ import nbformat  # noqa: E402
 
 import build  # noqa: E402
 import grade  # noqa: E402
+import lesson_files  # noqa: E402
+import lesson_rules  # noqa: E402
+from lesson_run import execute  # noqa: E402
 from numpy_ref.check.cell import full_marks  # noqa: E402
 from numpy_ref.errors import InputError  # noqa: E402
 
-LESSONS = build.sources()
+LESSONS = lesson_files.sources()
 NAMES = [path.stem for path in LESSONS]
+NO_TORCH = """import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Missing())"""
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=NAMES)
 
 
@@ -36,7 +45,7 @@ def executed():
     def run(path):
         if path not in done:
             start = time.monotonic()
-            done[path] = nbformat.writes(build.execute(build.read_lesson(path), path.stem)), time.monotonic() - start
+            done[path] = nbformat.writes(execute(lesson_files.read_lesson(path), path.stem)), time.monotonic() - start
         return done[path]
 
     return run
@@ -53,15 +62,15 @@ def test_a_lesson_runs_from_a_clean_kernel_in_under_90_seconds(path, executed):
 
 @pytest.mark.parametrize("path", LESSONS[::4], ids=NAMES[::4])  # what could differ is the builder's, not a lesson's
 def test_the_same_lesson_gives_the_same_bytes(path, executed):
-    again = build.execute(build.read_lesson(path), path.stem)
+    again = execute(lesson_files.read_lesson(path), path.stem)
     assert nbformat.writes(again) == executed(path)[0]
 
 
 @every_lesson
 def test_an_untouched_exercise_notebook_runs_from_top_to_bottom_and_has_no_points(path):
-    notebook = build.read_lesson(path)
-    if build.exercises_of(notebook):
-        build.execute(build.stripped(notebook, path.stem), path.stem, solved=False)
+    notebook = lesson_files.read_lesson(path)
+    if lesson_files.exercises_of(notebook):
+        execute(lesson_files.stripped(notebook, path.stem), path.stem, solved=False)
 
 
 @every_lesson
@@ -76,17 +85,55 @@ def test_the_committed_notebooks_are_those_of_the_lessons():
     assert build.stale() == []
 
 
+@every_lesson
+def test_without_torch_every_cell_runs_that_does_not_import_it(path):
+    notebook = lesson_files.read_lesson(path)
+    if not lesson_rules.speaks(path.name):
+        pytest.skip("not yet rewritten")
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_TORCH))
+    execute(notebook, path.stem, torch=False)
+
+
+@every_lesson
+def test_links_to_files_of_the_project_lead_somewhere(path):
+    for notebook in lesson_files.read_lesson(path), lesson_files.stripped(lesson_files.read_lesson(path), path.stem):
+        place = ROOT / "notebooks" / ("exercises" if "../../" in notebook.cells[-2].source else "")
+        for cell in notebook.cells:
+            for link in lesson_rules.ROOM.findall(cell.source):
+                assert (place / link).is_file(), link
+
+
+def test_the_lesson_comes_first_and_the_badge_last():
+    for path in LESSONS:
+        notebook = lesson_files.read_lesson(path)
+        assert notebook.cells[0].source.startswith("# ")
+        assert notebook.cells[1].source == lesson_files.INSTALL
+        assert notebook.cells[1].metadata["jupyter"] == {"source_hidden": True}
+        page = lesson_files.on_a_page(notebook)
+        assert not [cell for cell in page.cells if "colab" in cell.source.lower() or "](../" in cell.source]
+
+
+def test_a_figure_to_take_in_hand_is_stored_as_its_picture_for_pages_without_scripts():
+    cells = [cell for name in NAMES for cell in nbformat.read(build.HERE / f"{name}.ipynb", as_version=4).cells]
+    outputs = [
+        output for cell in cells for output in cell.get("outputs", []) if "explorable" in output.get("metadata", {})
+    ]
+    stored = {output.metadata["explorable"]: set(output.data) for output in outputs}
+    assert stored == {file.name: {"image/png", "text/plain"} for file in lesson_files.LESSONS.glob("*.html")}
+    assert stored
+
+
 def test_every_badge_and_every_lesson_has_its_file():
     files = list((ROOT / "notebooks").glob("*.ipynb")) + list((ROOT / "notebooks" / "exercises").glob("*.ipynb"))
     assert len(files) >= len(LESSONS)
     for file in files:
-        first = nbformat.read(file, as_version=4).cells[0].source
-        assert f"{build.REPOSITORY}/blob/main/{file.relative_to(ROOT).as_posix()})" in first
+        last = nbformat.read(file, as_version=4).cells[-1].source
+        assert f"{lesson_files.REPOSITORY}/blob/main/{file.relative_to(ROOT).as_posix()})" in last
 
 
 def test_lessons_are_numbered_and_titled_alike():
     for path in LESSONS:
-        title, number = build.read_lesson(path).cells[2].source, path.stem.split("_")[0].lstrip("0")  # 4, or 6a
+        title, number = lesson_files.read_lesson(path).cells[0].source, path.stem.split("_")[0].lstrip("0")  # 4, or 6a
         assert title.startswith(f"# {number} · "), path
 
 
@@ -95,10 +142,10 @@ def test_lessons_are_numbered_and_titled_alike():
 
 @every_lesson
 def test_the_students_notebook_holds_no_solution_and_no_output(path):
-    notebook = build.read_lesson(path)
-    student = build.stripped(notebook, path.stem)
+    notebook = lesson_files.read_lesson(path)
+    student = lesson_files.stripped(notebook, path.stem)
     for cell, shown in zip(notebook.cells, student.cells, strict=True):
-        if solution := build.SOLUTION.search(cell.source):
+        if solution := lesson_rules.SOLUTION.search(cell.source):
             lines = [line.strip() for line in solution[0].splitlines()[1:-1]]
             assert not set(lines) & {line.strip() for line in shown.source.splitlines()}
             assert "raise NotImplementedError" in shown.source
@@ -110,7 +157,7 @@ def test_the_students_notebook_holds_no_solution_and_no_output(path):
 
 @every_lesson
 def test_exercises_carry_nbgraders_metadata(path):
-    student = build.stripped(build.read_lesson(path), path.stem)
+    student = lesson_files.stripped(lesson_files.read_lesson(path), path.stem)
     nbformat.validate(student)
     graded = [cell.metadata["nbgrader"] for cell in student.cells if "nbgrader" in cell.metadata]
     assert len({about["grade_id"] for about in graded}) == len(graded)
@@ -127,9 +174,9 @@ def test_the_reference_solution_has_full_marks_and_an_untouched_notebook_zero(pa
     wanted = [exercise for exercise in grade.exercises(None) if exercise.lesson == path.stem]
     if not wanted:
         pytest.skip(f"{path.stem} has no exercise")
-    notebook = build.read_lesson(path)
-    build.write(tmp_path / "reference.ipynb", notebook)
-    build.write(tmp_path / "untouched.ipynb", build.stripped(notebook, path.stem))
+    notebook = lesson_files.read_lesson(path)
+    lesson_files.write(tmp_path / "reference.ipynb", notebook)
+    lesson_files.write(tmp_path / "untouched.ipynb", lesson_files.stripped(notebook, path.stem))
     results, notes = grade.grade_one(tmp_path / "reference.ipynb", wanted, 60)
     assert [(r.function, r.sentence) for _, r in results if r.status != "passed"] == []
     assert len(results) == sum(exercise.points for exercise in wanted), notes
@@ -145,10 +192,17 @@ def test_numbers_of_exercises_follow_the_lessons():
     assert len(set(numbers)) == len(numbers)
 
 
+def test_no_function_is_asked_for_twice():
+    names = [exercise.name for exercise in grade.exercises(None) if lesson_rules.speaks(exercise.lesson)]
+    assert sorted(set(names)) == sorted(names)
+
+
 # ---------------------------------------------------------------- the rules are enforced
 
 GOOD = """# %% [markdown]
 # # 1 · Title
+#
+# Reading takes 7 minutes.
 
 # %%
 import numpy as np
@@ -168,11 +222,30 @@ def sigmoid(x):
 check(sigmoid)
 
 # %% [markdown]
-# <details><summary>Hint</summary> None. </details>
+# <details><summary>Hint 1: the idea</summary> None. </details>
+# <details><summary>Hint 2: the first line</summary> None. </details>
+# <details><summary>Hint 3: the whole</summary> None. </details>
 
 # %%
 assert sigmoid(0) == 0.5
+
+# %% [markdown]
+# ## Three questions
+#
+# <details><summary>One?</summary> One. </details>
+# <details><summary>Two?</summary> Two. </details>
+# <details><summary>Three?</summary> Three. </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# [numpy_ref/losses.py](../numpy_ref/losses.py)
 """
+
+
+@pytest.fixture
+def new_rules(monkeypatch):
+    monkeypatch.setattr(lesson_rules, "SILENT", set())
 
 
 def lesson(folder, source):
@@ -181,23 +254,32 @@ def lesson(folder, source):
     return path
 
 
+@pytest.mark.usefixtures("new_rules")
 def test_the_pattern_of_a_lesson_is_accepted(tmp_path):
-    assert build.exercises_of(build.read_lesson(lesson(tmp_path, GOOD))) == ["sigmoid"]
+    assert lesson_files.exercises_of(lesson_files.read_lesson(lesson(tmp_path, GOOD))) == ["sigmoid"]
 
 
+@pytest.mark.usefixtures("new_rules")
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
         ("assert sigmoid(0) == 0.5", "sigmoid(0)", "is the last code cell and must assert something"),
-        ("import numpy as np", "x = 1\n" * 11, "has 11 lines; at most 10"),
+        ("import numpy as np", "x = 1\n" * 13, "has 13 lines; at most 12"),
         ("    ### END SOLUTION\n", "", "needs one BEGIN SOLUTION and one END SOLUTION"),
         ("★☆☆", "***", "must read: ### Exercise"),
         ("5 minutes", "quick", "must read: ### Exercise"),
         ("check(sigmoid)", "check(sigmoid); print(1)", "must be check(sigmoid)"),
         ("check(sigmoid)", "check(tanh)", "must be check(sigmoid)"),
-        ("<details>", "<p>", "must be a hint in <details>"),
+        ("<details><summary>Hint", "<p><summary>Hint", "must be a hint in <details>"),
+        ("Hint 2: the first line", "Hint 2", "must hold three hints in <details>: Hint 1: the idea, Hint 2: the first"),
+        ("> None. <", "> One. Two. Three! Four? Five. <", "has 5 sentences; at most 4"),
+        ("7 minutes.", "7 hours.", "must say how many minutes"),
+        ("## Three questions", "## Questions", "must be '## Three questions'"),
+        ("# <details><summary>Three?</summary> Three. </details>\n", "", "must be '## Three questions'"),
+        ("## Where to read on", "## More", "must be '## Where to read on'"),
+        ("](../numpy_ref/losses.py)", "]", "must be '## Where to read on', with a link to a file"),
         ("# # 1 · Title", "# Title", "must be the title"),
-        ("# # 1 · Title", "# # 1 · Title\n# One. Two. Three! Four? Five.", "has 5 sentences; at most 4"),
+        ("# # 1 · Title", "# # 1 · Title\n# One. Two. Three! Four?", "has 5 sentences; at most 4"),
         ("# %%\nassert", "# %%\ncheck(sigmoid)\n\n# %%\nassert", "asks twice for a function of the same name"),
         ("### Exercise 1.1 ★☆☆ · 5 minutes · sigma", "sigma", "opens a lesson of 0 exercises but 1 solutions"),
     ],
@@ -205,13 +287,75 @@ def test_the_pattern_of_a_lesson_is_accepted(tmp_path):
 def test_a_broken_rule_is_named_with_its_cell(tmp_path, old, new, sentence):
     assert old in GOOD
     with pytest.raises(InputError, match=r"01_title\.py: the cell that begins") as caught:
-        build.read_lesson(lesson(tmp_path, GOOD.replace(old, new)))
+        lesson_files.read_lesson(lesson(tmp_path, GOOD.replace(old, new)))
     assert sentence in str(caught.value)
 
 
+def cell(source, *texts, **data):
+    """A code cell that was run and shows these texts"""
+    outputs = [nbformat.v4.new_output("stream", text=text) for text in texts]
+    outputs += [nbformat.v4.new_output("display_data", data=data)] if data else []
+    return nbformat.v4.new_code_cell(source, outputs=outputs)
+
+
+ASSERTED = [cell("print(x)\nassert x == 1", "1\n")]
+
+
+@pytest.mark.usefixtures("new_rules")
+def test_ten_values_are_shown_and_kept_true_in_the_same_or_the_next_cell():
+    lesson_rules.assert_shown("01_x.py", ASSERTED * 10)
+    lesson_rules.assert_shown("01_x.py", [*ASSERTED * 9, cell("print(x)", "1"), cell("assert x == 1")])
+    picture, report = cell("picture()", **{"image/png": "", "text/plain": "9"}), cell("check(f)", "5 of 5")
+    for cells in ASSERTED * 9, [*ASSERTED * 9, picture, report], [*ASSERTED * 9, cell("print(x)\nassert x", "no\n")]:
+        with pytest.raises(InputError, match=r"01_x\.py: shows 9 values; at least 10"):
+            lesson_rules.assert_shown("01_x.py", cells)
+
+
+@pytest.mark.usefixtures("new_rules")
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("0.7260001", "shows 0.7260001; round it to 6 digits"),
+        ("[-1.23456789e-05]", "shows -1.23456789e-05; round it"),
+        ("<f at 0x7f00aabb>", "shows an address: 0x7f00aa"),
+        ("at 17:25", "shows a time: 17:25"),
+        ("5/9 2.1it/s", "shows a progress bar"),
+    ],
+)
+def test_what_differs_from_machine_to_machine_is_not_shown(text, sentence):
+    with pytest.raises(InputError) as caught:
+        lesson_rules.assert_shown("01_x.py", [*ASSERTED * 10, cell("print(x)\nassert x", text)])
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.usefixtures("new_rules")
+def test_rounded_values_pass():
+    text = "0.726 -12.5 0.001234 1e-17 2.5e+15 400000 (3, 2000) 0.000001"
+    lesson_rules.assert_shown("01_x.py", [*ASSERTED * 10, cell("print(x)\nassert x", text)])
+
+
+@pytest.mark.usefixtures("new_rules")
+def test_a_value_without_an_assert_is_named():
+    with pytest.raises(InputError, match="begins 'print\\(y\\)' shows a value that no assert keeps true"):
+        lesson_rules.assert_shown("01_x.py", [*ASSERTED * 10, cell("print(y)", "2"), cell("y = 3"), *ASSERTED])
+
+
+def test_a_cell_that_fails_is_named_unless_it_wants_the_torch_that_is_not_there():
+    def run(source, **options):
+        only = nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception"]})
+        return execute(nbformat.v4.new_notebook(cells=[only]), "06a", **options)
+
+    with pytest.raises(InputError, match=r"06a: a cell fails.*ZeroDivisionError"):
+        run("1 / 0")
+    with pytest.raises(InputError, match="06a: a cell does not fail"):
+        run("import torch", torch=False)
+    run(NO_TORCH + "\nimport torch", torch=False)
+
+
+@pytest.mark.usefixtures("new_rules")
 def test_a_cells_id_changes_only_with_the_cell(tmp_path):
-    before = build.read_lesson(lesson(tmp_path, GOOD))
-    after = build.read_lesson(lesson(tmp_path, GOOD.replace("assert sigmoid(0)", "assert 1 * sigmoid(0)")))
+    before = lesson_files.read_lesson(lesson(tmp_path, GOOD))
+    after = lesson_files.read_lesson(lesson(tmp_path, GOOD.replace("assert sigmoid(0)", "assert 1 * sigmoid(0)")))
     changed = [a.source for a, b in zip(before.cells, after.cells, strict=True) if a.id != b.id]
     assert changed == ["assert sigmoid(0) == 0.5"]
     assert len({cell.id for cell in before.cells}) == len(before.cells)
@@ -220,19 +364,19 @@ def test_a_cells_id_changes_only_with_the_cell(tmp_path):
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A course of one lesson, built but not executed"""
-    monkeypatch.setattr(build, "ROOT", tmp_path)
-    monkeypatch.setattr(build, "HERE", tmp_path)
-    monkeypatch.setattr(build, "LESSONS", tmp_path / "lessons")
-    monkeypatch.setattr(build, "EXERCISES", tmp_path / "exercises")
+    places = {"ROOT": tmp_path, "HERE": tmp_path, "EXERCISES": tmp_path / "exercises"}
+    for name, place in places.items():
+        monkeypatch.setattr(build, name, place)
+    monkeypatch.setattr(lesson_files, "LESSONS", tmp_path / "lessons")
     (tmp_path / "lessons").mkdir()
     path = lesson(tmp_path / "lessons", GOOD)
     for file, notebook, _ in build.products(path):
-        build.write(file, notebook)
+        lesson_files.write(file, notebook)
     assert build.stale() == []
     return tmp_path
 
 
-@pytest.mark.parametrize("old", ["import numpy as np", "1 / (1 +", "minutes · sigma", "None."])
+@pytest.mark.parametrize("old", ["import numpy as np", "1 / (1 +", "minutes · sigma", "Two."])
 def test_a_changed_lesson_is_stale_and_named(course, capsys, old):
     lesson(course / "lessons", GOOD.replace(old, old + " "))
     assert build.main(["--check"]) == 1
@@ -281,12 +425,12 @@ def graded(folder, *options):
 
 def test_a_class_is_graded_whatever_is_handed_in(tmp_path):
     path = next(path for path in LESSONS if path.stem.startswith("04"))
-    notebook = build.read_lesson(path)
+    notebook = lesson_files.read_lesson(path)
     room = tmp_path / "class"
-    build.write(room / "ada.ipynb", notebook)
+    lesson_files.write(room / "ada.ipynb", notebook)
     (room / "bob.py").parent.mkdir(exist_ok=True)
     (room / "bob.py").write_text(HALF)
-    build.write(room / "cyn" / path.with_suffix(".ipynb").name, build.stripped(notebook, path.stem))
+    lesson_files.write(room / "cyn" / path.with_suffix(".ipynb").name, lesson_files.stripped(notebook, path.stem))
     (room / "dan.ipynb").write_text('{"cells": [')
     (room / "eve.py").write_text(HOSTILE)
     (room / "fay").mkdir()
@@ -320,7 +464,7 @@ def test_a_class_is_graded_whatever_is_handed_in(tmp_path):
 def test_two_lessons_that_ask_for_the_same_function_are_graded_apart(tmp_path):
     wanted = [grade.Exercise("01", "1.1", "one", "sigmoid"), grade.Exercise("02", "2.1", "two", "sigmoid")]
     (tmp_path / "ada").mkdir()
-    build.write(tmp_path / "ada" / "02.ipynb", build.read_lesson(lesson(tmp_path, GOOD)))
+    lesson_files.write(tmp_path / "ada" / "02.ipynb", lesson_files.read_lesson(lesson(tmp_path, GOOD)))
     results, notes = grade.grade_one(tmp_path / "ada", wanted, 20)
     assert len(notes) == 1
     assert grade.row("ada", wanted, results, [])[1:5] == [0, 5, 5, 10]

@@ -1,0 +1,85 @@
+"""A lesson is run in a kernel of its own, and what it shows is checked."""
+
+import base64
+import io
+import os
+import re
+
+import nbformat
+
+from lesson_files import HERE, METADATA, ROOT
+from lesson_rules import TORCH, assert_shown
+from numpy_ref.errors import InputError
+
+CELL_SECONDS = 90
+
+
+def execute(notebook, name, bar=None, solved=True, torch=True):
+    """Runs the cells in a new kernel, in place; the outputs hold nothing that differs from run to run
+
+    solved  the exercises must have full marks.  torch  whether the cells that import it must succeed, or fail
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    kernel = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    kernel["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # ipykernel 7 warns of plain TCP on loopback
+        resources={"metadata": {"path": str(HERE)}},
+        on_cell_executed=lambda **_: bar and bar.update(),
+    )
+    try:
+        client.execute(env=os.environ | kernel)
+    except CellExecutionError as error:
+        raise InputError(f"{name}: a cell fails\n{uncoloured(str(error))}") from None
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert_output(cell, name, solved, torch)
+    if solved:
+        assert_shown(name, notebook.cells)
+    return notebook
+
+
+def uncoloured(said):
+    return re.sub(r"\x1b\[[\d;]*m", "", said)  # the kernel colours its tracebacks
+
+
+def assert_output(cell, name, solved, torch):
+    """A reference solution has full marks; a cell fails only where it wants the torch that is not there
+
+    Every picture carries its alt text, where screen readers and themes look, and stands alone: GitHub would show an
+    HTML version instead, without its script.
+    """
+    errors = [output for output in cell.outputs if output.output_type == "error"]
+    wanted = not torch and bool(TORCH.search(cell.source))
+    if bool(errors) != wanted:
+        said = uncoloured("\n".join(errors[0].traceback)) if errors else "it imports torch, and there is none"
+        raise InputError(f"{name}: {'a cell fails' if errors else 'a cell does not fail'}\n{said}")
+    graded = cell.metadata.get("nbgrader", {})
+    if graded.get("grade"):
+        points, full = int(cell.outputs[-1].data["text/plain"]), graded["points"] if solved else 0
+        if points != full:
+            raise InputError(f"{name}: {cell.source} gives {points} points, expected {full}")
+    for output in cell.outputs:
+        if "image/png" in output.get("data", {}):
+            alt = alt_text(output.data["image/png"])
+            if not alt:
+                raise InputError(f"{name}: a picture without alt text comes out of {cell.source.splitlines()[-1]!r}")
+            output.metadata["image/png"] = {"alt": alt}
+            output.data.pop("text/html", None)
+            cell.metadata["mystnb"] = {"image": {"alt": alt}}
+
+
+def alt_text(png):
+    """The description inside a PNG in base64; `figures` and `picture` put it there"""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        return image.info.get("Description", "")
