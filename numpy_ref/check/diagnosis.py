@@ -232,7 +232,9 @@ def _forms(title, got, want, oracle, part):
         if weight > 0 and np.isfinite(got).all():
             factor = float((got * want).sum()) / weight
             words = f"{title}{factor:.6g} times the right answer"
+        if weight > 0 and np.isfinite(got).all() and abs(factor - 1) > 1e-3:
             yield Mistake(words, "A constant factor is too much or missing.", scaled(oracle, factor, part))
+        if np.isfinite(got).all():
             offset = float((got - want).mean())
             words = f"{title}the right answer plus {offset:.6g}"
             yield Mistake(words, "A constant is added or forgotten.", _changed(oracle, lambda v: v + offset, part))

@@ -438,6 +438,76 @@ def test_junit_counts_what_it_holds(hostile):
     assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped")) > 0
 
 
+JUNIT = {  # junit-10.xsd: the attributes and children that an element may have, those that it must have
+    "testsuites": ({"name", "time", "tests", "failures", "disabled", "errors"}, {"testsuite"}, set()),
+    "testsuite": (
+        {
+            "name",
+            "tests",
+            "failures",
+            "errors",
+            "time",
+            "disabled",
+            "skipped",
+            "timestamp",
+            "hostname",
+            "id",
+            "package",
+        },
+        {"properties", "testcase", "system-out", "system-err"},
+        {"name"},
+    ),
+    "testcase": (
+        {"name", "assertions", "time", "classname", "status", "class", "file", "line"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+        {"name"},
+    ),
+    "failure": ({"type", "message"}, set(), set()),
+    "skipped": ({"type", "message"}, set(), set()),
+    "system-out": (set(), set(), set()),
+}
+
+
+def test_junit_has_the_form_of_its_schema(hostile):
+    _, _, root = hostile
+    for element in root.iter():
+        attributes, children, required = JUNIT[element.tag]
+        assert required <= set(element.keys()) <= attributes
+        assert {child.tag for child in element} <= children
+        for key in set(element.keys()) & {"tests", "failures", "errors", "skipped"}:
+            assert int(element.get(key)) >= 0
+        assert float(element.get("time", "0")) >= 0
+
+
+GRADESCOPE = {  # the autograder documentation: fields and their types
+    "score": float,
+    "execution_time": float,
+    "output": str,
+    "visibility": str,
+    "stdout_visibility": str,
+    "tests": list,
+}
+GRADESCOPE_TEST = {
+    "score": float,
+    "max_score": float,
+    "status": str,
+    "name": str,
+    "number": str,
+    "output": str,
+    "tags": list,
+    "visibility": str,
+}
+VISIBILITY = {"hidden", "after_due_date", "after_published", "visible"}
+
+
+def test_json_has_gradescopes_fields_and_types(hostile):
+    _, verdict, _ = hostile
+    for content, fields in [(verdict, GRADESCOPE), *((test, GRADESCOPE_TEST) for test in verdict["tests"])]:
+        assert {key: type(value) for key, value in content.items()} == fields
+        assert {content[key] for key in fields if "visibility" in key} <= VISIBILITY
+        assert all(isinstance(tag, str) for tag in content.get("tags", ()))
+
+
 GOOD = "import numpy as np\n\ndef brier_score(p, y):\n    return ((p - y) ** 2).mean()\n"
 
 

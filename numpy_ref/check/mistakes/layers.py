@@ -51,6 +51,12 @@ def attend(q, k, v, scale=None, shift=0, mask=True, axis=-1, zero=False):
     return softmax_over(scores, axis)
 
 
+def unshifted(q, k):
+    """The weights without the largest score subtracted"""
+    weights = np.tril(np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])))
+    return weights / weights.sum(-1, keepdims=True)
+
+
 def masked_late(q, k):
     return np.tril(attend(q, k, None, mask=False))
 
@@ -232,6 +238,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
     "gelu": (
         Mistake(
+            "0.0447 instead of 0.044715",
+            "The constant is 0.044715.",
+            lambda x: 0.5 * x * (1 + np.tanh(SCALE * (x + 0.0447 * x**3))),
+        ),
+        Mistake(
             "the exact erf form",
             "x Φ(x) with erf; here GPT-2's tanh form is asked, up to 5e-4 away.",
             lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
@@ -328,6 +339,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "layer_norm": (
+        Mistake(
+            "the mean of the squares minus the square of the mean",
+            "For rows far from zero both are huge and their difference has no digits: mean (x - μ)².",
+            lambda x, w, b: mean_free(x) / np.sqrt(mean(x * x) - mean(x) ** 2 + 1e-5) * w + b,
+        ),
         Mistake(
             "the unbiased variance", "Divide by C, not by C - 1 (ddof=0).", lambda x, w, b: normalise(x, 1)[0] * w + b
         ),
@@ -522,6 +538,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "attention": (
+        Mistake("exp overflows", "Subtract the largest score of each row first.", lambda q, k, v: unshifted(q, k) @ v),
         Mistake("1/√D is missing", "Divide the scores by √D.", lambda q, k, v: attend(q, k, v, lambda q: 1) @ v),
         Mistake("divided by D", "By √D, not by D.", lambda q, k, v: attend(q, k, v, lambda q: q.shape[-1]) @ v),
         Mistake(

@@ -88,6 +88,22 @@ _NAN = (
 _FLIPPED = "chosen and rejected are exchanged: the preferred response must have the higher reward."
 
 
+_ONE = "Far below zero 1 + tanh(x/2) and 1 - σ(-x) subtract two numbers near 1; e^x / (1 + e^x) keeps the digits."
+_LOG1P = "1 + e^-|x| has no digits left for a small e^-|x|: np.log1p(np.exp(-np.abs(x))), or np.logaddexp."
+_MAXIMUM = "A prompt far below the largest reward of all underflows to log 0: each prompt its own maximum."
+
+
+def softplus_without_log1p(x):
+    """log(1 + e^x) without overflow, but with log in place of log1p"""
+    return np.maximum(x, 0) + np.log(1 + np.exp(-np.abs(x)))
+
+
+def one_maximum(rewards):
+    """Plackett-Luce with the largest reward of the batch subtracted"""
+    top, choices = rewards.max(), range(rewards.shape[1] - 1)
+    return np.mean(sum(np.log(np.exp(rewards[:, k:] - top).sum(1)) + top - rewards[:, k] for k in choices))
+
+
 def overwritten(rewards):
     """drewards[:, i] = ... in the loop over the pairs"""
     K = rewards.shape[1]
@@ -117,6 +133,8 @@ def neighbours(rewards):
 
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "sigmoid": (
+        Mistake("digits lost beside 1", _ONE, lambda x: (1 + np.tanh(x / 2)) / 2),
+        Mistake("digits lost beside 1", _ONE, lambda x: 1 - 1 / (1 + np.exp(x))),
         Mistake(
             "the sign of the exponent is lost", "1 / (1 + e^x) is σ(-x): it falls where σ rises.", lambda x: sigmoid(-x)
         ),
@@ -127,6 +145,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("softmax instead of σ", "Each entry has its own σ; they do not add up to 1.", right.softmax),
     ),
     "log_sigmoid": (
+        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda x: -softplus_without_log1p(-x)),
         Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(sigmoid(x))),
         Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(naive_sigmoid(x))),
         Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: -np.log(1 + np.exp(-x))),
@@ -142,6 +161,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "pairwise_loss": (
+        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda c, r: softplus_without_log1p(r - c).mean()),
         Mistake(
             "the minus sign is lost", "log σ is negative; the loss is -log σ.", lambda c, r: log_sigmoid(c - r).mean()
         ),
@@ -320,6 +340,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "margin_loss": (
+        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda c, r, m: softplus_without_log1p(r - c + m).mean()),
         Mistake(
             "the margin has the wrong sign",
             "The margin is subtracted: the chosen reward must lead by it.",
@@ -529,6 +550,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "kwise_loss": (
+        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda r: softplus_without_log1p(-pairs(r)).mean()),
         Mistake(
             "divided by C(K,2) twice",
             "The mean over the pairs has divided already: the formula's 1/C(K,2) is that mean.",
@@ -644,6 +666,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("Plackett-Luce", "This is the gradient of the listwise loss.", right.plackett_luce_loss_backward),
     ),
     "plackett_luce_loss": (
+        Mistake("one maximum for all prompts", _MAXIMUM, lambda r: one_maximum(r)),
         Mistake(
             "the minus sign is lost", "The loss is the negative log-likelihood.", lambda r: -right.plackett_luce_loss(r)
         ),
