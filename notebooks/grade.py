@@ -8,7 +8,6 @@ submission with limits on time and memory. The table and a feedback file for eac
 import argparse
 import csv
 import io
-import os
 import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from numpy_ref.check.cell import full_marks
 from numpy_ref.check.command import check_file
 from numpy_ref.check.text import score, text
 from numpy_ref.errors import InputError
+from numpy_ref.files import check_output, write_text
 
 
 class Exercise(NamedTuple):
@@ -113,32 +113,23 @@ def plain(words):
     return "'" + words if words.startswith(("=", "+", "-", "@")) else words
 
 
-def write(path, content):
-    """In one piece, or not at all"""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(content, encoding="utf-8", newline="")
-        os.replace(fresh, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours") from None
-
-
 def grade(args):
     wanted, found = exercises(args.lesson), submissions(args.submissions)
     seed = secrets.randbelow(10**6) if args.seed is None else args.seed
     folder = args.feedback or args.csv.parent / "feedback"
+    folder.mkdir(parents=True, exist_ok=True)
+    check_output(args.csv)
     rows = []
     with ThreadPoolExecutor(args.jobs) as pool:
         every = pool.map(lambda path: graded(path, wanted, args.seconds, seed), found.values())
         bar = tqdm(zip(found, every, strict=True), total=len(found), unit="student", disable=None)
         for student, (results, notes) in bar:
-            write(folder / f"{student}.txt", feedback(student, wanted, results, notes))
+            write_text(folder / f"{student}.txt", feedback(student, wanted, results, notes))
             rows.append(row(student, wanted, results, notes))
     table = io.StringIO(newline="")
     heads = [f"{exercise.number} {exercise.name} (of {exercise.points})" for exercise in wanted]
     csv.writer(table).writerows([["student", *heads, "points", "of", "percent", "notes"], *rows])
-    write(args.csv, table.getvalue())
+    write_text(args.csv, table.getvalue())
     print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}; seed {seed}")
 
 

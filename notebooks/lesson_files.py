@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import os
 import re
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import nbformat  # noqa: E402
 from lesson_rules import CHECK, SOLUTION, TORCH, assert_lesson, defined  # noqa: E402
 from numpy_ref.check.cell import full_marks  # noqa: E402
 from numpy_ref.errors import InputError  # noqa: E402
+from numpy_ref.files import write_text  # noqa: E402
 
 REPOSITORY = "reward-by-hand/reward-by-hand"  # owner/name on GitHub: the badge and the installation point there
 LESSONS, EXERCISES, SITE = HERE / "lessons", HERE / "exercises", ROOT / "build" / "site"
@@ -116,6 +116,4 @@ def on_a_page(notebook):
 
 def write(path, notebook):
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
+    write_text(path, nbformat.writes(notebook) + "\n")

@@ -17,6 +17,7 @@ from lesson_files import EXERCISES, LESSONS, SITE, exercises_of, on_a_page, read
 from lesson_run import execute
 from numpy_ref.errors import InputError
 from numpy_ref.figures.notebook import frame
+from numpy_ref.files import written_directory
 
 WELCOME = """# Reward by hand
 
@@ -65,16 +66,15 @@ def build_site(folder, only=None):
         script = resources.files("mathjax") / "static" / "mathjax" / "es5" / "tex-svg.js"
     except ImportError as error:
         raise InputError(f"--site needs {error.name}: install the site extra, pip install -e '.[site]'") from None
-    if folder == SITE:
-        shutil.rmtree(folder, ignore_errors=True)
-    elif folder.exists():
+    if folder != SITE and folder.exists():
         raise InputError(f"--site {folder}: exists already, and nothing is overwritten; name a new folder")
     with tempfile.TemporaryDirectory() as scratch:
         source, doctrees = Path(scratch, "source"), Path(scratch, "doctrees")
         (source / "_static" / "mathjax").mkdir(parents=True)
         (source / "_static" / "mathjax" / "tex-svg.js").write_bytes(script.read_bytes())
         write_pages(source, only)
-        run_sphinx(source, folder, doctrees)
+        with written_directory(folder, replace=folder == SITE) as building:
+            run_sphinx(source, building, doctrees)
     return folder / "index.html"
 
 

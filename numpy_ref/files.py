@@ -65,21 +65,39 @@ def written_whole(path, mode="w") -> Iterator[Any]:
 
 
 @contextmanager
-def written_directory(path, replace=False) -> Iterator[Path]:
-    """An empty directory to write into, which is named path once it is whole; an old one is refused, or replaced"""
+def built(path, replace=False) -> Iterator[Path]:
+    """Where to make a file or directory, which is named path once it is whole; an old one is refused, or replaced"""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _unfinished(_beside(path)) as building, _names(path, building):
-        building.mkdir()
         yield building
-        for inside in [*building.rglob("*"), building]:
-            _flush(inside)
+        _flush_all(building)
         if replace:
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
         elif os.path.lexists(path):
             raise InputError(f"{path}: exists already: choose another name, or take the old one away")
         os.rename(building, path)
     _flush(path.parent)
+
+
+@contextmanager
+def written_directory(path, replace=False) -> Iterator[Path]:
+    """An empty directory to write into, which is named path once it is whole; an old one is refused, or replaced"""
+    with built(path, replace) as building:
+        building.mkdir()
+        yield building
+
+
+@contextmanager
+def written_into(directory, last=()) -> Iterator[Path]:
+    """An empty directory, whose files another one gets once all are whole, those that `last` names at the end"""
+    with _unfinished(_beside(Path(directory, "files"))) as building, _names(directory, building):
+        building.mkdir()
+        yield building
+        _flush_all(building)
+        for path in sorted(building.iterdir(), key=lambda path: last.index(path.name) if path.name in last else -1):
+            os.replace(path, Path(directory, path.name))
+    _flush(Path(directory))
 
 
 def write_text(path, text):
@@ -162,6 +180,12 @@ def _flush(path):
         os.close(descriptor)
 
 
+def _flush_all(path):
+    """A file, or a directory with all that is in it"""
+    for each in [*path.rglob("*"), path]:
+        _flush(each)
+
+
 # ---------------------------------------------------------------- what an interrupted process leaves
 
 UNFINISHED: dict[Path, int] = {}  # temporary names, and which process writes there
@@ -177,7 +201,7 @@ def _unfinished(path):
             signal.signal(signal.SIGTERM, _terminated)
         yield path
     finally:
-        _remove(path)
+        remove(path)
         UNFINISHED.pop(path, None)
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -186,12 +210,13 @@ def _unfinished(path):
 def _terminated(number, _frame):
     """Removes what is unfinished, and ends as the signal would have ended the process"""
     for path in [path for path, process in UNFINISHED.items() if process == os.getpid()]:
-        _remove(path)
+        remove(path)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
 
 
-def _remove(path):
+def remove(path):
+    """A file, or a directory with all that is in it; what cannot be removed stays"""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -199,19 +224,18 @@ def _remove(path):
             path.unlink()
 
 
-def remove_left(directory, name=None):
-    """Removes what killed writers of `name`, or of anything, left in a directory; only who holds its lock may do so"""
-    whose = ".*" if name is None else re.escape(_short(name))
-    for path in Path(directory).iterdir():
-        if re.fullmatch(rf"\.{whose}\.[0-9a-f]{{16}}\.new", path.name, re.DOTALL):
-            _remove(path)
+def remove_left(path):
+    """Removes what killed writers of a file or directory left beside it; only who holds the lock may do so"""
+    for beside in path.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(_short(path.name))}\.[0-9a-f]{{16}}\.new", beside.name):
+            remove(beside)
 
 
 # ---------------------------------------------------------------- locks
 
 
 @contextmanager
-def lock(path, refusal, wait=False) -> Iterator[bool]:
+def lock(path, refusal="", wait=False) -> Iterator[bool]:
     """Holds the lock file `path` to the end, which the system takes back however the process ends: True
 
     Another process that holds it is waited for, or InputError says the refusal. False where a file system has no locks.
@@ -244,7 +268,7 @@ def claimed(path):
     held = path.with_name(f".{_short(path.name)}.lock")
     with lock(held, f"{path}: another process is writing it") as alone, _unfinished(held):  # removed while it is held
         if alone:
-            remove_left(path.parent, path.name)
+            remove_left(path)
         yield
 
 

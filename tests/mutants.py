@@ -67,12 +67,11 @@ LEFT_OUT = {
     "linear_head.fit_heads": STEERING,
     "strengths.first_guess": STEERING,
     "strengths.fit": STEERING,
-    "strengths.choose_preconditioner": STEERING,
-    "strengths.is_bounded": STEERING,
-    "strengths.fit_mm": STEERING,
-    "strengths.home_is_told_apart": STEERING,
-    "strengths.finish": STEERING,
-    "strengths.without_estimate": STEERING,
+    "strengths.maximum": STEERING,
+    "small_tables.guess": STEERING,
+    "small_tables.maximum_of_table": STEERING,
+    "small_tables.longest_move": STEERING,
+    "small_tables.shrinkage": STEERING,
 }
 
 # Mutants that compute the same thing, by name, with the proof.

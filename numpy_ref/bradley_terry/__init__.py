@@ -1,8 +1,11 @@
-"""Strengths of items from who beat whom how often: the reward model's loss, with a table for a network.
+"""Strengths of items from who beat whom how often: the reward model's loss, with one parameter for each item.
 
 strengths       the likelihood, its gradient and the fit; read this first
+outcomes, fitted        one row of games, with or without ties; what a fit returns
 win_counts      games as counts of wins between pairs
-newton, spanning_tree, existence    the solver, its preconditioner, and when an estimate exists
+small_tables            Newton's method on the square table of wins, the shortest way
+newton, spanning_tree, mm       the solver of large tables, its preconditioner, and the oldest way
+existence, effects      when strengths exist; when a home effect and a tie parameter do
 inference       standard errors, intervals, tests
 plackett_luce   the same for whole rankings
 linear_head     the same convex problem for a head on frozen features

@@ -1,7 +1,6 @@
 """The command `fit`: a ranking table with its certificate from a file of games."""
 
 import argparse
-import json
 import math
 from functools import partial
 
@@ -9,10 +8,13 @@ import numpy as np
 
 from ..cli.text import progress_bar
 from ..errors import InputError
+from ..figures.style import check_figure
+from ..files import check_output, write_json
 from ..losses import sigmoid
 from . import games, inference
 from .existence import describe_groups
-from .strengths import TIES, fit
+from .outcomes import TIES
+from .strengths import fit
 from .text import as_text
 from .win_counts import pairs_of_rows
 
@@ -44,12 +46,14 @@ def add_arguments(parser):
     add("--errors", choices=ERRORS, default="auto", help="standard errors: up to 3,000 items, for more by solves, none")
     add("--bootstrap", type=int, default=0, metavar="N", help="intervals from N resamples of the games, besides Wald's")
     add("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
-    add("--json", action="store_true", help="print the result as JSON")
+    add("--json", metavar="FILE", help="write the result as JSON; - for the terminal")
     add("--figure", metavar="FILE", help="draw strengths with intervals, and predicted against observed wins")
 
 
 def run(args):
     """Reads, fits, prints; the exit status: 0, or 1 where no estimate exists"""
+    check_figure(args.figure)
+    check_output(args.json or "-")
     if args.bootstrap < 0:
         raise InputError(f"--bootstrap {args.bootstrap}: expected a number of resamples, 0 for none")
     table = games.read_games(args.file, partial(progress_bar, unit=" lines"))
@@ -62,7 +66,10 @@ def run(args):
     fitted = fit(table.pairs, args.home, args.ties, args.ridge)
     result = summary(fitted, table.items, args) if fitted.converged else without_estimate(fitted, table, args)
     result = {"file": str(args.file)} | result
-    print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else as_text(result))
+    if args.json != "-":
+        print(as_text(result))
+    if args.json:
+        write_json(args.json, result)
     if args.figure and fitted.converged:
         from .figure import draw_fit
 
@@ -161,5 +168,7 @@ def fit_within(group, rows, table, args):
     """The fit of one group of items to the rows of games among them"""
     number = np.searchsorted(group, np.arange(len(table.items)))
     first, second, wins, ties, losses = (column[rows] for column in table.pairs[1:6])
-    pairs = pairs_of_rows(number[first], number[second], wins, losses, ties, len(group), table.ordered)
+    pairs = pairs_of_rows(
+        number[first], number[second], wins, losses, ties, len(group), at_home=table.pairs.at_home[rows]
+    )
     return fit(pairs, args.home, args.ties)

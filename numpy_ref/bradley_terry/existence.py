@@ -10,6 +10,8 @@ Source: Ford 1957, Am. Math. Monthly 64(8), 28-33.
 
 import numpy as np
 
+NO_CIRCLE = "no estimate exists: the items are not held together by wins in both directions (Ford's condition)"
+
 
 def arrows(pairs, stride=1):
     """Winners and losers of the rows' games, each pair of them once; a tie goes both ways        -> (E,), (E,)"""

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..errors import InputError
+from ..figures.style import Picture, save_as
 from ..losses import sigmoid
+from .outcomes import TIE_MODELS
 
 SHOWN = 40  # items: more rows than that cannot be read
 
@@ -11,7 +12,7 @@ SHOWN = 40  # items: more rows than that cannot be read
 def draw_fit(fitted, result, path):
     """Strengths with 95 % intervals; wins of row over column, observed and predicted, on one colour scale
 
-    Beyond 40 items the strongest 40 are drawn. Raises InputError where matplotlib cannot write such a file.
+    Beyond 40 items the strongest 40 are drawn.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -27,10 +28,8 @@ def draw_fit(fitted, result, path):
     for axes, matrix, title in zip((observed, predicted), shares, ("observed", "predicted"), strict=True):
         image = draw_matrix(axes, matrix, names, f"Wins of row over column, {title}")
     figure.colorbar(image, ax=[observed, predicted], label="share of the games (ties count half)", shrink=0.8)
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}; expected a file name such as fit.png, .pdf or .svg") from None
+    alt = f"Strengths of {len(rows)} items with 95 % intervals; wins of row over column, observed and predicted."
+    save_as(Picture(figure, alt), path)
 
 
 def draw_intervals(axes, rows, names, result):
@@ -56,9 +55,9 @@ def win_matrix(fitted, order):
     place[order] = np.arange(n)
     first, second = place[pairs.first], place[pairs.second]
     drawn = (first >= 0) & (second >= 0)
-    ties = pairs.ties if fitted.ties != "dropped" else np.zeros(len(first))
+    ties = pairs.ties if fitted.ties != "drop" else np.zeros(len(first))
     games = (pairs.wins + ties + pairs.losses)[drawn]
-    d = (fitted.strength[pairs.first] - fitted.strength[pairs.second] + (fitted.home or 0))[drawn]
+    d = (fitted.strength[pairs.first] - fitted.strength[pairs.second] + (fitted.home or 0) * pairs.at_home)[drawn]
     first, second, half = first[drawn], second[drawn], (pairs.wins + ties / 2)[drawn]
     shares = []
     for won in (half, games * expected_share(d, fitted)):
@@ -75,9 +74,7 @@ def expected_share(d, fitted):
     """P(first) + P(tie)/2        (M,) -> (M,)"""
     if not fitted.model:
         return sigmoid(d)
-    from .. import ties
-
-    log_p, _ = getattr(ties, fitted.model.replace("-", "_"))(d, fitted.tie)
+    log_p, _ = TIE_MODELS[fitted.model].log_probabilities(d, fitted.tie)
     p = np.exp(log_p)
     return p[:, 0] + p[:, 1] / 2
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from .newton import conjugate_gradients
-from .strengths import fit, information, penalised, settle
+from .strengths import fit, information, penalised
 from .win_counts import blocks, pairs_of_rows
 
 DENSE_ITEMS = 3000  # its square array takes 72 MB
@@ -37,32 +37,36 @@ def covariance(fitted):
             f"the covariance of {n} items is an array of {n} x {n} numbers, expected at most {DENSE_ITEMS} items; "
             "ask for single contrasts (contrast), each by a solve"
         )
-    a = information(x, settle(fitted.pairs, fitted.ties)[0], fitted.home is not None, fitted.model)
+    a = information(x, fitted.rows, fitted.home is not None, fitted.model)
     a[:n, :n] += fitted.ridge * np.eye(n) + np.trace(a[:n, :n]) / (n * n)
     return np.linalg.inv(a)
 
 
-def standard_errors(fitted, reference=None):
-    """√ var(λ_i - λ_reference), and of h and the tie parameter        -> (N + extra,)
+def contrast_errors(covariance, n, reference=None):
+    """√ var(λ_i - λ_reference) of the n strengths, then of the effects, from `covariance`        -> (N + extra,)
 
     reference       an item, whose own error is then 0; none: the mean of all items
     """
-    n, c = fitted.pairs.n_items, covariance(fitted)
-    c[:n] -= c[:n].mean(0) if reference is None else c[reference]
+    c = covariance.copy()
+    c[:n] -= c[:n].mean(0) if reference is None else c[reference].copy()
     c[:, :n] -= (c[:, :n].mean(1) if reference is None else c[:, reference].copy())[:, None]
     return np.sqrt(np.maximum(np.diag(c), 0))
+
+
+def standard_errors(fitted, reference=None):
+    """contrast_errors of a fit: its strengths, then h and the tie parameter        -> (N + extra,)"""
+    return contrast_errors(covariance(fitted), fitted.pairs.n_items, reference)
 
 
 def solver(fitted):
     """c -> A⁻¹ c for contrasts c, by conjugate gradients on the rows: no square array"""
     x, n = parameters(fitted), fitted.pairs.n_items
-    rows = list(blocks(settle(fitted.pairs, fitted.ties)[0]))
-    _, _, multiply, diagonal = penalised(x, rows, fitted.home is not None, fitted.model, fitted.ridge)
+    here = penalised(x, list(blocks(fitted.rows)), fitted.home is not None, fitted.model, fitted.ridge)
 
     def without_shift(r):
         return np.concatenate([r[:n] - r[:n].mean(), r[n:]])
 
-    return lambda c: conjugate_gradients(multiply, lambda r: r / diagonal, c, 1e-12, without_shift)
+    return lambda c: conjugate_gradients(here.multiply, lambda r: r / here.diagonal, c, 1e-12, without_shift)
 
 
 def contrast(fitted, weights, level=0.95):
@@ -116,7 +120,9 @@ def bootstrap(fitted, rng, resamples=1000, progress=iter):
     strengths = []
     for _ in progress(range(resamples)):
         wins, ties, losses = rng.multinomial(games, shares).reshape(counts.shape)
-        drawn = pairs_of_rows(pairs.first, pairs.second, wins, losses, ties, n_items=pairs.n_items, ordered=True)
+        drawn = pairs_of_rows(
+            pairs.first, pairs.second, wins, losses, ties, n_items=pairs.n_items, at_home=pairs.at_home
+        )
         again = fit(drawn, fitted.home is not None, fitted.ties, fitted.ridge)
         if again.converged:
             strengths.append(again.strength)

@@ -8,7 +8,7 @@ become sums over the responses. With λ > 0 there is one minimum, and |w - minim
 import numpy as np
 
 from ..losses import log_sigmoid, sigmoid, sigmoid_derivative
-from .newton import newton
+from .newton import Terms, newton
 
 TOLERANCE = 1e-10  # of the Newton decrement δ: the loss is δ²/2 above its minimum
 
@@ -59,7 +59,7 @@ def fit_heads(features, pairs, ridges):
 
         def minus_loss(v, ridge=ridges[i]):
             loss, cache = head_loss(v, coordinates, pairs, ridge)
-            return -loss, -head_loss_backward(1.0, cache), curvature(cache), steepest + ridge
+            return Terms(-loss, -head_loss_backward(1.0, cache), curvature(cache), steepest + ridge)
 
         found, certificate, _ = newton(minus_loss, found, TOLERANCE)
         weights[i] = found @ axes

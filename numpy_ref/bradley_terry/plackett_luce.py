@@ -17,12 +17,14 @@ import numpy as np
 from ..errors import InputError
 from ..layers import softmax
 from .existence import strong_groups
-from .newton import newton
+from .newton import Terms, iterative, newton
 
 
 class RankingFit(NamedTuple):
-    """Strengths with their certificate; where there is no estimate they are NaN and `problem` says why"""
+    """Strengths with their certificate. Where there is no estimate every number is NaN and `problem` says why"""
 
+    order: np.ndarray  # (R, K), padded with -1
+    ranked: np.ndarray  # (R,), how many places are in order
     strength: np.ndarray  # (N,), mean 0
     log_likelihood: float
     converged: bool
@@ -54,7 +56,7 @@ def ranking_array(rankings, n_items=None, ranked=None):
     return order, ranked, n_items
 
 
-def look(x, order, ranked):
+def likelihood_terms(x, order, ranked):
     """l at the strengths x, its gradient, v -> A v and the diagonal of A        (N,), (R, K), (R,)"""
     n, value, gradient, diagonal, choices = len(x), 0.0, np.zeros(len(x)), np.zeros(len(x)), []
     for place in range(ranked.max()):
@@ -76,7 +78,7 @@ def look(x, order, ranked):
             image += np.bincount(items.ravel(), change.ravel(), n)
         return image
 
-    return value, gradient, multiply, diagonal
+    return Terms(value, gradient, multiply, diagonal)
 
 
 def arrows(order, ranked):
@@ -91,29 +93,34 @@ def arrows(order, ranked):
     )
 
 
-def fit_rankings(rankings, n_items=None, ranked=None, tolerance=1e-12, max_iterations=50):
+def fit_rankings(rankings, n_items=None, ranked=None, tolerance=1e-12, max_iterations=100):
     """The strengths of greatest likelihood, by Newton's method -> RankingFit;  Ford's condition as for pairs"""
     order, ranked, n_items = ranking_array(rankings, n_items, ranked)
     winner, loser = arrows(order, ranked)
     groups = strong_groups(winner, loser, n_items)
+    nothing, value = np.full(n_items, math.nan), math.nan
     certificate: dict = {"converged": False, "iterations": 0, "gradient_norm": math.nan, "decrement": math.nan}
     if len(groups) > 1:
         problem = "no estimate exists: some group was never ranked below the others (Ford's condition)"
-    else:
-        x, certificate, here = newton(
-            lambda x: look(x, order, ranked), np.zeros(n_items), tolerance, max_iterations, lambda r: r - r.mean()
-        )
-        if certificate["converged"]:
-            return RankingFit(x - x.mean(), float(here[0]), **certificate, groups=groups, problem=None)
-        problem = f"no maximum found: the Newton decrement is {certificate['decrement']:.1e}"
-    return RankingFit(np.full(n_items, math.nan), math.nan, **certificate, groups=groups, problem=problem)
+        return RankingFit(order, ranked, nothing, value, **certificate, groups=groups, problem=problem)
+    x, certificate, here = newton(
+        lambda x: likelihood_terms(x, order, ranked),
+        np.zeros(n_items),
+        tolerance,
+        max_iterations,
+        iterative(tolerance, lambda r: r - r.mean()),
+    )
+    if certificate["converged"]:
+        return RankingFit(order, ranked, x - x.mean(), float(here.value), **certificate, groups=groups, problem=None)
+    problem = f"no maximum found: the Newton decrement is {certificate['decrement']:.1e}"
+    return RankingFit(order, ranked, nothing, value, **certificate, groups=groups, problem=problem)
 
 
-def ranking_errors(strength, rankings, ranked=None, reference=None):
-    """√ var(λ_i - λ_reference), or against the mean of all items, from the exact information        -> (N,)"""
-    order, ranked, n = ranking_array(rankings, len(strength), ranked)
-    _, _, multiply, diagonal = look(strength, order, ranked)
-    a = np.stack([multiply(e) for e in np.eye(n)]) + diagonal.mean() / n
-    c = np.linalg.inv(a)
-    pull = np.eye(n) - (1 / n if reference is None else np.eye(n)[reference])
-    return np.sqrt(np.maximum(np.diag(pull @ c @ pull.T), 0))
+def ranking_covariance(fitted):
+    """C with var(c'λ) = c' C c for every contrast c, from the exact information        -> (N, N)
+
+    The multiple of 1 1' that makes the information invertible is seen by no contrast.
+    """
+    n = len(fitted.strength)
+    here = likelihood_terms(fitted.strength, fitted.order, fitted.ranked)
+    return np.linalg.inv(np.stack([here.multiply(e) for e in np.eye(n)]) + here.diagonal.mean() / n)

@@ -1,8 +1,8 @@
 """A tree through the graph of games, and its Laplacian solved by two cumulative sums.
 
-Where items meet only their neighbours, as in a ladder or a chain, news of a win travels one item a step, and conjugate
-gradients need as many steps as the chain is long. A tree that holds the graph together carries it at once: with the
-tree's own Laplacian as preconditioner a chain takes one step. (Where most pairs have met, the diagonal does better.)
+Where items meet only their neighbours, as in a ladder or a chain, information spreads one item per iteration of
+conjugate gradients, so they need as many iterations as the chain is long. A spanning tree connects all items at once:
+with its Laplacian as preconditioner a chain takes one iteration. (Where most pairs have met, the diagonal is better.)
 """
 
 from typing import NamedTuple
@@ -70,3 +70,23 @@ def preorder(neighbours):
         rows.append(row)
         stack += [edge for edge in neighbours[item] if place[edge[0]] < 0]
     return Tree(np.array(items), np.array(end), np.array(rows[1:], int)) if len(items) == n_items else None
+
+
+def tree_preconditioner(pairs, conductances):
+    """The preconditioner of the tree of most games, None where there are many more rows than a tree has
+
+    conductances        (x, the tree's rows) -> their curvatures at x
+    """
+    n = pairs.n_items
+    games = pairs.wins + pairs.ties + pairs.losses
+    tree = spanning_tree(pairs.first, pairs.second, games, n) if len(games) <= 2 * n else None
+    if tree is None:
+        return None
+    edges = pairs._replace(**{name: getattr(pairs, name)[tree.rows] for name in pairs._fields[1:7]})
+    edges = edges._replace(starts=np.arange(n - 1), leading=edges.first, lengths=np.ones(n - 1, int))
+
+    def preconditioner(x, here):
+        conductance = np.maximum(conductances(x, edges), 1e-30)  # far out it may underflow
+        return lambda r: np.concatenate([solve_tree(tree, conductance, r[:n]), r[n:] / here.diagonal[n:]])
+
+    return preconditioner

@@ -14,9 +14,10 @@ from ..errors import InputError
 
 
 class Pairs(NamedTuple):
-    """Row k holds the games of items first[k] and second[k], counted from the first one's side
+    """Row k holds the games of items first[k] and second[k], counted from the side of the first
 
-    With a home effect `first` is at home. The rows of each first item, `leading`, begin at `starts`, `lengths` many.
+    at_home is 1 where the first item is at home, 0 on neutral ground or where nobody said. The rows of item
+    leading[k], as first, are the lengths[k] rows from starts[k] on.
     """
 
     n_items: int
@@ -25,6 +26,7 @@ class Pairs(NamedTuple):
     wins: np.ndarray
     ties: np.ndarray
     losses: np.ndarray
+    at_home: np.ndarray
     starts: np.ndarray
     leading: np.ndarray
     lengths: np.ndarray
@@ -35,7 +37,7 @@ def blocks(pairs, rows=1 << 17):
     cuts = np.unique(np.searchsorted(pairs.starts, np.arange(rows, len(pairs.first), rows)))
     edges = [0, *pairs.starts[cuts[cuts < len(pairs.starts)]].tolist(), len(pairs.first)]
     for begin, end in pairwise(edges):
-        columns = (column[begin:end] for column in pairs[1:6])
+        columns = (column[begin:end] for column in pairs[1:7])
         yield make_pairs(pairs.n_items, *columns)
 
 
@@ -65,41 +67,55 @@ def won_and_lost(pairs):
     return (total + lead) / 2, (total - lead) / 2
 
 
-def pairs_of_rows(first, second, wins, losses, ties=None, n_items=None, ordered=False):
-    """Rows of counts -> Pairs; rows of the same pair are added up, whichever item stands first
+def pairs_of_rows(first, second, wins, losses, ties=None, n_items=None, ordered=False, at_home=None):
+    """Rows of counts -> Pairs; rows of the same pair on the same ground are added up
 
     wins, losses, ties      how often first won, second won, neither: counts or weights, finite and not negative
-    ordered                 keeps a pair's two orders apart, for a home effect or a deviance per order
+    ordered                 the first item of every row is at home
+    at_home                 (M,) who is, row by row: 1 first, -1 second, 0 neither
     """
     first, second = np.asarray(first), np.asarray(second)
     counts = [np.broadcast_to(np.asarray(c, float), first.shape) for c in (wins, 0 if ties is None else ties, losses)]
     n_items = check_rows(first, second, counts, n_items)
-    if not ordered:
-        swap = first > second
-        first, second = np.where(swap, second, first), np.where(swap, first, second)
-        counts = [np.where(swap, counts[2 - k], counts[k]) for k in range(3)]
+    ground = np.broadcast_to(np.asarray(int(ordered) if at_home is None else at_home, np.int64), first.shape)
+    swap = np.where(ground == 0, first > second, ground < 0)
+    first, second = np.where(swap, second, first), np.where(swap, first, second)
+    counts = [np.where(swap, counts[2 - k], counts[k]) for k in range(3)]
     played = counts[0] + counts[1] + counts[2] > 0
-    key = (first.astype(np.int64) * n_items + second)[played]
+    if not played.any():
+        raise InputError("there is no game: every count is 0, expected at least one game between two items")
+    key = ((first.astype(np.int64) * n_items + second) * 2 + (ground != 0))[played]
+    key, counts = add_up(key, [count[played] for count in counts], 2 * n_items * n_items)
+    pair = key >> 1
+    wins, ties, losses = counts
+    return make_pairs(n_items, pair // n_items, pair % n_items, wins, ties, losses, (key & 1).astype(float))
+
+
+def add_up(key, columns, n_keys):
+    """The different keys in order, and each column's sum over a key's rows        (M,), [(M,)], () -> (K,), [(K,)]"""
+    if n_keys <= 2 * len(key):  # few keys: counting is faster than sorting
+        keys = np.flatnonzero(np.bincount(key, minlength=n_keys))
+        return keys, [np.bincount(key, column, n_keys)[keys] for column in columns]
     order = np.argsort(key, kind="stable")
     key = key[order]
     begins = np.flatnonzero(np.diff(key, prepend=-1))
-    if not len(begins):
-        raise InputError("there is no game: every count is 0, expected at least one game between two items")
-    wins, ties, losses = (np.add.reduceat(c[played][order], begins) for c in counts)
-    return make_pairs(n_items, key[begins] // n_items, key[begins] % n_items, wins, ties, losses)
+    return key[begins], [np.add.reduceat(column[order], begins) for column in columns]
 
 
 def pairs_of_games(winner, loser, n_items=None):
     """One game an entry -> Pairs, by counting where all pairs are few, by sorting where they are many        (G,), (G,)
 
-    Sorted is the number (smaller item, larger item, whether the larger one won) in one machine word.
+    The sort key packs (smaller item, larger item, whether the larger one won) into one machine word.
     """
     winner, loser = np.asarray(winner), np.asarray(loser)
     n_items = check_rows(winner, loser, [], n_items)
     if n_items * n_items <= 2 * len(winner):
-        table = np.bincount(winner * n_items + loser, minlength=n_items * n_items).reshape(n_items, n_items)
-        first, second = np.nonzero(np.triu(table + table.T))
-        wins, losses = table[first, second], table[second, first]
+        code = winner * n_items
+        code += loser
+        table = np.bincount(code, minlength=n_items * n_items).reshape(n_items, n_items)
+        met = np.flatnonzero(np.triu(table + table.T))
+        first, second = np.divmod(met, n_items)
+        wins, losses = table.ravel()[met], table.T.ravel()[met]
     else:
         bits = int(n_items - 1).bit_length()
         word = np.uint32 if 2 * bits < 32 else np.int64
@@ -114,14 +130,15 @@ def pairs_of_games(winner, loser, n_items=None):
         wins = np.diff(begins, append=len(code)) - losses
         pair = (code[begins] >> 1).astype(np.int64)
         first, second = pair >> bits, pair & ((1 << bits) - 1)
-    return make_pairs(n_items, first, second, wins.astype(float), np.zeros(len(first)), losses.astype(float))
+    none = np.zeros(len(first))
+    return make_pairs(n_items, first, second, wins.astype(float), none, losses.astype(float), none)
 
 
-def make_pairs(n_items, first, second, wins, ties, losses):
+def make_pairs(n_items, first, second, wins, ties, losses, at_home):
     """Pairs from rows that are distinct and in the order of first"""
     starts = np.flatnonzero(np.concatenate([[True], first[1:] != first[:-1]]))
     lengths = np.diff(np.append(starts, len(first)))
-    return Pairs(n_items, first, second, wins, ties, losses, starts, first[starts], lengths)
+    return Pairs(n_items, first, second, wins, ties, losses, at_home, starts, first[starts], lengths)
 
 
 def check_rows(first, second, counts, n_items):
@@ -133,8 +150,9 @@ def check_rows(first, second, counts, n_items):
         )
     if not len(first):
         raise InputError("there is no game: the table is empty, expected at least one game between two items")
-    lowest, highest = min(first.min(), second.min()), max(first.max(), second.max())
-    n_items = int(highest) + 1 if n_items is None else n_items
+    highest = max(int(first.max()), int(second.max()))
+    n_items = highest + 1 if n_items is None else n_items
+    lowest = min(int(first.min()), int(second.min()))
     if lowest < 0 or highest >= n_items:
         raise InputError(f"item {lowest if lowest < 0 else highest} is not one of the items 0 to {n_items - 1}")
     if (first == second).any():

@@ -88,6 +88,28 @@ def with_number(case, options):
     return wider
 
 
+def log_probabilities(size=(1, 1), low=-12.0, high=0.0, betas=(0.125, 0.5, 2.0)):
+    """log π and log π_ref of both responses, and β; `low` and `high` are of the policy's chosen response"""
+
+    def case(draw):
+        shape = (draw.size(*size),)
+        rest = [draw.numbers(shape, -12, 0) for _ in range(3)]
+        return draw.numbers(shape, low, high), *rest, np.array(draw.choice(list(betas)))
+
+    return case
+
+
+def log_probabilities_apart(draw):
+    """Margins β h far on either side"""
+    low, high = draw.choice([(-1000, -900), (900, 1000)])
+    return log_probabilities((1, 1), low, high, betas=(1.0, 0.5, 2.0))(draw)
+
+
+def log_probabilities_ahead(draw):
+    """Margins β h from 37 to 104"""
+    return log_probabilities((1, 1), 61, 80, betas=(1.0,))(draw)
+
+
 def ranked(prompts=(1, 3), responses=(2, 6), low=-3.0, high=3.0):
     return lambda draw: (draw.numbers((draw.size(*prompts), draw.size(*responses)), low, high),)
 

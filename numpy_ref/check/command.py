@@ -6,9 +6,9 @@ Exit status 0: every property of every function holds; 1: one does not; 2: there
 """
 
 import difflib
-from pathlib import Path
 
 from ..errors import InputError
+from ..files import check_output
 from .functions import FUNCTIONS
 from .judge import Judge, Result
 from .laws import LAWS, judge_law, published_laws
@@ -43,9 +43,8 @@ def run(args):
         raise InputError("no SOLUTION given: name a Python file or a notebook, or use --list")
     if not 0 < args.seconds < float("inf"):
         raise InputError(f"--seconds {args.seconds:g}: expected a positive number of seconds")
-    for file in filter(lambda name: name and name != "-", (args.json, args.junit)):
-        if not Path(file).resolve().parent.is_dir():
-            raise InputError(f"{file}: cannot be written, its folder does not exist; make the folder first")
+    for file in filter(None, (args.json, args.junit)):
+        check_output(file)
     if args.forward or args.backward or args.input:
         from .bring import check_pair
 

@@ -108,6 +108,23 @@ FUNCTIONS = {
             _CENTER,
         ),
         Function(
+            "dpo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta) -> (dchosen, drejected)",
+            "(B,) four times, () -> (B,), (B,)",
+            "of mean(-log σ(β h)), h = (chosen - ref_chosen) - (rejected - ref_rejected), log-probabilities: "
+            "dchosen = β (σ(β h) - 1) / B,  drejected = -dchosen",
+        ),
+        Function(
+            "ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta) -> loss",
+            "(B,) four times, () -> ()",
+            "loss = mean of (h - 1 / (2β))²,  h = (chosen - ref_chosen) - (rejected - ref_rejected), log-probabilities",
+        ),
+        Function(
+            "ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta) -> (dchosen, drejected)",
+            "(B,) four times, () -> (B,), (B,)",
+            "dchosen = 2 (h - 1 / (2β)) / B,  drejected = -dchosen",
+            "ipo_loss",
+        ),
+        Function(
             "kwise_loss(rewards) -> loss",
             "(B, K) -> ()",
             "rewards best first: loss = mean over prompts of 1/C(K,2) Σ over i < j of -log σ(r_i - r_j)",

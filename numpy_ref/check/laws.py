@@ -49,6 +49,15 @@ LAWS = {
             "a hinge's gradient",
         ),
     ),
+    "dpo_gradient_law": Law(
+        "dpo_loss_backward",
+        (
+            "β is left out of the slope",
+            "the reference is left out",
+            "the minus sign is lost",
+            "the mean over the batch is missing",
+        ),
+    ),
     "softmax_gradient_law": Law(
         "softmax_backward",
         (

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .. import attention as attention_room
-from .. import language_model, layers, losses, ties
+from .. import dpo, language_model, layers, losses, ties
 from ..losses import log_sigmoid, sigmoid
 
 __all__ = ["log_sigmoid", "sigmoid"]
@@ -45,6 +45,25 @@ def centered_loss(chosen, rejected, coefficient):
 
 def centered_loss_backward(chosen, rejected, coefficient):
     return pairwise_loss_backward(chosen, rejected, center_coefficient=coefficient)
+
+
+def dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta):
+    return dpo.dpo_loss(np.stack([chosen, rejected], 1), np.stack([ref_chosen, ref_rejected], 1), beta)[0]
+
+
+def dpo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
+    _, cache = dpo.dpo_loss(np.stack([chosen, rejected], 1), np.stack([ref_chosen, ref_rejected], 1), beta)
+    return tuple(dpo.dpo_loss_backward(1.0, cache).T)
+
+
+def ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta):
+    """Azar et al. 2023, arXiv:2310.12036, eq. 17"""
+    return np.mean(((chosen - ref_chosen) - (rejected - ref_rejected) - 1 / (2 * beta)) ** 2)
+
+
+def ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
+    dchosen = 2 * ((chosen - ref_chosen) - (rejected - ref_rejected) - 1 / (2 * beta)) / len(chosen)
+    return dchosen, -dchosen
 
 
 def kwise_loss(rewards):

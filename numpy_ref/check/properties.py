@@ -71,6 +71,21 @@ def complementary(f, chosen, rejected):
     return f(chosen, rejected) + f(rejected, chosen), np.array(1.0)
 
 
+def prompt_constant(f, chosen, rejected, *rest):
+    """A constant in both log-probabilities of the policy cancels"""
+    return f(chosen + 16, rejected + 16, *rest), f(chosen, rejected, *rest)
+
+
+def both_moved(f, chosen, rejected, ref_chosen, ref_rejected, beta):
+    """Only the ratio to the reference counts"""
+    moved = f(chosen + 8, rejected, ref_chosen + 8, ref_rejected, beta)
+    return moved, f(chosen, rejected, ref_chosen, ref_rejected, beta)
+
+
+def tail(statement, case, **more):
+    return Property(statement, case, "tail", **more)
+
+
 def one_of_two_wins(f, first, second):
     return f(first, second) + f(second, first), np.ones_like(first)
 
@@ -95,10 +110,6 @@ def prompt_shifted(f, score, quality, length):
 
 def paid_more(f, score, quality, length):
     return f(score + 2 * length, quality, length), f(score, quality, length) + 2
-
-
-def tail(statement, case, **more):
-    return Property(statement, case, "tail", **more)
 
 
 def manners(case):
@@ -151,6 +162,10 @@ def centering(size):
     return cases.with_number(cases.pair(size=size), [0.5, 0.1, 1.0])
 
 
+def log_probabilities(size=(1, 3)):
+    return cases.log_probabilities(size)
+
+
 def thresholds(case):
     return cases.with_number(case, [0.5, 2.0])
 
@@ -161,6 +176,7 @@ def wide(draw):
 
 
 WIDE = wide
+
 WIDE_MARGINS = cases.with_margins(WIDE)
 WIDE_SMOOTHING = cases.with_number(WIDE, [0.1, 0.25, 0.4])
 WIDE_CENTERING = cases.with_number(WIDE, [0.5, 0.1, 1.0])
@@ -224,6 +240,24 @@ PROPERTIES = {
     ),
     "centered_loss": loss(centering, WIDE_CENTERING),
     "centered_loss_backward": loss_backward(centering, WIDE_CENTERING),
+    "dpo_loss_backward": (
+        *loss_backward(log_probabilities, cases.log_probabilities_apart)[:3],
+        Property("margins from 37 on: tiny (β e^-margin) and not zero", cases.log_probabilities_ahead, "tail"),
+        Property("the two gradients are opposite", log_probabilities((1, 4)), "law", law=opposite),
+        manners(log_probabilities((2, 4))),
+    ),
+    "ipo_loss": (
+        *loss(log_probabilities, WIDE)[:2],
+        Property("a constant in both of the policy's changes nothing", log_probabilities(), "law", law=prompt_constant),
+        Property("chosen and its reference moved alike: no change", log_probabilities(), "law", law=both_moved),
+        manners(log_probabilities((2, 4))),
+        autograd(log_probabilities((1, 4)), "for log-probabilities down to -12"),
+    ),
+    "ipo_loss_backward": (
+        *loss_backward(log_probabilities, WIDE)[:2],
+        Property("the two gradients are opposite", log_probabilities((1, 4)), "law", law=opposite),
+        manners(log_probabilities((2, 4))),
+    ),
     "kwise_loss": (
         Property("K = 2: the pairwise loss", cases.ranked((1, 3), (2, 2))),
         Property("one prompt, K from 3 to 6: the mean over its C(K,2) pairs", cases.ranked((1, 1), (3, 6))),

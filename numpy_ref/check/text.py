@@ -4,11 +4,10 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from itertools import groupby
-from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from ..errors import InputError
+from ..files import write_text
 from .functions import FUNCTIONS
 from .mistakes import CATALOGUE
 from .properties import PROPERTIES
@@ -134,10 +133,8 @@ def printable(words):
 
 
 def write(path, content):
-    try:
-        Path(path).write_text(content + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists") from None
+    """A report as a whole file"""
+    write_text(path, content + "\n")
 
 
 def index(names):

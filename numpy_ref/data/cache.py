@@ -7,15 +7,13 @@
 
 The directory's name is a digest of the file's content and of all that decides which tokens it becomes, also of the code
 that reads it. So nothing in it is ever stale, and any of it may be deleted at any time. It is written beside its
-place, flushed and renamed: it is whole or not there, and one that was damaged afterwards is noticed and written anew.
+place and renamed: it is whole or not there, and one that was damaged afterwards is noticed and written anew.
 """
 
 import hashlib
 import json
 import mmap
 import os
-import shutil
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..files import lock, read_json, remove_left, write_json, written_directory
 from .tokenizer import Bytes, TokenIds, Words
 from .tokens import COLUMNS, Tokens, id_type
 
@@ -62,7 +61,7 @@ def fingerprint(path, cache_dir=None):
     if memo and before and before == identity(path) and time.time_ns() - max(before[1:3]) > RECENT:
         with suppress(OSError):  # it saves a second, no more
             directory.mkdir(parents=True, exist_ok=True)
-            _write_whole(memo, {"identity": before, "sha256": sha256})
+            write_json(memo, {"identity": before, "sha256": sha256})
     return sha256
 
 
@@ -104,12 +103,11 @@ def cached(directory, key, tokenizer, write):
     place = directory / key
     if tokens := opened(place):
         return tokens, False
-    with _writing(directory), _lock(directory / f"{key}.lock") as alone:
+    with _writing(directory), lock(directory / f"{key}.lock", wait=True) as alone:
         if tokens := opened(place):  # another process has written it meanwhile
             return tokens, False
         if alone:
-            for left in directory.glob(f".{key}-*"):  # by a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            remove_left(place)
         _write(place, id_type(tokenizer), write)
         tokens = opened(place)
     if tokens is None:
@@ -149,40 +147,27 @@ class Mapped:
         return self.array[part]
 
 
+class _Overtaken(Exception):
+    """Another process was first, where there are no locks"""
+
+
 def _write(place, ids, write):
-    """Beside its place, then renamed; whatever interrupts leaves nothing behind"""
-    building = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    try:
+    """A new directory in the place of none, or of a damaged one"""
+    with suppress(_Overtaken), written_directory(place, replace=True) as building:
         with ExitStack() as stack:
             files = {name: stack.enter_context(open(building / name, "wb")) for name in ("ids", *COLUMNS)}
             formats, largest = write(files)
-            for file in files.values():
-                file.flush()
-                os.fsync(file.fileno())
         sizes = {name: (building / name).stat().st_size for name in files}
-        _write_whole(building / "tokens.json", {"ids": ids, "bytes": sizes, "formats": formats, "largest": largest})
-        if not opened(place):  # without a lock another process may have been first
-            shutil.rmtree(place, ignore_errors=True)  # a damaged one
-            os.rename(building, place)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        write_json(building / "tokens.json", {"ids": ids, "bytes": sizes, "formats": formats, "largest": largest})
+        if opened(place):
+            raise _Overtaken
 
 
 def _read_json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except InputError:
         return None
-
-
-def _write_whole(path, content):
-    """Seen by others whole or not at all"""
-    descriptor, building = tempfile.mkstemp(prefix=".", dir=path.parent)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(building, path)
 
 
 @contextmanager
@@ -196,24 +181,3 @@ def _writing(directory):
             f"--cache-dir {directory}: the tokens cannot be kept there ({error.strerror}): make room, or give another "
             "directory that you may write, with some four bytes for each byte of the data"
         ) from None
-
-
-@contextmanager
-def _lock(path):
-    """One process after the other, True; where the system has no such lock they all write at once, False
-
-    The lock is the system's and ends with the process, also by a kill. It saves work: what is right does not hang on
-    it, since each process writes under a name of its own.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield False
-        return
-    with open(path, "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            alone = True
-        except OSError:  # some network drives
-            alone = False
-        yield alone

@@ -12,9 +12,6 @@ and the prompt may be the beginning of both responses: preferences_shapes.py has
 stops the reading: a row repaired in silence is a label that nobody gave. Each row is checked in preferences_rows.py.
 """
 
-import gzip
-import os
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
@@ -22,17 +19,14 @@ from pathlib import Path
 from statistics import fmean
 
 from ..errors import InputError
+from ..files import lines
 from .parquet import Split, parquet_rows, split_rows
 from .preference import Ids, Message, Part, Preference, as_text, length_of
 from .row import EXAMPLE, object_of, preference_of
 
 __all__ = ["Ids", "Message", "Part", "Preference", "Split", "as_text", "longer_wins", "read_preferences", "read_rows"]
 
-MAX_LINE = 2**24  # bytes: no person compares thousands of pages, but a small gzip can unpack to a line without end
 GZIP = b"\x1f\x8b"  # how every gzip file starts
-# What a gzip file may unpack to: rows are held in memory, and gzip makes a thousand bytes of one. Texts pack 3 to 10
-# times smaller, the same row over and over 100 times and more; small files may do as they like.
-MAX_UNPACKED, MAX_RATIO = MAX_LINE, 100
 
 
 def read_preferences(source, columns=None) -> list[Preference]:
@@ -104,7 +98,7 @@ def _numbered(rows, at):
 
 
 def _json_objects(path, at):
-    for number, line in _lines(path, at):
+    for number, line in lines(path, at):
         try:
             text = line.decode("utf-8")
             text = text.removeprefix("\ufeff") if number == 1 else text
@@ -130,43 +124,3 @@ def longer_wins(preferences) -> float:
         if preference.ranks[i] != preference.ranks[j]
     )
     return fmean(1.0 if chosen > rejected else 0.5 if chosen == rejected else 0.0 for chosen, rejected in lengths)
-
-
-def _lines(path, at=None) -> Iterator[tuple[int, bytes]]:
-    """(line number from 1, its bytes), unpacked as it is read: never the whole file at once"""
-    number, size, is_packed = 0, 0, Path(path).suffix == ".gz"
-    try:
-        limit = max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if is_packed else float("inf")
-        with gzip.open(path, "rb") if is_packed else open(path, "rb") as file:
-            while line := file.readline(MAX_LINE + 1):
-                number, size = number + 1, size + len(line)
-                if at and number % 256 == 0:
-                    at((getattr(file, "fileobj", None) or file).tell())  # of a gzip, in the packed file
-                if len(line) > MAX_LINE:
-                    raise InputError(
-                        f"{path}, line {number}: the line is longer than {MAX_LINE} bytes (a bound that keeps a bad "
-                        f"file from filling the memory): write {EXAMPLE}"
-                    )
-                if size > limit:
-                    raise InputError(
-                        f"{path}, line {number}: unpacks to more than {limit} bytes (a bound of {MAX_RATIO} times the "
-                        "file's size, which keeps a bad file from filling the memory): if it is right, unpack it first"
-                    )
-                if not line.isspace():
-                    yield number, line
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: there is no such file: give the path of a .jsonl, .jsonl.gz or .parquet file"
-        ) from None
-    except IsADirectoryError:
-        raise InputError(
-            f"{path}: this is a directory: give the path of a .jsonl, .jsonl.gz or .parquet file in it"
-        ) from None
-    except EOFError:
-        raise InputError(f"{path}: the gzip data end early, after line {number}: copy or download it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"{path}: damaged gzip data after line {number} ({error}): copy it again, or drop .gz if it is plain text"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): give a file that you may read") from None

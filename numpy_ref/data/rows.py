@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import write_text
 
 Rows = str | os.PathLike[str] | Iterable[Mapping[str, object]]
 
@@ -23,7 +24,7 @@ def as_file(rows: Rows) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.jsonl")
-        path.write_text("".join(_line(number, row) for number, row in enumerate(rows, 1)), encoding="utf-8")
+        write_text(path, "".join(_line(number, row) for number, row in enumerate(rows, 1)))
         try:
             yield str(path)
         except InputError as error:

@@ -16,6 +16,7 @@ from reprlib import repr as shortened
 import numpy as np
 
 from ..errors import InputError
+from ..files import write_json
 from .preference import Ids, as_text
 
 SPECIALS = ("<pad>", "<bos>", "<sep>", "<eos>")
@@ -173,8 +174,7 @@ def save(tokenizer, directory):
     if isinstance(tokenizer, TokenIds):
         files = {"token_ids.json": asdict}
     for name, content_of in files.items():
-        text = json.dumps(content_of(tokenizer), ensure_ascii=False, indent=2) + "\n"
-        (Path(directory) / name).write_text(text, encoding="utf-8", newline="\n")
+        write_json(Path(directory, name), content_of(tokenizer))
 
 
 def config_without_specials(tokenizer):

@@ -4,17 +4,15 @@ such as length, explain them.
 Every figure is printed beside what it is to be compared with: an interval, a baseline, the best reachable value.
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
 
 from .. import metrics
 from ..batches import first_of_same
 from ..cli.main import natural, positive_int
 from ..errors import InputError
+from ..figures.style import check_figure
+from ..files import check_output, write_json
 from ..losses import sigmoid
-from ..storage.checkpoint import replace_whole
 from . import calibration
 from . import pairs as evaluate_pairs
 from .best_of import best_of_text, measure_best_of
@@ -45,7 +43,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--bins", type=positive_int, default=10, help="of the reliability curve, of as many pairs each")
     parser.add_argument("--figure", metavar="FILE", help="draw the reliability curve and accuracy by length, as .png")
-    parser.add_argument("--json", metavar="FILE", help="write every figure, as JSON")
+    parser.add_argument("--json", metavar="FILE", help="write every figure as JSON; - for the terminal")
     parser.add_argument(
         "--seed", type=natural, default=0, help="of the bootstrap, and of the world: that of the training"
     )
@@ -54,6 +52,7 @@ def add_arguments(parser):
 def run(args, scorer_of=numpy_scorer):
     """Scores, measures, prints; returns the exit status"""
     check_figure(args.figure)
+    check_output(args.json or "-")
     check_best_of(args)
     scorer = scorer_of(args.model)
     if args.subset_column and args.data is None:
@@ -66,9 +65,9 @@ def run(args, scorer_of=numpy_scorer):
         text = as_text
     result = {"model": args.model, **found}
     if args.json:
-        replace_whole(Path(args.json), json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    for line in text(result):
-        print(line)
+        write_json(args.json, result)
+    if args.json != "-":
+        print(*text(result), sep="\n")
     if args.figure:
         from .figure import draw_evaluation
 
@@ -97,12 +96,6 @@ def check_best_of(args):
     for name in ("subset_column", "temperature", "figure"):
         if args.best_of and getattr(args, name) is not None:
             raise InputError(f"--{name.replace('_', '-')}: --best-of does not use it: leave it out")
-
-
-def check_figure(path):
-    """InputError, before anything is computed, for a name that no picture can have"""
-    if path is not None and Path(path).suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--figure {path}: expected a file name that ends in .png, .svg or .pdf")
 
 
 def asked_temperature(args):

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ..errors import InputError
-from ..figures.style import BLUE, INK, RUST, Picture, new_figure, styled
+from ..figures.style import BLUE, INK, RUST, Picture, new_figure, save_as, styled
 from .intervals import wilson
 
 
@@ -65,8 +64,5 @@ def draw_by_length(axes, rows):
 
 
 def draw_evaluation(result, path):
-    """Writes the picture; InputError where it cannot be written"""
-    try:
-        evaluation(result).figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--figure {path}: {error}") from None
+    """Writes the picture"""
+    save_as(evaluation(result), path)

@@ -16,13 +16,12 @@ Sources: Ouyang et al. 2022, arXiv:2203.02155, section 3.5 (mean 0); Ziegler et 
 """
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..storage.checkpoint import read_json, write_json
+from ..files import read_json, write_json
 from ..storage.checksums import SUMS, seal
 from ..tree import flatten, unflatten
 
@@ -56,9 +55,7 @@ def numbers_in_config(directory, mean, std):
     config = read_json(path)
     before, scale = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
     config |= {"reward_mean": before + scale * mean, "reward_std": scale * std}
-    beside = path.with_name(".config.json.new")
-    write_json(beside, config)
-    os.replace(beside, path)
+    write_json(path, config)
     if path.with_name(SUMS).is_file():
         seal(path.parent)
 

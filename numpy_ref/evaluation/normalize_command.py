@@ -1,17 +1,17 @@
 """The command `normalize`: shifts and scales a model's rewards by what they are on reference responses."""
 
 import os
-import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from ..batches import all_rewards, first_of_same
 from ..errors import InputError
+from ..files import claimed, write_text, written_directory
 from ..objectives import LEARNED_TIES
 from ..storage import model_card
-from ..storage.checkpoint import directory_of, load_model, read_config, replace_whole, save_model
+from ..storage.checkpoint import directory_of, load_model, read_config, save_model
+from ..storage.checksums import seal
 from . import pairs
 from .calibration import fit_temperature
 from .command import compare_with_bar, positive_or_fit
@@ -74,9 +74,14 @@ def run(args, scorer_of=numpy_scorer, write=None):
     """
     temperature = positive_or_fit(args.temperature)
     target = Path(args.output_dir)
-    if target.exists():
+    if os.path.lexists(target):
         raise InputError(f"--output-dir {target}: exists already: choose another")
-    scorer = scorer_of(args.model)
+    with claimed(target):
+        return measured_and_written(args, target, temperature, scorer_of(args.model), write or fold)
+
+
+def measured_and_written(args, target, temperature, scorer, write):
+    """`run`, while no other process may write the same directory"""
     reward = reference_rewards(args.data, scorer)
     mean, scale, why = float(reward.mean()), 1.0, "no division"
     if temperature is not None:
@@ -84,7 +89,7 @@ def run(args, scorer_of=numpy_scorer, write=None):
         why = f"temperature {'fitted on ' + Path(args.data).name if temperature == 'fit' else 'as given'}"
     elif not args.mean_only:
         (mean, scale), why = moments(reward, np.finfo(np.float32).eps), "the standard deviation"
-    done = (write or fold)(args.model, target, (mean, scale, why, args.data, len(reward)))
+    done = write(args.model, target, (mean, scale, why, args.data, len(reward)))
     print(f"reference {args.data}: {len(reward):,} responses, mean reward {mean:.4f}, deviation {reward.std():.4f}")
     print(f"{done:<10}(reward - {mean:.4f}) / {scale:.4f}: {why}")
     if scale != 1:
@@ -103,20 +108,8 @@ def fold(source, target, numbers):
     source = directory_of(source)
     (params, n_head, tokenizer), config, (mean, scale, *_) = load_model(source), read_config(source), numbers
     ties = {name: config[name] for name in ("ties", *LEARNED_TIES.values()) if name in config and scale == 1}
-    with built_beside(target) as building:
+    with written_directory(target) as building:
         save_model(building, shift_and_scale(params, mean, scale), n_head, tokenizer, ties)
-        replace_whole(building / "README.md", model_card.normalised(source, *numbers))
+        write_text(building / "README.md", model_card.normalised(source, *numbers))
+        seal(building)
     return "folded"
-
-
-@contextmanager
-def built_beside(target):
-    """An empty directory that gets its name when it is whole, or is removed"""
-    building = target.with_name(f".{target.name}.new")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    try:
-        yield building
-        os.rename(building, target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

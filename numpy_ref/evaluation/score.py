@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..batches import collate
 from ..cli.text import table
 from ..errors import InputError
+from ..files import check_output, claimed, written_whole
 from ..losses import sigmoid
 from ..reward_model import rewards
 from ..storage.checkpoint import directory_of, load_model, read_config
@@ -89,7 +90,7 @@ def run(args, scorer_of=numpy_scorer):
         raise InputError(f"--output {args.output}: is for --data FILE: leave it out")
     if args.data is None and not args.responses:
         raise InputError("there is nothing to score: give one or more responses, or --data FILE")
-    score_files.check_output(args.output)
+    check_output(args.output, new=True)
     scorer = scorer_of(args.model)
     return score_one(scorer, args) if args.data is None else score_file(scorer, args)
 
@@ -106,7 +107,7 @@ def score_file(scorer, args):
         raise InputError(f"{args.data}: the file is empty: write {score_files.EXAMPLE}")
     rows = tqdm(score_files.scored_rows(scorer, args.data), total=n_rows, desc="scoring", unit="row")
     too_long = 0
-    with score_files.written_whole(args.output) as file:
+    with claimed(args.output), written_whole(args.output, "x") as file:
         for row, line in rows:
             if row.reason and args.strict:
                 raise InputError(f"{args.data}, line {row.number}: {row.reason}: shorten it, or leave out --strict")

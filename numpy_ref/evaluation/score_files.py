@@ -8,20 +8,16 @@ Whatever a preference file may hold is read; its labels are not looked at. A lin
 added stands at its end: no number is rounded, no column lost.
 """
 
-import gzip
 import json
-import os
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..batches import all_rewards
-from ..data.reader import _lines
 from ..data.row import object_of, preference_of
 from ..errors import InputError
+from ..files import lines
 from ..layers import softmax
 
 EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
@@ -31,10 +27,9 @@ ADDED = ("reward", "rewards", "order", "best_probability", "reason")
 
 def raw_rows(path):
     """(line number from 1, the line's text, its columns, numbers as floats) of each; InputError names file and line"""
-    for number, line in _lines(path):
-        if line.strip():
-            with located(path, number):
-                yield number, *_columns(line, number)
+    for number, line in lines(path):
+        with located(path, number):
+            yield number, *_columns(line, number)
 
 
 def _columns(line, number):
@@ -149,30 +144,3 @@ def added(reward, alone):
         return {"reward": float(reward[0])}
     order = np.argsort(-reward, kind="stable")
     return {"rewards": reward.tolist(), "order": order.tolist(), "best_probability": softmax(reward)[0].tolist()}
-
-
-def check_output(path):
-    """InputError where --output would overwrite something, or cannot be written"""
-    if path == "-":
-        return
-    if Path(path).exists():
-        raise InputError(f"--output {path}: exists already: choose another name, or take the old file away")
-    if not Path(path).parent.is_dir():
-        raise InputError(f"--output {path}: there is no directory {Path(path).parent}: make it first")
-
-
-@contextmanager
-def written_whole(path):
-    """A text file that stands under its name once all of it is written, or never; "-" is the standard output"""
-    if path == "-":
-        yield sys.stdout
-        return
-    check_output(path)
-    beside = Path(path).with_name(f".{Path(path).name}.new")
-    opened = gzip.open if beside.suffixes[-2:-1] == [".gz"] else open
-    try:
-        with opened(beside, "wt", encoding="utf-8") as file:
-            yield file
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -2,7 +2,11 @@
 
 import functools
 import io
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from ..errors import InputError
+from ..files import check_output, written_whole
 
 INK, BLUE, RUST, SKY = "#111111", "#174a8c", "#b4481c", "#a9cdea"
 
@@ -60,22 +64,40 @@ def new_figure(width, height, title):
 
 
 def _rendered(picture, kind):
+    """The bytes of a picture with its alt text inside; the same picture gives the same bytes on one machine"""
     import matplotlib.style
 
-    about = {"Title": picture.figure.get_suptitle(), "Description": picture.alt}
+    about = {"Title": picture.figure.get_suptitle(), "Subject" if kind == "pdf" else "Description": picture.alt}
+    undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     out = io.BytesIO()
     with matplotlib.style.context(["default", STYLE]):
-        picture.figure.savefig(out, format=kind, dpi=150, metadata=about | ({"Date": None} if kind == "svg" else {}))
+        picture.figure.savefig(out, format=kind, dpi=150, metadata=about | undated)
     return out.getvalue()
 
 
 def save(picture, stem):
-    """Writes stem.png and stem.svg, with the alt text inside, and returns both paths
-
-    The same picture gives the same bytes on one machine. Both are drawn before either is written.
-    """
+    """Writes stem.png and stem.svg and returns both paths; both are drawn before either is written"""
     files = {f"{stem}.{kind}": _rendered(picture, kind) for kind in ("png", "svg")}
     for path, content in files.items():
-        with open(path, "wb") as file:
-            file.write(content)
+        _write(path, content)
     return tuple(files)
+
+
+def save_as(picture, path):
+    """Writes a picture as the kind that the file's name says: .png, .svg or .pdf"""
+    check_figure(path)
+    _write(path, _rendered(picture, Path(path).suffix[1:]))
+
+
+def check_figure(path):
+    """InputError, before anything is computed, for a file that a picture cannot be written to; None is no file"""
+    if path is None:
+        return
+    if Path(path).suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--figure {path}: expected a file name that ends in .png, .svg or .pdf")
+    check_output(path)
+
+
+def _write(path, content):
+    with written_whole(path, "wb") as file:
+        file.write(content)

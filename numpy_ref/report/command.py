@@ -1,16 +1,15 @@
 """The command `report`: what a preference file holds, and what in it would mislead training."""
 
 import argparse
-import json
 from functools import partial
-from pathlib import Path
 
 from ..cli.main import positive_int
 from ..cli.text import progress_bar
 from ..data.source import add_column_arguments, columns
 from ..data.tokenizer import Bytes, load
-from ..errors import InputError
-from ..storage.checkpoint import directory_of, replace_whole
+from ..figures.style import check_figure
+from ..files import check_output, write_json
+from ..storage.checkpoint import directory_of
 from .findings import examine
 from .measures import as_json
 from .rows import read
@@ -55,29 +54,24 @@ def add_arguments(parser):
     )
     add_column_arguments(parser)
     add("--model", metavar="DIR", help="count tokens with this model's tokenizer (default: bytes)")
-    add("--json", metavar="FILE", help="write the report as JSON")
+    add("--json", metavar="FILE", help="write the report as JSON; - for the terminal")
     add("--figure", metavar="FILE", help="draw the lengths, and how often the longer answer was chosen")
 
 
 def run(args):
     """Reads, examines, prints; the exit status: 0, or 1 where --strict finds an error"""
+    check_figure(args.figure)
+    check_output(args.json or "-")
     tokenizer = load(directory_of(args.model)) if args.model else Bytes()
     rows = read(args.files, tokenizer, args.max_length, partial(progress_bar, unit=" rows"), columns(args))
     report = examine(rows, args.max_length, args.repeated_labels)
     misleading = any(finding.severity == "error" and finding.rows.any() for finding in report.findings)
-    print(as_text(report, args.files))
+    if args.json != "-":
+        print(as_text(report, args.files))
     if args.json:
-        write(args.json, json.dumps(as_json(report, args.files, misleading), indent=2, ensure_ascii=False) + "\n")
+        write_json(args.json, as_json(report, args.files, misleading))
     if args.figure:
         from .figure import draw_report
 
         draw_report(report, args.files, args.figure)
     return int(args.strict and misleading)
-
-
-def write(path, text):
-    """The JSON, whole or not at all"""
-    try:
-        replace_whole(Path(path), text)
-    except OSError as error:
-        raise InputError(f"--json {path}: cannot be written ({error.strerror}): choose another place") from None

@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import InputError
 from ..evaluation.intervals import wilson
 from ..figures.lessons import LIMIT, NO_OPINION
-from ..figures.style import BLUE, INK, RUST, SKY, Picture, new_figure, styled
+from ..figures.style import BLUE, INK, RUST, SKY, Picture, new_figure, save_as, styled
 from .findings import short_names
 from .text import TITLES
 
@@ -15,17 +15,10 @@ LINES = ("-", "--", ":", "-.")
 
 
 def draw_report(report, paths, path):
-    """Writes the picture; InputError where there is nothing to draw or matplotlib cannot write such a file"""
+    """Writes the picture; InputError where there is nothing to draw"""
     if not len(report.compared.row):
         raise InputError(f"--figure {path}: there is no comparison to draw: leave the option out")
-    import matplotlib.style
-
-    picture = report_picture(report, short_names(paths))
-    try:
-        with matplotlib.style.context("default"):
-            picture.figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--figure {path}: {error}; expected a file name such as report.png, .pdf or .svg") from None
+    save_as(report_picture(report, short_names(paths)), path)
 
 
 @styled

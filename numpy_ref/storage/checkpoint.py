@@ -5,8 +5,6 @@ written as AutoModelForCausalLM reads it. GPT-2's linear layers are stored (in, 
 arithmetic here is that transpose. No pickle is ever read.
 """
 
-import json
-import os
 import re
 import shlex
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 
 from ..data import tokenizer as tokenizers
 from ..errors import InputError
+from ..files import read_json, write_json, written_whole
 from ..tree import flatten, unflatten
 from .checksums import verify
 
@@ -212,29 +211,5 @@ def write_arrays(path, arrays):
     """A safetensors file; the metadata is what older versions of transformers ask for"""
     from safetensors.numpy import save
 
-    path.write_bytes(save(arrays, metadata={"format": "pt"}))
-
-
-def read_json(path):
-    """The content of a JSON file; anything damaged or missing is one sentence"""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file: the checkpoint is not whole") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable JSON ({error}): the checkpoint is damaged") from None
-
-
-def write_json(path, content):
-    """A JSON file that people can read"""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def replace_whole(path, text):
-    """Writes a small file so that a reader finds the old text or the new one, never a part"""
-    beside = path.with_name(f".{path.name}.new")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    with written_whole(path, "wb") as file:
+        file.write(save(arrays, metadata={"format": "pt"}))

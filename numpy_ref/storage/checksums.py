@@ -8,17 +8,19 @@ import hashlib
 import re
 
 from ..errors import InputError
+from ..files import write_text
 
 SUMS = "SHA256SUMS"
+UNLISTED = (SUMS, "README.md")  # which is for people, who may edit it
 MODEL = ("config.json", "model.safetensors")  # the least that it must list, or else half of it is lost
 LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)", re.ASCII)
 
 
 def seal(directory):
-    """Writes SHA256SUMS for what the directory holds now: the last file of a save"""
-    names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name != SUMS)
+    """Writes SHA256SUMS of all that the directory holds now but the README: the last file of a save"""
+    names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name not in UNLISTED)
     lines = (f"{sha256(directory / name)}  {name}\n" for name in names)
-    (directory / SUMS).write_text("".join(lines), encoding="utf-8")
+    write_text(directory / SUMS, "".join(lines))
 
 
 def verify(directory, needed=MODEL):

@@ -1,41 +1,25 @@
-"""One process writes into a run's directory: a lock which the kernel takes back however that process ends."""
+"""One process writes into a run's directory: a lock that the system takes back however that process ends."""
 
-import os
 from contextlib import contextmanager
 
-from ..errors import InputError
+from ..files import lock, remove
 
-LOCK = ".lock"  # stays behind, empty: to remove it is to let two processes hold two files of one name
+LOCK = ".lock"  # stays in the directory, empty
 
 
 @contextmanager
 def alone(run, writes=True):
-    """Holds run/.lock, or InputError if another process does; a process that writes nothing (writes=False) needs none
+    """Holds run/.lock and removes what a killed process left half written; InputError if another process holds it
 
-    flock is bound to the open file, so a killed process leaves nothing to clean up. Windows has no flock: two runs in
-    one directory are not noticed there. Nor are they where a file system has no locks, and that is said.
+    A process that writes nothing (writes=False) needs no lock. Where a file system has none, that is said.
     """
-    descriptor = _locked(run) if writes else None
-    try:
+    if not writes:
         yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _locked(run):
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    descriptor = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o666)  # for writing: NFS asks for it
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InputError(
-            f"{run}: another process is training in this directory (it holds {run / LOCK}): wait for its end or end it"
-        ) from None
-    except OSError as error:
-        print(f"warning   {run}: no lock to be had ({error.strerror}): start no second run in this directory")
-    return descriptor
+        return
+    with lock(run / LOCK, f"{run}: another process is training in this directory") as held:
+        if held:
+            for left in run.glob(".*.new"):
+                remove(left)
+        else:
+            print(f"warning   {run}: this file system has no locks: start no second run in this directory")
+        yield

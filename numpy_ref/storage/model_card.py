@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from ..data.tokenizer import Words
-from .checkpoint import replace_whole
+from ..files import write_text
 
 HEADER = """---
 library_name: transformers
@@ -39,6 +39,21 @@ LIMITS = """\
 - A text of more than {max_length} tokens has no place: it was left out of the training, and is refused by `score`.
 - What is not listed under Measured was not measured: other data, other languages, safety, use as a target to
   optimise."""
+BACKBONE = """# Reward model
+
+Only differences of rewards of responses to one prompt mean anything: the first of two is preferred with probability
+σ(difference).
+
+- The reward is linear in {read}.
+- The text is {text}; messages go through the chat template, if there is one.
+- Text of users is tokenised with `split_special_tokens=True`; a `pipeline` needs `function_to_apply="none"` to show the
+  reward itself.
+"""
+READ = {
+    "last": "the last hidden state of the last token, as `AutoModelForSequenceClassification` does",
+    "mean": "the mean of the last hidden states: load it with `torch_impl.backbone.load_saved(directory)`, since a "
+    "plain sequence classifier reads the last token and gives other numbers",
+}
 TITLES = {"eval_accuracy": "accuracy", "eval_loss": "log loss", "eval_brier": "Brier score"}
 NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256"}
 
@@ -56,7 +71,7 @@ def write(directory, learner, weights, tokenizer, data, measured, options):
     parts += ["## Measured", *measured_table(measured), "## Limits"]
     parts.append(LIMITS.format(max_length=len(weights["body.pos.weight"])))
     parts += ["## Load it", load_it(tokenizer)]
-    replace_whole(Path(directory, "README.md"), "\n\n".join(parts) + "\n")
+    write_text(Path(directory, "README.md"), "\n\n".join(parts) + "\n")
 
 
 def header(dataset=None):
@@ -119,6 +134,17 @@ def measured_table(measured):
     rows.append(("pairs of equal reward", f"{result.get('eval_ties', 0.0):.4f}", *([""] if floors else [])))
     yield markdown_table(head, rows)
     yield f"On {measured['prompts']:,} held-out prompts{': ' + measured['kept'] if measured['kept'] else ''}."
+
+
+def of_backbone(pooling, template):
+    """The card of a model on a pretrained body: what somebody who finds it must know to get the same rewards
+
+    pooling     "last" or "mean": what the head reads
+    template    the text that is read, or None for the tokenizer's own
+    """
+    return header() + BACKBONE.format(
+        read=READ[pooling], text=f"`{template!r}`" if template else "the prompt, a new line, the response, and eos"
+    )
 
 
 FOLDED = "folded into the weights"

@@ -1,16 +1,14 @@
 """A run's directory: what is written while a model trains, so that a kill at any moment loses no more than one save.
 
-    runs/train/metrics.jsonl            what was logged, a line a time
+    runs/train/metrics.jsonl            what was logged, one line after the other (log.py)
                latest                   the name of the newest whole checkpoint
                checkpoint-400/          the model, state.safetensors + state.json for --resume, and SHA256SUMS
                config.json, ...         the finished model, as the ecosystem loads it
                .lock                    held by the process that trains (lock.py)
 
-A checkpoint is written into a folder beside its place, flushed, renamed, and only then pointed to.
+A checkpoint gets its name once it is whole and on the disk, and only then is it pointed to.
 """
 
-import json
-import os
 import platform
 import shlex
 import shutil
@@ -19,20 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..files import read_json, write_json, write_text, written_directory, written_into
 from ..objectives import LEARNED_TIES
 from ..tree import flatten, unflatten
-from .checkpoint import (
-    ARCHITECTURES,
-    load_model,
-    newest,
-    read_arrays,
-    read_json,
-    replace_whole,
-    save_model,
-    write_arrays,
-    write_json,
-)
-from .checksums import SUMS, seal, verify
+from . import log as logs
+from .checkpoint import ARCHITECTURES, load_model, newest, read_arrays, save_model, write_arrays
+from .checksums import SUMS, UNLISTED, seal, verify
 from .lock import LOCK
 
 
@@ -84,25 +74,10 @@ def _writing(run):
         raise InputError(f"{run}: cannot be written to ({error.strerror or error}): {remedy}") from None
 
 
-@contextmanager
-def _new_folder(path):
-    """An empty folder to write a save into; what could not be written whole is removed, which also makes room"""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    try:
-        yield path
-        seal(path)
-        for written in [*path.iterdir(), path]:
-            _flush(written)
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
-
-
 def log(run, line):
     """Appends one line to metrics.jsonl"""
-    with _writing(run), open(run / "metrics.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    with _writing(run):
+        logs.append(run, line)
 
 
 def save(run, step, learner, tokenizer, options, unlogged):
@@ -113,13 +88,12 @@ def save(run, step, learner, tokenizer, options, unlogged):
     name = f"checkpoint-{step}"
     state = {"step": step, "options": options, "machine": machine(learner), "unlogged": unlogged}
     with _writing(run):
-        with _new_folder(run / f".{name}.new") as building:
+        with written_directory(run / name, replace=True) as building:
             write_model(building, learner, weights, tokenizer)
             write_arrays(building / "state.safetensors", arrays)
-            write_json(building / "state.json", state)
-        shutil.rmtree(run / name, ignore_errors=True)
-        os.rename(building, run / name)
-        replace_whole(run / "latest", name)
+            write_json(building / "state.json", state | {"logged": logs.summary(run)})
+            seal(building)
+        write_text(run / "latest", name)
     for old in run.glob("checkpoint-*"):
         if old.name != name:
             shutil.rmtree(old, ignore_errors=True)
@@ -130,13 +104,10 @@ def publish(directory, learner, tokenizer):
     weights = learner.weights()
     if not learner.writes:
         return
-    with _writing(directory):
-        with _new_folder(directory / ".model.new") as building:
-            write_model(building, learner, weights, tokenizer)
-        last = [SUMS, "model.safetensors"]  # the weights are what is looked for
-        for path in sorted(building.iterdir(), key=lambda path: (path.name in last, path.name == last[1])):
-            os.replace(path, directory / path.name)
-        building.rmdir()
+    last = (SUMS, "model.safetensors")  # the weights are what is looked for
+    with _writing(directory), written_into(directory, last) as building:
+        write_model(building, learner, weights, tokenizer)
+        seal(building)
 
 
 def write_model(directory, learner, weights, tokenizer):
@@ -158,6 +129,7 @@ class Saved(NamedTuple):
     options: dict
     machine: dict
     unlogged: list
+    logged: dict | None
 
 
 def check_saved(run):
@@ -175,9 +147,12 @@ def read_state(run):
     directory = newest(run)
     if not (directory / SUMS).is_file():
         raise InputError(f"{directory / SUMS}: there is no such file: the checkpoint is not whole")
-    there = {path.name for path in directory.iterdir()} - {SUMS}
+    there = {path.name for path in directory.iterdir()} - set(UNLISTED)
     verify(directory, sorted(there | {"config.json", "model.safetensors", "state.json", "state.safetensors"}))
-    return read_arrays(directory / "state.safetensors"), _read_state(directory / "state.json")
+    arrays, state = read_arrays(directory / "state.safetensors"), _read_state(directory / "state.json")
+    if state["logged"] is not None:  # by version 0.1.0 nothing was noted
+        logs.check(run, state["logged"])
+    return arrays, state
 
 
 def load_state(run, copies=("first", "second")):
@@ -205,31 +180,23 @@ def load_state(run, copies=("first", "second")):
 
 
 def _read_state(path):
-    """The four parts of state.json, each of its kind; what the options may be, training/resume.py says"""
+    """The parts of state.json, each of its kind; what the options may be, training/resume.py says"""
     state = read_json(path)
     if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in STATE.items()):
         raise InputError(f"{path}: does not hold {', '.join(STATE)}: the checkpoint is damaged")
     package = state["machine"].get("package")
     if state["step"] < 0 or not isinstance(package, str) or not package.isidentifier():
         raise InputError(f"{path}: the step is negative, or the package has no name: the checkpoint is damaged")
-    return {name: state[name] for name in STATE}
+    match logged := state.get("logged"):
+        case None | {"bytes": int(), "sha256": str()}:
+            return {name: state[name] for name in STATE} | {"logged": logged}
+    raise InputError(f"{path}: does not say what was logged before: the checkpoint is damaged")
 
 
-def cut_back(run, step):
-    """Drops what was logged after the step that a resumed run starts from"""
-    path = run / "metrics.jsonl"
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        with _writing(run):
-            replace_whole(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
-
-
-def _step_of(line):
-    try:
-        step = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError, RecursionError):  # a line that the kill cut off, or that is none of ours
-        return float("inf")
-    return step if type(step) is int else float("inf")
+def cut_back(run, step, logged):
+    """Drops what was logged after the save that a resumed run starts from"""
+    with _writing(run):
+        logs.cut_back(run, step, logged)
 
 
 def machine(learner):
@@ -249,11 +216,3 @@ def processor():
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _flush(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

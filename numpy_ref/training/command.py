@@ -89,7 +89,7 @@ def trained(until_the_end, args, stage, learner_class, pieces, writes, **learner
         learner.restore(saved.weights, saved.arrays, start)
         log.restore(saved.unlogged)
         if learner.writes:
-            runs.cut_back(directory, start)
+            runs.cut_back(directory, start, saved.logged)
         print(f"resumed   {directory} after step {start} of {total_steps}")
         warn_other_machine(saved.machine, runs.machine(learner))
     interrupted = loop(args, stage, directory, learner, tokenizer, data, held, log, start, total_steps)

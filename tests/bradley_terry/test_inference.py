@@ -23,7 +23,7 @@ FITS = [
     fit(BASEBALL_PAIRS, home=True, ridge=0.5),
     fit(PUDDING, ties="davidson"),
     fit(PUDDING, ties="rao-kupper"),
-    fit(PUDDING, ties="halved"),
+    fit(PUDDING, ties="half"),
 ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpy_ref.bradley_terry.newton import conjugate_gradients, newton
+from numpy_ref.bradley_terry.newton import Terms, conjugate_gradients, newton
 
 
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
@@ -17,7 +17,7 @@ def test_conjugate_gradients_solve(n, seed):
     np.testing.assert_allclose(x, exact, rtol=0, atol=1e-13 * np.linalg.cond(a) * 10)
 
 
-def test_conjugate_gradients_stop_where_the_matrix_has_nothing_to_say():
+def test_conjugate_gradients_stop_where_the_matrix_is_singular():
     a = np.array([[1.0, -1], [-1, 1]])
     np.testing.assert_array_equal(
         conjugate_gradients(lambda v: a @ v, lambda r: r, np.zeros(2), 1e-9, lambda r: r), [0, 0]
@@ -29,7 +29,7 @@ def test_conjugate_gradients_stop_where_the_matrix_has_nothing_to_say():
 
 def log_barrier(x):
     """l = Σ log x - x, with its maximum at 1 and nothing below 0"""
-    return (np.log(x) - x).sum(), 1 / x - 1, lambda v: v / x**2, 1 / x**2
+    return Terms((np.log(x) - x).sum(), 1 / x - 1, lambda v: v / x**2, 1 / x**2)
 
 
 @pytest.mark.parametrize("start", [1e-3, 0.5, 1.9, 30.0])
@@ -37,13 +37,13 @@ def test_newton_finds_the_summit_and_stays_inside(start):
     x, certificate, here = newton(log_barrier, np.full(3, start), 1e-12, 60, inside=lambda x: (x > 0).all())
     np.testing.assert_allclose(x, 1, rtol=0, atol=1e-12)
     assert certificate["converged"]
-    assert here[0] == -3
+    assert here.value == -3
 
 
 def test_newton_does_not_call_a_slope_that_fades_a_summit():
     """l = -e⁻ˣ climbs for ever: the decrement fades, each step is as long as the one before"""
     x, certificate, _ = newton(
-        lambda x: (-np.exp(-x).sum(), np.exp(-x), lambda v: np.exp(-x) * v, np.exp(-x)), np.zeros(2), 1e-8, 60
+        lambda x: Terms(-np.exp(-x).sum(), np.exp(-x), lambda v: np.exp(-x) * v, np.exp(-x)), np.zeros(2), 1e-8, 60
     )
     assert certificate["decrement"] < 1e-8
     assert not certificate["converged"]
@@ -52,6 +52,6 @@ def test_newton_does_not_call_a_slope_that_fades_a_summit():
 
 def test_newton_reports_the_decrement_of_the_point_it_returns():
     x, certificate, here = newton(log_barrier, np.array([0.5]), 1e-3, 60)
-    gradient, curvature = here[1], here[3]
+    gradient, curvature = here.gradient, here.diagonal
     np.testing.assert_allclose(certificate["decrement"], np.sqrt((gradient**2 / curvature).sum()), rtol=1e-12)
     np.testing.assert_allclose(certificate["gradient_norm"], abs(1 / x - 1).max(), rtol=1e-9)

@@ -66,7 +66,7 @@ def test_the_preconditioner_changes_the_way_not_the_end(monkeypatch):
     second = (first + rng.choice([1, 1, 1, 2], 4000)) % 60
     pairs = pairs_of_games(first, second)._replace(losses=rng.integers(1, 40, 120).astype(float))
     with_tree = strengths.fit(pairs)
-    monkeypatch.setattr(strengths, "spanning_tree", lambda *_: None)
+    monkeypatch.setattr(strengths, "tree_preconditioner", lambda *_: None)
     with_diagonal = strengths.fit(pairs)
     assert with_tree.converged
     np.testing.assert_allclose(with_tree.strength, with_diagonal.strength, rtol=0, atol=1e-12)

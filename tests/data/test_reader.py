@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from numpy_ref.data.reader import MAX_LINE, Preference, longer_wins, read_preferences
+from numpy_ref.data.reader import Preference, longer_wins, read_preferences
 from numpy_ref.errors import InputError
+from numpy_ref.files import MAX_LINE
 
 UKP = Path(__file__).parents[3] / "shared" / "data" / "ukp_convincing"
 ROW = b'{"chosen": "a", "rejected": "b"}'
@@ -181,9 +182,9 @@ def test_an_empty_file_is_refused(folder, content, packed):
 
 
 def test_what_is_no_readable_file_is_refused(folder):
-    assert refusal(folder / "absent.jsonl").startswith(": there is no such file: give the path")
-    assert refusal(folder / "absent.jsonl.gz").startswith(": there is no such file: give the path")
-    assert refusal(folder).startswith(": this is a directory: give the path")
+    assert refusal(folder / "absent.jsonl").startswith(": there is no such file: check the name")
+    assert refusal(folder / "absent.jsonl.gz").startswith(": there is no such file: check the name")
+    assert refusal(folder).startswith(": this is a directory: name a file in it")
     assert refusal(written(folder, ROW) / "below").startswith(": cannot be read (Not a directory)")
 
 

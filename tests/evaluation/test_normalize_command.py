@@ -78,6 +78,7 @@ def test_the_reference_responses_get_mean_0_and_deviation_1(capsys):
     assert f"is σ(margin / {before.std():.4f}) now" in out
     assert {path.name for path in Path("n").iterdir()} == {
         "README.md",
+        "SHA256SUMS",
         "config.json",
         "model.safetensors",
         "tokenizer.json",
@@ -169,7 +170,7 @@ def test_a_failure_while_writing_leaves_nothing(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(normalize_command, "replace_whole", full)
+    monkeypatch.setattr(normalize_command, "write_text", full)
     assert normalize() == 2
     assert sorted(path.name for path in Path().iterdir()) == ["m", "reference.jsonl"]
 

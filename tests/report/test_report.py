@@ -684,9 +684,9 @@ def test_a_figure_of_one_comparison_of_equal_lengths_can_be_drawn(folder, capsys
         (["{rows}", "{empty}"], "the file is empty"),
         (["{damaged}"], "gzip"),
         (["{rows}", "--model", "nowhere"], "there is no such directory"),
-        (["{rows}", "--figure", "{folder}/report.xyz"], "expected a file name such as"),
-        (["{rows}", "--figure", "{folder}/nowhere/report.png"], "expected a file name such as"),
-        (["{rows}", "--json", "{folder}/nowhere/report.json"], "cannot be written"),
+        (["{rows}", "--figure", "{folder}/report.xyz"], "expected a file name that ends in .png"),
+        (["{rows}", "--figure", "{folder}/nowhere/report.png"], "make it first"),
+        (["{rows}", "--json", "{folder}/nowhere/report.json"], "make it first"),
     ],
 )
 def test_what_the_user_can_put_right_is_one_sentence(folder, capsys, arguments, words):

@@ -126,7 +126,7 @@ def test_a_run_ended_again_and_again(package, options, monkeypatch):
     assert_same_run("whole", "killed")
 
 
-WRITING = ["save_model", "write_arrays", "write_json", "_flush", "replace_whole", "log", "cut_back"]
+WRITING = ["save_model", "write_arrays", "write_json", "seal", "write_text", "log", "cut_back"]
 
 
 def counting(patch, n=None):
@@ -144,7 +144,8 @@ def counting(patch, n=None):
 
     for name in WRITING:
         patch.setattr(runs, name, before(getattr(runs, name)))
-    for module, name in [(runs.os, "rename"), (runs.os, "replace"), (runs.shutil, "rmtree"), (runs.Path, "mkdir")]:
+    names = [(os, "rename"), (os, "replace"), (os, "fsync"), (runs.shutil, "rmtree"), (Path, "mkdir"), (Path, "unlink")]
+    for module, name in names:
         patch.setattr(module, name, before(getattr(module, name)))
     return calls
 
@@ -165,7 +166,7 @@ def test_a_kill_between_any_two_operations_on_the_disk(package, every, options, 
     with monkeypatch.context() as patch:
         calls = counting(patch)
         assert run(package, "train", *options, "--output-dir", "whole") == 0
-    first = calls.index("replace_whole") + 3  # replace_whole renames, and old saves are looked for
+    first = calls.index("write_text") + 4
     assert len(calls) > first + 40
     for n in range(first, len(calls) + 1, every):
         name = f"killed-{n}"

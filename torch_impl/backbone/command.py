@@ -7,8 +7,9 @@ import torch
 from numpy_ref.cli.main import positive_int
 from numpy_ref.data.source import is_world
 from numpy_ref.errors import InputError
+from numpy_ref.files import read_json
 from numpy_ref.storage import run as runs
-from numpy_ref.storage.checkpoint import newest, read_json
+from numpy_ref.storage.checkpoint import newest
 from numpy_ref.training import command
 
 from ..engine.processes import alone

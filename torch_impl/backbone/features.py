@@ -1,19 +1,19 @@
 """Features of a frozen body, computed once for each distinct response and kept on disk.
 
 The cache is one memory-mapped .npy file, named by what it depends on: the weights, the layers, the poolings and the
-token ids. Whatever changes has another name; a file that is not whole is computed again. It is written under another
-name and renamed when it is whole.
+token ids. Whatever changes has another name; a file that is not whole is computed again. Of two processes that need the
+same features one computes them while the other waits.
 """
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from numpy_ref.batches import collate
+from numpy_ref.files import built, lock, remove_left
 
 from .model import blocks_of, final_norm, pooled, real_tokens
 
@@ -28,17 +28,16 @@ def cached_features(model, rows, layers, poolings, directory, max_tokens=TOKENS_
     body = model.body
     shape = (len(rows), len(layers), len(poolings), body.config.hidden_size)
     path = Path(directory, f"features-{fingerprint(body, rows, layers, poolings)[:32]}.npy")
-    if (found := _whole(path, shape)) is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        building = path.with_name(f".{path.name}.{os.getpid()}.new")
-        try:
-            out = np.lib.format.open_memmap(building, "w+", np.float32, shape)
-            _fill(out, body, rows, layers, poolings, max_tokens)
-            out.flush()
-            os.replace(building, path)
-        finally:
-            building.unlink(missing_ok=True)
-        found = np.load(path, mmap_mode="r")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock(path.with_suffix(".lock"), wait=True) as alone:  # another process may be computing the same
+        if (found := _whole(path, shape)) is None:
+            if alone:
+                remove_left(path)
+            with built(path, replace=True) as building:
+                out = np.lib.format.open_memmap(building, "w+", np.float32, shape)
+                _fill(out, body, rows, layers, poolings, max_tokens)
+                out.flush()
+            found = np.load(path, mmap_mode="r")
     return found
 
 

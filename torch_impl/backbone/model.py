@@ -11,7 +11,9 @@ from torch import nn
 
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation.score import Scorer, standardised
-from numpy_ref.storage.checkpoint import directory_of, read_json
+from numpy_ref.files import read_json, write_text
+from numpy_ref.storage.checkpoint import directory_of
+from numpy_ref.storage.model_card import of_backbone
 
 from .load import load_pretrained, transformers_library, with_pad_token
 from .tokenizer import BackboneTokenizer
@@ -131,21 +133,7 @@ def save_model(directory, model, tokenizer, learned_ties=None, gathered=None):
     classifier.config.pad_token_id = tokenizer.tokenizer.pad_token_id
     classifier.save_pretrained(directory)
     tokenizer.tokenizer.save_pretrained(directory)
-    Path(directory, "README.md").write_text(card(model.pooling, tokenizer.template), encoding="utf-8")
-
-
-def card(pooling, template):
-    """What whoever finds the directory must know to get the same rewards"""
-    text = "the prompt, a new line, the response, and eos" if template is None else f"`{template!r}`"
-    mean = "the mean of the last hidden states: load it with `torch_impl.backbone.load_saved(directory)`, for a plain "
-    mean += "sequence classifier reads the last token and gives other numbers"
-    last = "the last hidden state of the last token, as `AutoModelForSequenceClassification` does"
-    return (
-        "# Reward model\n\nOnly differences of rewards of responses to one prompt mean anything: the first of two is "
-        f"preferred with probability σ(difference).\n\n- The reward is linear in {last if pooling == 'last' else mean}."
-        f"\n- The text is {text}; messages go through the chat template, if any.\n- Text of users is tokenised "
-        'with `split_special_tokens=True`; a `pipeline` needs `function_to_apply="none"` to show the reward itself.\n'
-    )
+    write_text(Path(directory, "README.md"), of_backbone(model.pooling, tokenizer.template))
 
 
 def plain_state(body):

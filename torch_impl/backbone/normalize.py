@@ -3,8 +3,9 @@
 import torch
 
 from numpy_ref.evaluation.normalize import numbers_in_config
-from numpy_ref.evaluation.normalize_command import built_beside
-from numpy_ref.storage.checkpoint import directory_of, replace_whole
+from numpy_ref.files import write_text, written_directory
+from numpy_ref.storage.checkpoint import directory_of
+from numpy_ref.storage.checksums import seal
 from numpy_ref.storage.model_card import BESIDE, FOLDED, normalised
 
 from .model import final_norm, load_model, save_model
@@ -16,15 +17,14 @@ def write(source, target, numbers):
     model, tokenizer = load_model(source)
     mean, scale, *_ = numbers
     bias = getattr(final_norm(model.body), "bias", None)
-    with built_beside(target) as building:
+    with written_directory(target) as building:
         if bias is not None:
             fold(model.head.weight, bias, mean, scale)
         save_model(building, model, tokenizer)
         if bias is None:
             numbers_in_config(building, mean, scale)
-        replace_whole(
-            building / "README.md", normalised(source, *numbers, where=FOLDED if bias is not None else BESIDE)
-        )
+        write_text(building / "README.md", normalised(source, *numbers, where=FOLDED if bias is not None else BESIDE))
+        seal(building)
     return "folded" if bias is not None else "beside"
 
 

@@ -14,21 +14,21 @@ def log_likelihood(strength, pairs, home=None, log_nu=None, log_theta=None):
 
     Without a tie parameter ties are left out.
     """
-    d = strength[pairs.first] - strength[pairs.second] + (0 if home is None else home)
+    d = strength[pairs.first] - strength[pairs.second] + (0 if home is None else home * pairs.at_home)
     if log_nu is None and log_theta is None:
         return (pairs.wins * F.logsigmoid(d) + pairs.losses * F.logsigmoid(-d)).sum()
     log_p = rao_kupper(d, log_theta) if log_nu is None else davidson(d, log_nu)
     return (torch.stack([pairs.wins, pairs.ties, pairs.losses], -1) * log_p).sum()
 
 
-def fit(pairs, home=False, ties="dropped", ridge=0.0, max_iterations=2000):
+def fit(pairs, home=False, ties="drop", ridge=0.0, max_iterations=2000):
     """The strengths of greatest likelihood by L-BFGS -> strength (N,) of mean 0, h, tie parameter (log ν or log θ)
 
-    ties is "dropped", "davidson" or "rao-kupper". What is minimised is the mean over the games: on their sum L-BFGS
+    ties is "drop", "davidson" or "rao-kupper". What is minimised is the mean over the games: on their sum L-BFGS
     stalls where a line search no longer sees the loss move. Whether strengths exist is not asked here.
     """
     pairs = pairs._replace(**{name: torch.as_tensor(getattr(pairs, name)) for name in pairs._fields[1:]})
-    games = pairs.wins.sum() + pairs.losses.sum() + (0 if ties == "dropped" else pairs.ties.sum())
+    games = pairs.wins.sum() + pairs.losses.sum() + (0 if ties == "drop" else pairs.ties.sum())
     strength = torch.zeros(pairs.n_items, dtype=torch.float64, requires_grad=True)
     effects = torch.zeros(2, dtype=torch.float64, requires_grad=True)  # h, and log ν or the raw form of log θ
 

@@ -5,7 +5,9 @@ were bugs of public reward-model code.
 """
 
 from ..functions import FUNCTIONS
-from . import comparisons, layers, losses, training, transfer
+from . import comparisons, layers, losses, policy, training, transfer
 
-_ALL = losses.MISTAKES | comparisons.MISTAKES | layers.MISTAKES | training.MISTAKES | transfer.MISTAKES
+_ALL: dict = {}
+for _room in (losses, comparisons, layers, policy, training, transfer):
+    _ALL |= _room.MISTAKES
 CATALOGUE = {name: _ALL[name] for name in FUNCTIONS}

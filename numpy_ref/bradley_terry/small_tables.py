@@ -1,0 +1,83 @@
+"""Newton's method on the square table of wins: up to some hundred items the fastest way, and the shortest to read.
+
+    g = won - Σ_j games_ij p_ij,  p_ij = σ(λ_i - λ_j)        A = diag(Σ_j c_ij) - c,  c_ij = games_ij p_ij p_ji
+
+No step needs a line search. If the difference of two opponents moves by at most D, a curvature changes at most e^D
+times. So a step with D ≤ 1 climbs, and after it the decrement is at most e^{D/2} (e^D - 1 - D)/D times what it was. A
+longer step is cut to max(1, log(1 + D)), where the same bound on the curvature makes it climb.
+
+Source: Sun & Tran-Dinh 2019, Math. Program. 178, 145-213 (generalised self-concordant functions).
+"""
+
+import math
+
+import numpy as np
+
+from .outcomes import decided
+from .win_counts import difference, difference_backward
+
+SMALL = 250  # items up to which this is faster than conjugate gradients on the rows (measured)
+
+
+def win_table(rows):
+    """How often row beat column        -> (N, N)"""
+    n = rows.n_items
+    one = np.bincount(rows.first * n + rows.second, rows.wins, n * n)
+    other = np.bincount(rows.second * n + rows.first, rows.losses, n * n)
+    return (one + other).reshape(n, n)
+
+
+def slope_and_curvature(x, won, games, ridge=0.0):
+    """g and A, with the ridge's share; without a ridge A + m/N 1 1', which can be inverted        -> (N,), (N, N)
+
+    m is the mean of A's diagonal. What 1 1' adds moves only the common shift, of which g has none.
+    """
+    p = 1 / (1 + np.exp(np.minimum(np.subtract.outer(-x, -x), 700)))
+    expected = games * p
+    a = expected * p.T
+    degree = a.sum(1)
+    np.subtract(0 if ridge else degree.mean() / len(x), a, out=a)
+    a.ravel()[:: len(x) + 1] += degree + ridge
+    return won - expected.sum(1) - ridge * x, a
+
+
+def guess(won, lost):
+    """λ ≈ log(won / lost) / √(1 - 0.39 var)        (N,), (N,) -> (N,)
+
+    The root corrects the log-odds for averaging over opponents of unequal strength.
+    """
+    log_odds = np.log((won + 0.5) / (lost + 0.5))
+    return (log_odds - log_odds.mean()) / math.sqrt(max(0.2, 1 - 0.39 * log_odds.var()))
+
+
+def maximum_of_table(rows, ridge, tolerance, max_iterations):
+    """The strengths of greatest (penalised) likelihood, their certificate, and l        -> (N,), dict, ()"""
+    wins = win_table(rows)
+    games, won = wins + wins.T, wins.sum(1)
+    x, iteration, converged = guess(won, wins.sum(0)), 0, False
+    while not converged and iteration < max_iterations:
+        iteration += 1
+        gradient, a = slope_and_curvature(x, won, games, ridge)
+        step = np.linalg.solve(a, gradient)
+        longest = longest_move(step, games)
+        x = x + step * (1 if longest <= 1 else max(1, math.log1p(longest)) / longest)
+        decrement = shrinkage(longest) * math.sqrt(max(gradient @ step, 0))
+        rounding = 4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a))
+        converged = bool(decrement <= max(tolerance, rounding))
+    here = decided(difference(x, rows), rows.wins, rows.losses)
+    norm = float(np.linalg.norm(difference_backward(here.slope, rows) - ridge * x))
+    certificate = {"converged": converged, "iterations": iteration, "gradient_norm": norm, "decrement": decrement}
+    return x, certificate, here.value
+
+
+def longest_move(step, games):
+    """D: by how much the step moves the difference of two items that met        (N,), (N, N) -> ()"""
+    longest = float(np.ptp(step))
+    return longest if longest <= 1 else float(abs(np.subtract.outer(step, step))[games > 0].max())
+
+
+def shrinkage(longest):
+    """e^{D/2} (e^D - 1 - D)/D: how much smaller δ is after a full step; infinite after a cut one, which has no bound"""
+    if longest > 1:
+        return math.inf
+    return math.exp(longest / 2) * (math.expm1(longest) - longest) / longest if longest > 1e-5 else longest
