@@ -3,20 +3,20 @@
 #
 # After this lesson you can
 #
-# - show that a model has learned to like length, and that its held-out accuracy does not tell;
-# - say what flipped labels do to the scale, the floors and the gradient;
-# - draw best-of-n against the known true reward, find where it turns over, and say why it must or need not.
+# - show that a model has learned to prefer length although its held-out accuracy looks good;
+# - say what flipped labels do to the scale, the floors and the gradient, and correct the loss for them;
+# - draw best-of-n against the known true reward, find where it falls again, and say why it must or need not.
 #
-# You need lessons 4, 7 and 8. Reading takes about 45 minutes, the exercise 20.
+# You need lessons 4, 7 and 8. Reading takes about 45 minutes, the two exercises 50 minutes.
 
 # %%
 import numpy as np
 
-from numpy_ref import batches, losses, metrics, reward_model
+from numpy_ref import batches, metrics, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.cli.main import keep_freed_memory
 from numpy_ref.data import encode, tokenizer, world
-from numpy_ref.figures.notebook import picture
+from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import log_sigmoid, sigmoid
 from numpy_ref.train import Learner, train
@@ -27,20 +27,22 @@ rng = np.random.default_rng(10)
 # %% [markdown]
 # ## The world again
 #
-# We take the world of lesson 8: its true reward is known, so that every failure can be measured. Its length is
-# innocent: the longer of two responses is the better one about as often as not. `fit` trains the model of lesson 8 on
-# some data and returns a function that scores encoded responses.
+# We take the world of lesson 8: its true reward is known, so every failure can be measured. Length plays no role in it:
+# the longer of two responses is the better one about as often as not. `fit` trains the model of lesson 8 on some data
+# and returns a function that scores encoded responses.
 
 # %%
 keep_freed_memory()  # fewer system calls in training, nothing else
 train_set, eval_set = world.make_world(10, n_train=3000, n_eval=200, visits=5)
 words = tokenizer.Words(world.WORDS)
-encode = lambda data: [
+ids_of = lambda data: [
     [words.encode(prompt, text) for text in texts] for prompt, texts in zip(data.prompts, data.responses, strict=True)
 ]
-held = encode(eval_set)
+held = ids_of(eval_set)
 in_words = lambda data: np.array([[len(text.split()) for text in texts] for texts in data.responses])
-assert abs(metrics.summary(in_words(eval_set), eval_set.rewards)["accuracy"] - 0.5) < 0.05
+by_length = metrics.summary(in_words(eval_set), eval_set.rewards)["accuracy"]
+print(f"the longer response is the better one in {100 * by_length:.0f} % of the pairs")
+assert abs(by_length - 0.5) < 0.05
 
 
 # %%
@@ -61,8 +63,8 @@ assert len(labels(train_set).rows) == 15_000
 #
 # ## Raters who like length
 #
-# Let raters add a bonus for each word to the true reward before they compare: none, half a log-odd, or one. Nothing in
-# the data says so. The one trace is that the longer response wins more often than it should.
+# Let raters add a bonus for each word to the true reward before they compare: 0, 0.5 or 1 log-odds. The data do not
+# record this. The only trace is that the longer response wins more often than it should.
 
 # %%
 BONUS = (0.0, 0.5, 1.0)
@@ -71,29 +73,32 @@ answers = {bonus: labels(biased(train_set, bonus)) for bonus in BONUS}
 longer = {bonus: np.mean([(np.sign(len(a) - len(b)) + 1) / 2 for a, b in answers[bonus].rows]) for bonus in BONUS}
 assert longer[0.0] < 0.55
 assert longer[0.0] < longer[0.5] - 0.04 < longer[1.0] - 0.08
+table([[f"{bonus:g}", longer[bonus]] for bonus in BONUS], ["bonus for a word", "share won by the longer"], 2)
 
 # %% [markdown]
-# ## The held-out accuracy does not tell
+# ## The held-out accuracy does not show it
 #
-# Train a model on each of the three. On held-out labels *by the same raters* all three look well: each is a good
-# distance above a half, the most biased one no worse than the others. Only the true reward, which nobody has outside
-# of this world, shows the damage.
+# Train one model on the labels of each group of raters. Guess which of the three has the best accuracy on held-out
+# labels *by the same raters*. Then look at the accuracy against the true reward, which nobody has outside of this
+# world.
 
 # %%
-models = {bonus: fit(answers[bonus], 400) for bonus in BONUS}
+models = {bonus: fit(answers[bonus], 250) for bonus in BONUS}
 scores = {bonus: models[bonus](held) for bonus in BONUS}
 by_raters = {b: metrics.summary(scores[b], biased(eval_set, b).rewards)["accuracy"] for b in BONUS}
 by_truth = {b: metrics.summary(scores[b], eval_set.rewards)["accuracy"] for b in BONUS}
 assert min(by_raters.values()) > 0.7
 assert by_raters[1.0] > by_raters[0.0] - 0.03
 assert by_truth[1.0] < by_truth[0.0] - 0.05
+rows = [[f"{b:g}", by_raters[b], by_truth[b]] for b in BONUS]
+table(rows, ["bonus for a word", "accuracy, same raters", "accuracy, true reward"], 2)
 
 # %% [markdown]
 # ## Score and length
 #
-# What can be seen without the truth is how the score goes with the length, within each prompt. The correlation alone
-# is no proof: complete answers are longer than cut ones, so even the true reward correlates a little. But a large one
-# is a question that must be answered.
+# Without the truth we can still measure how the score depends on the length within each prompt. The correlation alone
+# proves nothing: complete answers are longer than incomplete ones, so even the true reward correlates a little with
+# length. But a large correlation needs an explanation.
 
 # %%
 centred = lambda rewards: (rewards - rewards.mean(axis=1, keepdims=True)).ravel()
@@ -103,6 +108,8 @@ with_length = {bonus: correlation(scores[bonus], length) for bonus in BONUS}
 assert 0 < correlation(eval_set.rewards, length) < 0.2
 assert with_length[0.0] < with_length[0.5] - 0.1 < with_length[1.0] - 0.2
 assert with_length[1.0] > 0.6
+rows = [["true reward", correlation(eval_set.rewards, length)]]
+table(rows + [[f"model, bonus {b:g}", with_length[b]] for b in BONUS], ["", "correlation with length"], 2)
 
 
 # %%
@@ -115,35 +122,80 @@ assert np.all(np.diff(steepness) > 0.1)
 # %%
 def score_by_length(axes):
     for bonus, line, colour in zip(BONUS, ("-", "--", ":"), (INK, BLUE, RUST), strict=True):
-        name = f"raters' bonus: {bonus:g} a word"
+        name = f"raters' bonus {bonus:g}"
         axes.plot(places, mean_by_length(scores[bonus]), line, marker="o", ms=4, color=colour, label=name)
     axes.plot(places, mean_by_length(eval_set.rewards), color="#777777", lw=4, alpha=0.4, label="true reward")
 
 
 alt = "Mean score over the number of words: for unbiased raters it follows the true reward; the larger the raters' "
 alt += "bonus for length, the steeper the score rises with it."
-title, label = "What the model pays for a word", "mean reward − its prompt's mean (log-odds)"
+title, label = "The bonus tilts the score", "mean reward − its prompt's mean\n(log-odds)"
 picture(score_by_length, title, "length of the response (words)", label, alt)
 
 # %% [markdown]
-# ## Apart from quality: a regression
+# ## Quality held fixed: a regression
 #
-# Quality and length are mixed in that figure. Fit $r \approx a\, r^* + b \cdot \text{length}$ within the prompts by
-# least squares, and $b$ is what the model pays for a word of no worth. Where the truth is unknown, compare responses
-# of equal quality instead, for example the same response with and without padding.
+# In that figure quality and length are mixed. Fit $r \approx a\, r^* + b \cdot \text{length}$ by least squares, with
+# every variable reduced by its prompt's mean. Then $b$ is what the model pays for one more word at equal quality.
+
+# %% [markdown]
+# ### Exercise 10.1 ★★☆ · 20 minutes · the price of a word
+#
+# Given the score, the quality and the length of $P$ prompts with $K$ responses each, return $b$. On real data the
+# quality is unknown; then a second reward model, or the length of *the same* response with and without padding words,
+# takes its place.
+
+
+# %%
+def length_slope(score, quality, length):
+    """The b of least squares score = a quality + b length, all less their prompt's mean        (P, K) each -> ()"""
+    ### BEGIN SOLUTION
+    score, quality, length = (x - x.mean(axis=1, keepdims=True) for x in (score, quality, length))
+    design = np.stack([quality.ravel(), length.ravel()], axis=1)
+    return np.linalg.lstsq(design, score.ravel(), rcond=None)[0][1]
+    ### END SOLUTION
+
+
+# %%
+check(length_slope)
+
+# %% [markdown]
+# <details><summary>Hint 1: the idea</summary>
+#
+# Three steps: subtract each prompt's own mean from all three arrays, write both explanatory variables as columns,
+# solve.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# `x - x.mean(axis=1, keepdims=True)` for each of the three, then `.ravel()`.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# `np.linalg.lstsq(np.stack([quality, length], axis=1), score, rcond=None)[0][1]` of the three centred and flattened
+# arrays.
+#
+# </details>
+
+# %% [markdown]
+# Here is what our three models pay. Compare it with the bonus that their raters gave.
 
 # %%
 design = np.stack([centred(eval_set.rewards), centred(length)], axis=1)
 paid = {bonus: np.linalg.lstsq(design, centred(scores[bonus]), rcond=None)[0][1] for bonus in BONUS}
 assert abs(paid[0.0]) < 0.3
 assert paid[0.0] < paid[0.5] - 0.1 < paid[1.0] - 0.2
+table([[f"{bonus:g}", paid[bonus]] for bonus in BONUS], ["raters' bonus", "model pays for a word (log-odds)"], 2)
 
 # %% [markdown]
 # ## A property that catches it
 #
-# *A filler word must not raise the reward.* This needs no labels and no truth: take good responses, put `um` in, score
-# both. In our world people dislike fillers by 0.42 log-odds each; the model of the unbiased raters has learned the
-# sign, while the model of the biased ones pays for them.
+# *A filler word must not raise the reward.* This test needs no labels and no truth: take good responses, insert `um`,
+# score both versions. In our world every filler costs 0.42 log-odds. Which sign do you expect from the model of the
+# biased raters?
 
 # %%
 whole = [(q, t[0].split()) for q, t in zip(eval_set.prompts, eval_set.responses, strict=True) if t[0][-1] == "."]
@@ -151,16 +203,17 @@ short = [(prompt, text) for prompt, text in whole if len(text) <= 5]
 padded = [[words.encode(q, " ".join(t[:3] + ["um"] * k + t[3:])) for k in (0, 1, 2)] for q, t in short]
 for_filler = {b: np.diff(models[b](padded), axis=1).mean() for b in (0.0, 1.0)}
 assert for_filler[0.0] < 0 < for_filler[1.0]
+table([[f"{b:g}", change] for b, change in for_filler.items()], ["raters' bonus", "change of the score by one um"], 2)
 
 # %% [markdown]
 # # Noise
 #
-# ## What flipped labels do to the truth that can be learned
+# ## What flipped labels do to what can be learned
 #
-# Flip each label with probability $\varepsilon$. The first response now wins with $p' = (1-\varepsilon) p +
-# \varepsilon (1-p)$, between $\varepsilon$ and $1 - \varepsilon$, so its log-odds never exceed $\log
-# \frac{1-\varepsilon}{\varepsilon}$ (lesson 4). The order is still the true one; all margins have shrunk, and every
-# floor has moved towards "no opinion".
+# Flip each label with probability $\varepsilon$. The first response now wins with probability $p' = (1-\varepsilon) p +
+# \varepsilon (1-p)$, which lies between $\varepsilon$ and $1 - \varepsilon$, so its log-odds never exceed $\log
+# \frac{1-\varepsilon}{\varepsilon}$ (lesson 4). The order stays the true one, but all margins shrink, and no model can
+# reach the old accuracy on such labels.
 
 # %%
 flip_rate = 0.2
@@ -172,31 +225,33 @@ assert np.all(np.sign(margin_flipped) == np.sign(true_margin))
 assert np.all(np.abs(margin_flipped) < np.minimum(np.abs(true_margin), np.log(0.8 / 0.2)))
 best, best_flipped = np.maximum(p, 1 - p).mean(), np.maximum(p_flipped, 1 - p_flipped).mean()
 assert np.isclose(best_flipped, 0.2 + 0.6 * best)
+print(f"best reachable accuracy: clean {best:.2f}, one label in five flipped {best_flipped:.2f}")
 
 # %% [markdown]
 # ## A model trained on flipped labels
 #
-# Its scale shrinks, as the formula says it must. Its order is worse than that of the clean run, since each label says
-# less; but noise of this kind points nowhere, so the model does not come to pay for length. This is the difference
-# between noise and bias: more labels average noise out, and no number of labels averages a bias out.
+# The scale shrinks, as the formula predicts. The order is worse than in the clean run, because each label says less;
+# but such noise favours no property of the text, so the model does not learn to pay for length. This is the difference
+# between noise and bias: with more labels noise averages out, a bias never does. One training each.
 
 # %%
 clean = answers[0.0]
 is_flipped = rng.random(len(clean.rows)) < flip_rate
 noisy_rows = [row[::-1] if flip else row for row, flip in zip(clean.rows, is_flipped, strict=True)]
-noisy = fit(clean._replace(rows=noisy_rows), 400)
+noisy = fit(clean._replace(rows=noisy_rows), 250)
 spread = lambda rewards: centred(rewards).std()
 assert spread(noisy(held)) < 0.8 * spread(scores[0.0])
 assert 0.5 < metrics.spearman(noisy(held), eval_set.rewards) < metrics.spearman(scores[0.0], eval_set.rewards)
 paid_by_noisy = np.linalg.lstsq(design, centred(noisy(held)), rcond=None)[0][1]
 assert abs(paid_by_noisy) < 0.15 < paid[0.5]
+print(f"spread of the score: clean {spread(scores[0.0]):.2f}, flipped {spread(noisy(held)):.2f} log-odds")
 
 # %% [markdown]
-# ## Who holds the gradient
+# ## Whose gradient is it?
 #
-# Before training every margin is near 0, and the flipped labels hold their share of the gradient, one fifth. A model
-# that has learned something contradicts them, and what contradicts the model pulls hardest. Look for the pairs with the
-# largest loss when you look for wrong labels.
+# Before training every margin is near 0, and the flipped labels produce their share of the gradient, one fifth. A
+# trained model contradicts them, and labels that contradict the model have the largest gradients. So the pairs with the
+# largest loss are the first place to look for wrong labels.
 
 # %%
 margin = np.diff(noisy(noisy_rows[:4000]), axis=1)[:, 0] * -1
@@ -206,51 +261,56 @@ assert abs(flip.mean() - 0.2) < 0.03  # at the start every pair pulls with a hal
 assert share > flip.mean() + 0.02
 hardest = np.argsort(pull)[-200:]
 assert flip[hardest].mean() > 1.4 * flip.mean()
+shares = {"of the labels": flip.mean(), "of the gradient": share, "of the 200 largest losses": flip[hardest].mean()}
+table([[name, value] for name, value in shares.items()], ["flipped share", ""], 2)
 
 # %% [markdown]
-# ## A bug to find
+# ## A loss that expects flips
 #
-# Label smoothing (lesson 4) tells the loss that a share $\varepsilon$ of the labels is flipped. The loss below has
-# the right value at $\varepsilon = 0$ and at $\varepsilon = \frac12$, and it falls when a model without an opinion
-# learns. But its least does not lie where it should.
+# Label smoothing (lesson 4) answers noise by asking for less: its minimum is a margin of $\log
+# \frac{1-\varepsilon}{\varepsilon}$. One can also ask for the opposite, a loss whose *average over the flips* is the
+# loss of the clean label. With $\ell(\Delta) = -\log \sigma(\Delta)$, look for a function $f(\Delta) = a\, \ell(\Delta)
+# + b\, \ell(-\Delta)$ with $(1-\varepsilon) f(\Delta) + \varepsilon f(-\Delta) = \ell(\Delta)$.
+
+# %% [markdown]
+# ### Exercise 10.2 ★★★ · 30 minutes · the unbiased loss
+#
+# Find $a$ and $b$, and code the mean of $f$ over a batch (Natarajan et al. 2013, "Learning with Noisy Labels"). Margins
+# up to ±1000 occur. Why is one of the two coefficients negative, and what happens as $\varepsilon$ approaches ½?
 
 
 # %%
-def smoothed_loss_with_a_bug(chosen, rejected, label_smoothing):
-    m = chosen - rejected
-    return -(label_smoothing * log_sigmoid(m) + (1 - label_smoothing) * log_sigmoid(-m)).mean()
-
-
-m, zero = np.linspace(-6, 6, 1201), np.zeros(1)
-buggy = np.array([smoothed_loss_with_a_bug(np.array([d]), zero, 0.1) for d in m])
-right = np.array([losses.pairwise_loss(np.array([d]), zero, label_smoothing=0.1)[0] for d in m])
-assert abs(m[right.argmin()] - np.log(9)) < 0.01
-assert abs(m[buggy.argmin()] + np.log(9)) < 0.01
-
-# %% [markdown]
-# ### Exercise 10.1 ★☆☆ · 20 minutes · find the bug
-#
-# Where is the least of the loss above, and what does a model become that is trained with it? Write the loss as it
-# should be: at $\varepsilon = 0$ it is the plain pairwise loss. Margins up to ±1000 occur.
-
-
-# %%
-def smoothed_loss(chosen, rejected, label_smoothing):
-    """mean(-(1 - ε) log σ(Δ) - ε log σ(-Δ)),  Δ = chosen - rejected        (B,), (B,), () -> ()"""
+def unbiased_loss(chosen, rejected, flip_rate):
+    """mean of a ℓ(Δ) + b ℓ(-Δ), whose average over the flips is ℓ(Δ)        (B,), (B,), () -> ()"""
     ### BEGIN SOLUTION
     margin = chosen - rejected
-    return -((1 - label_smoothing) * log_sigmoid(margin) + label_smoothing * log_sigmoid(-margin)).mean()
+    as_given, turned = -log_sigmoid(margin), -log_sigmoid(-margin)
+    return ((1 - flip_rate) * as_given - flip_rate * turned).mean() / (1 - 2 * flip_rate)
     ### END SOLUTION
 
 
 # %%
-check(smoothed_loss)
+check(unbiased_loss)
 
 # %% [markdown]
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# A share $1 - \varepsilon$ of the labels is right, and these ask for a large margin. Which of the two terms falls when
-# the margin grows, and which factor stands before it?
+# Insert $f$ into the condition and compare the coefficients of $\ell(\Delta)$ and $\ell(-\Delta)$ on both sides: two
+# equations for $a$ and $b$.
+#
+# </details>
+#
+# <details><summary>Hint 2: the first line</summary>
+#
+# $(1-\varepsilon) a + \varepsilon b = 1$ and $(1-\varepsilon) b + \varepsilon a = 0$. The second gives $b =
+# -\frac{\varepsilon}{1 - \varepsilon}\, a$.
+#
+# </details>
+#
+# <details><summary>Hint 3: the whole</summary>
+#
+# $a = \frac{1-\varepsilon}{1-2\varepsilon}$ and $b = -\frac{\varepsilon}{1-2\varepsilon}$. The negative part removes
+# what the flipped labels add. Near ½ the labels say nothing, and both coefficients grow without bound.
 #
 # </details>
 
@@ -259,24 +319,26 @@ check(smoothed_loss)
 #
 # ## Best of n
 #
-# Draw $n$ responses to a prompt, score them all, keep the best: the simplest way to use a reward model, with no
-# training at all. How far does it move from the responses as they come? In terms of the score's quantile $u$ the best
-# of $n$ has the density $n u^{n-1}$ instead of 1, so the KL divergence is $\int_0^1 n u^{n-1} \log(n u^{n-1})\, du =
-# \log n - \frac{n-1}{n}$ (for scores without ties; Gao et al. 2022, arXiv:2210.10760).
+# Draw $n$ responses to a prompt, score all of them, keep the best: the simplest way to use a reward model, without any
+# training. How far does this move the distribution of responses? Measured by the quantile $u$ of the score, the best of
+# $n$ has the density $n u^{n-1}$ instead of 1. So the KL divergence is $\int_0^1 n u^{n-1} \log(n u^{n-1})\, du = \log
+# n - \frac{n-1}{n}$, for scores without ties.
 
 # %%
 u = (np.arange(1_000_000) + 0.5) / 1_000_000
 for n in (1, 4, 64):
     density = n * u ** (n - 1.0)
     assert np.isclose(density.mean(), 1, rtol=1e-5)
-    assert np.isclose((density * np.log(np.maximum(density, 1e-300))).mean(), np.log(n) - (n - 1) / n, atol=1e-5)
+    numerical = (density * np.log(np.maximum(density, 1e-300))).mean()
+    print(f"n = {n:2}: KL {numerical:.3f} nats, formula {np.log(n) - (n - 1) / n:.3f}")
+    assert np.isclose(numerical, np.log(n) - (n - 1) / n, atol=1e-5)
 
 # %% [markdown]
 # ## Every n from one pool
 #
-# Draw $M$ responses once and sort them by score. In a random subset of $n$, the one at place $i$ (from the lowest) is
-# the best if the other $n-1$ come from the $i - 1$ below it: its probability is $\binom{i-1}{n-1} / \binom{M}{n}$. As
-# a product, from the top down, no large number occurs.
+# Draw $M$ responses once and sort them by score. In a random subset of size $n$, the response at place $i$ (from the
+# lowest) is the best if the other $n-1$ come from the $i - 1$ below it. This has the probability $\binom{i-1}{n-1} /
+# \binom{M}{n}$. The code computes it as a running product from the top place down, so no large number occurs.
 
 
 # %%
@@ -293,98 +355,112 @@ normal = rng.normal(size=(1, 64))
 drawn = np.array([rng.choice(normal[0], 8, replace=False).max() for _ in range(20_000)])
 assert np.isclose(best_of(1, normal, normal), normal.mean())
 assert best_of(64, normal, normal) == normal.max()
+print(f"best of 8: exact {best_of(8, normal, normal):.2f}, mean of 20,000 draws {drawn.mean():.2f}")
 assert abs(best_of(8, normal, normal) - drawn.mean()) < 5 * drawn.std() / np.sqrt(20_000)
 
 # %% [markdown]
 # ## A proxy from few labels
 #
-# For 20 new prompts we draw 512 responses each, and know their true rewards. The *proxy* is a reward model trained for
-# ten epochs on only 250 pairs, as one does when labels are dear. On fresh responses its score still rises with the true
-# reward, though the correlation is far from 1.
+# For 16 new prompts we draw 256 responses each, and know their true rewards. The *proxy* is a reward model trained on
+# only 60, 250 or 1000 pairs, always for 80 steps of 16 pairs: labels are expensive. Five trainings of each differ in
+# their first weights and in the order of the pairs. How well do their scores follow the true reward?
 
 # %%
 jobs = world.sample_prompts(rng, 1020)
-drawn = [[world.sample_response(rng, job) for _ in range(512)] for job in jobs[:20]]
+drawn = [[world.sample_response(rng, job) for _ in range(256)] for job in jobs[:16]]
 gold = np.array([[reward for _, reward in row] for row in drawn])
-ask = [" ".join(f"{task} {question}" for task, question in job) for job in jobs[:20]]
+ask = [" ".join(f"{task} {question}" for task, question in job) for job in jobs[:16]]
 pool = [[words.encode(q, text) for text, _ in row] for q, row in zip(ask, drawn, strict=True)]
 pairs = {n: labels(world.sample_responses(rng, jobs[20 : 20 + n], 2)) for n in (60, 250, 1000)}
-proxy = {n: fit(data, 150, batch_size=16)(pool) for n, data in pairs.items()}
-assert all(0.05 < correlation(proxy[n], gold) < 0.8 for n in proxy)
-assert correlation(proxy[60], gold) < correlation(proxy[1000], gold)
+
+# %%
+proxies = {n: [fit(data, 80, seed, 16)(pool) for seed in range(5)] for n, data in pairs.items()}
+follows = {n: [correlation(score, gold) for score in five] for n, five in proxies.items()}
+assert all(0 < min(five) < max(five) < 0.9 for five in follows.values())
+assert np.mean(follows[60]) < np.mean(follows[1000])
+rows = [[n, np.mean(five), min(five), max(five)] for n, five in follows.items()]
+table(rows, ["pairs", "correlation, mean of five", "smallest", "largest"], 2)
 
 # %% [markdown]
-# ## It turns over
+# ## The true reward falls again
 #
-# With growing $n$ the proxy's score rises without end: it is what we maximise. The true reward rises with it at first.
-# Then it turns over and falls: from there on, the harder we search, the worse the responses become, while the number
-# on the screen gets better. This is reward hacking, or Goodhart's law.
+# With growing $n$ the proxy's own score keeps rising, because it is what we maximise. What will the *true* reward of
+# the chosen response do? The figure is the mean of the five proxies from 60 pairs. This is reward hacking, or
+# Goodhart's law.
 
 # %%
 ns = 2 ** np.arange(9)
 course = lambda score, worth: np.array([best_of(n, score, worth) for n in ns])
-seen, real = course(proxy[250], proxy[250]), course(proxy[250], gold)
+unit = lambda score: (score - score.mean()) / score.std()
+seen = np.mean([course(unit(score), unit(score)) for score in proxies[60]], axis=0)
+real = np.mean([course(score, gold) for score in proxies[60]], axis=0)
 assert np.all(np.diff(seen) > 0)
-assert real.max() > real[0] + 0.2
-assert 1 < ns[real.argmax()] < 64
-assert real[-1] < real.max() - 0.3
+assert real.max() > real[0] + 0.1
+assert 1 < ns[real.argmax()] < 128
+assert real[-1] < real.max() - 0.1
+
+# %%
+assert np.all(np.diff(seen) > 0)
+rows = [[n, seen[k], real[k]] for k, n in enumerate(ns) if k % 2 == 0]
+table(rows, ["n", "proxy score (its std)", "true reward (log-odds)"], 2)
 
 
 # %%
 def two_courses(axes):
-    axes.plot(ns, seen - seen[0], color=RUST, ls="--", marker="s", ms=4, label="proxy reward of the chosen response")
-    axes.plot(ns, real - real[0], color=INK, marker="o", ms=4, label="its true reward")
+    axes.plot(ns, seen - seen[0], color=RUST, ls="--", marker="s", ms=4, label="proxy score (its std)")
+    axes.plot(ns, real - real[0], color=INK, marker="o", ms=4, label="true reward (log-odds)")
     turn = ns[real.argmax()]
-    axes.axvline(turn, color="#777777", ls=":", label=f"the true reward turns over: n = {turn}")
+    axes.axvline(turn, color="#777777", ls=":", label=f"largest true reward: n = {turn}")
     axes.set_xscale("log", base=2)
 
 
-alt = "Gain of best-of-n over n: the proxy reward rises all the way; the true reward rises a little, turns over at a "
-alt += f"small n ({ns[real.argmax()]}) and falls."
-title = "Best of n under a proxy from 250 pairs"
-picture(two_courses, title, "n, responses drawn for each prompt", "gain over n = 1 (log-odds)", alt)
+alt = "Gain of best-of-n over n: the proxy score rises all the way; the true reward rises a little, then falls from "
+alt += f"n = {ns[real.argmax()]} on."
+picture(two_courses, "Best of n: proxy up, truth down", "n, responses drawn for each prompt", "gain over n = 1", alt)
 
 # %% [markdown]
-# ## More labels: later and higher
+# ## More labels
 #
-# The same with a proxy from 60 pairs, from 1,000, and the model of the first section, trained on 12,800. From the
-# fewest to the most labels the peak is higher and comes later. In between, single runs may change places, as those from
-# 250 and from 1,000 pairs do here: which errors a proxy makes is chance. The true reward as its own judge never falls.
+# The same for proxies from 60, 250 and 1000 pairs, each the mean of five trainings. With more labels the peak is
+# higher. Single trainings may change places, because which errors a proxy makes is partly chance; the table shows the
+# standard error. If the true reward itself is the judge, the curve never falls.
 
 # %%
-proxy[12_800] = models[0.0](pool)
-courses = {n: course(proxy[n], gold) for n in sorted(proxy)}
+each = {
+    n: np.array([course(score, gold) for score in five]) for n, five in proxies.items()
+}  # (5 trainings, 9 values of n)
+courses = {n: runs.mean(0) for n, runs in each.items()}
 oracle = course(gold, gold)
-peaks = [c.max() for c in courses.values()]
+peaks = {n: c.max() for n, c in courses.items()}
 assert np.all(np.diff(oracle) > 0)
-assert peaks[0] < min(peaks[1:3]) < max(peaks[1:3]) < peaks[-1]
-assert courses[60].argmax() < courses[12_800].argmax()
-assert all(c.max() < oracle.max() for c in courses.values())
+assert peaks[60] < peaks[250] < peaks[1000] < oracle.max()
+error = {n: runs[:, courses[n].argmax()].std(ddof=1) / np.sqrt(5) for n, runs in each.items()}
+rows = [[n, ns[courses[n].argmax()], peaks[n], error[n], courses[n][-1]] for n in courses]
+table(rows, ["pairs", "peak at n", "true reward there", "standard error", "at n = 256"], 2)
 
 
 # %%
 def more_labels(axes):
-    for (n, c), line in zip(courses.items(), (":", "-.", "--", "-"), strict=True):
+    for (n, c), line in zip(courses.items(), (":", "--", "-"), strict=True):
         axes.plot(ns, c, line, color=INK, label=f"proxy from {n:,} pairs")
         axes.plot(ns[c.argmax()], c.max(), "o", color=RUST, ms=6)
     axes.plot(ns, oracle, color=BLUE, lw=3, alpha=0.5, label="the true reward itself")
     axes.set_xscale("log", base=2)
 
 
-# %%
 alt = (
-    "True reward of best-of-n over n for proxies from 60 to 12,800 pairs: all turn over, at the dot; the peak from 60 "
+    "True reward of best-of-n over n for proxies from 60, 250 and 1,000 pairs, means of five trainings, with a dot at "
 )
-alt += "pairs is lowest, that from 12,800 highest. The true reward as its own judge rises to its largest value."
-picture(more_labels, "The peak by the number of labels", "n", "true reward of the chosen (log-odds)", alt)
+alt += "each peak: the more pairs, the higher the peak. The true reward as its own judge rises to its largest value."
+picture(more_labels, "More labels, a higher peak", "n", "true reward of the chosen (log-odds)", alt)
 
 # %% [markdown]
-# ## Must it turn over?
+# ## Must the true reward fall again?
 #
-# Not by selection alone. Let the proxy be the true reward plus an independent error, both normal: then the expected
-# truth given the proxy is a straight line that rises, and no search is too hard; one only gains less than the proxy
-# says. If large errors are commoner than large truths, the top of the list is made of errors, and the truth falls back
-# to its mean.
+# Selection alone does not force it. Let the proxy be the true reward plus an independent error, both normal: then the
+# expected true reward, given the proxy, is a rising straight line, and more search never hurts. If large errors are
+# more frequent than large true rewards, the top of the list consists of errors, and the true reward falls back to its
+# mean.
 
 
 # %%
@@ -398,42 +474,49 @@ assert np.all(np.diff(light) > 0)
 assert np.allclose(light, course_of(truth, 0) / np.sqrt(2), atol=0.1)  # the regression's share
 assert heavy.argmax() < len(ns) - 1
 assert heavy[-1] < heavy.max() - 0.1
+rows = [[name, c[0], c.max(), c[-1]] for name, c in (("normal", light), ("heavy tails (t, 1.5)", heavy))]
+table(rows, ["errors", "n = 1", "largest", "n = 256"], 2)
 
 # %% [markdown]
-# Our world is of the second kind: its true reward is bounded, 4.62 at most for a courteous answer to all three jobs,
-# and an overtrained proxy's errors are not. Real rewards are bounded likewise: a text cannot be much better than right,
-# but a model's mistakes can be of any size. The curves of Gao et al. (2022) turn over for the same reason.
+# Our world is of the second kind: its true reward is at most 4.62, for a courteous answer to all three tasks, while a
+# proxy's errors are not bounded in this way. Gao et al. ([arXiv:2210.10760](https://arxiv.org/abs/2210.10760)) measured
+# such curves with large models and fitted, with $d = \sqrt{\mathrm{KL}}$, the law $R_{\text{bon}}(d) = d\,(\alpha -
+# \beta d)$ for best-of-n. Whether their curves fall for the same reason as ours, we cannot tell from our experiment.
 
 # %%
 assert np.isclose(gold.max(), world.reward(right=3, rude=False, fillers=0, courteous=True))
 assert np.isclose(gold.max(), 4.62)
-top = np.take_along_axis(gold, proxy[60].argmax(axis=1)[:, None], axis=1)
-assert proxy[60].max() - np.median(proxy[60]) > 1.5 * (gold.max() - np.median(gold))
-assert top.mean() < gold.max() - 2
+top = [np.take_along_axis(gold, score.argmax(axis=1)[:, None], axis=1).mean() for score in proxies[60]]
+print(f"true reward: at most {gold.max():.2f}, mean {gold.mean():.2f}, of the proxies' favourites {np.mean(top):.2f}")
+assert np.mean(top) < gold.max() - 2
 
 # %% [markdown]
 # ## What helps when the truth is not known
 #
-# Train four proxies on the same 250 pairs from different first weights. Where they agree they have learned something,
-# where they disagree one of them errs, and best-of-n looks for errors. So their disagreement is larger at the top of
-# one proxy than on average: an alarm that needs no truth. Their mean is a better judge than any one of them.
+# The five proxies from 250 pairs saw the same pairs from different first weights. Where they disagree, at least one of
+# them is wrong, and best-of-n searches for errors. So the disagreement is larger at the top of one proxy than on
+# average: an alarm that needs no truth. How good a judge is their mean?
 
 # %%
-four = [proxy[250], *(fit(pairs[250], 150, seed=seed, batch_size=16)(pool) for seed in (1, 2, 3))]
-standard = [(one - one.mean(axis=1, keepdims=True)) / one.std(axis=1, keepdims=True) for one in four]
+standard = [(one - one.mean(axis=1, keepdims=True)) / one.std(axis=1, keepdims=True) for one in proxies[250]]
 others = np.mean(standard[1:], axis=0)
 at_top = np.argsort(standard[0], axis=1)[:, -8:]  # what best-of-n would choose from
 gap = standard[0] - others
-assert np.take_along_axis(gap, at_top, axis=1).mean() > 0.5
+at_the_top = np.take_along_axis(gap, at_top, axis=1).mean()
+print(f"first proxy minus the others: {abs(gap.mean()):.2f} on average, {at_the_top:.1f} at its top")
+assert at_the_top > abs(gap.mean()) + 0.2
 together = course(np.mean(standard, axis=0), gold)
-assert together.max() > np.mean([course(one, gold).max() for one in four])
+single = np.mean([course(one, gold).max() for one in proxies[250]])
+print(f"largest true reward: single proxies {single:.2f}, their mean as judge {together.max():.2f}")
+assert together.max() > single
 
 # %% [markdown]
 # ## What you can now assert
 #
-# A bias of the raters is learned with good held-out accuracy and is found by a property; noise shrinks the scale and
-# holds more than its share of the gradient, but points nowhere. Under a proxy from few labels best-of-n turns over at a
-# small $n$ while the proxy's score still rises. With normal errors it would not: heavy errors at the top are the cause.
+# A bias of the raters is learned with a good held-out accuracy, and a property finds it. Flipped labels shrink the
+# scale and produce more than their share of the gradient, but favour nothing. Under a proxy from few labels the true
+# reward of best-of-n falls again while the proxy's score still rises. With normal errors it would not fall: large
+# errors at the top are the cause here.
 
 # %%
 assert by_raters[1.0] > 0.7
@@ -442,3 +525,40 @@ assert share > flip.mean()
 assert real[-1] < real.max()
 assert seen[-1] == seen.max()
 assert np.all(np.diff(light) > 0)
+
+# %% [markdown]
+# ## Three questions
+#
+# 1. Your reward model has a held-out accuracy of 0.8. Why is this no proof that it does not simply prefer long answers?
+#
+# <details><summary>Answer</summary>
+#
+# The held-out labels come from the same raters. If they prefer length, preferring length is accurate.
+#
+# </details>
+#
+# 2. Ten times as many labels: what do they change about noise, and what about a bias?
+#
+# <details><summary>Answer</summary>
+#
+# Noise averages out, so the order improves. A bias is learned only better.
+#
+# </details>
+#
+# 3. In which case does best-of-n never hurt, however large n is?
+#
+# <details><summary>Answer</summary>
+#
+# If the expected true reward rises with the proxy everywhere, as with normal truth and normal errors, or if the judge
+# is the true reward itself.
+#
+# </details>
+
+# %% [markdown]
+# ## Where to read on
+#
+# - [numpy_ref/report/findings.py](../numpy_ref/report/findings.py): which shortcuts, such as length, explain a
+#   preference file.
+# - [numpy_ref/data/world.py](../numpy_ref/data/world.py): the world and its true reward.
+# - Gao, Schulman, Hilton: Scaling Laws for Reward Model Overoptimization,
+#   [arXiv:2210.10760](https://arxiv.org/abs/2210.10760).

@@ -177,10 +177,10 @@ def test_the_reference_solution_has_full_marks_and_an_untouched_notebook_zero(pa
     notebook = lesson_files.read_lesson(path)
     lesson_files.write(tmp_path / "reference.ipynb", notebook)
     lesson_files.write(tmp_path / "untouched.ipynb", lesson_files.stripped(notebook, path.stem))
-    results, notes = grade.grade_one(tmp_path / "reference.ipynb", wanted, 60)
+    results, notes = grade.graded(tmp_path / "reference.ipynb", wanted, 60, seed=0)
     assert [(r.function, r.sentence) for _, r in results if r.status != "passed"] == []
     assert len(results) == sum(exercise.points for exercise in wanted), notes
-    results, notes = grade.grade_one(tmp_path / "untouched.ipynb", wanted, 60)
+    results, notes = grade.graded(tmp_path / "untouched.ipynb", wanted, 60, seed=0)
     assert {result.function for _, result in results} == {exercise.name for exercise in wanted}
     assert [result for _, result in results if result.status == "passed"] == [], notes
 
@@ -465,7 +465,7 @@ def test_two_lessons_that_ask_for_the_same_function_are_graded_apart(tmp_path):
     wanted = [grade.Exercise("01", "1.1", "one", "sigmoid"), grade.Exercise("02", "2.1", "two", "sigmoid")]
     (tmp_path / "ada").mkdir()
     lesson_files.write(tmp_path / "ada" / "02.ipynb", lesson_files.read_lesson(lesson(tmp_path, GOOD)))
-    results, notes = grade.grade_one(tmp_path / "ada", wanted, 20)
+    results, notes = grade.graded(tmp_path / "ada", wanted, 20, seed=0)
     assert len(notes) == 1
     assert grade.row("ada", wanted, results, [])[1:5] == [0, 5, 5, 10]
     told = grade.feedback("ada", wanted, results, notes)
