@@ -546,5 +546,5 @@ assert chosen_moved < 0 < chosen_moved - rejected_moved
 # ## Where to read on
 #
 # The gradients by hand are in [numpy_ref/dpo.py](../numpy_ref/dpo.py), autograd's in
-# [torch_impl/dpo.py](../torch_impl/dpo.py); your own data go through `python -m numpy_ref dpo`. In lesson 12 the reward is
-# used, and used too much.
+# [torch_impl/dpo.py](../torch_impl/dpo.py); your own data go through `python -m numpy_ref dpo`. In lesson 12 the
+# reward is used, and used too much.

@@ -88,6 +88,8 @@ jobs = world.sample_prompts(rng, 4)
 every = [responses.enumerate_responses(asked) for asked in jobs]
 log_ref, true = every[0].log_p, every[0].rewards
 print(f"{len(true):,} responses to one prompt; {every[0].texts[np.argmax(true)]!r} is worth {true.max():.2f} log-odds")
+assert len(true) == 19_655
+assert np.isclose(true.max(), world.reward(right=3, rude=0, fillers=0, courteous=1))
 
 
 # %%
