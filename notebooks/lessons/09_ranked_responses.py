@@ -17,7 +17,8 @@ import numpy as np
 
 from numpy_ref import batches, metrics, optim, ranking, reward_model
 from numpy_ref.check.cell import check
-from numpy_ref.data import encode, tokenizer, world
+from numpy_ref.data import tokenizer, world
+from numpy_ref.data.tokens import encode
 from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import log_sigmoid, pairwise_loss, sigmoid
@@ -339,7 +340,7 @@ for K in (2, 4, 9):
 # %%
 words = tokenizer.Words(world.WORDS)
 lists = world.sample_responses(rng, world.sample_prompts(rng, 1), 9)
-rows = encode.encode(words, world.rank(rng, lists), 16).rows
+rows = encode(words, world.rank(rng, lists), 16).rows
 params = reward_model.init_params(rng, words.vocab_size, 16, n_embd=32, n_layer=2)
 as_pairs = [[rows[0][i], rows[0][j]] for i, j in combinations(range(9), 2)]
 readings = {name: sum(len(row) for row in data) for name, data in {"list": rows, "pairs": as_pairs}.items()}
@@ -513,7 +514,7 @@ K, PROMPTS = 6, 200
 def data_of(seed):
     """(lists best first, their pairs, held-out responses as ids, held-out true rewards)"""
     lists, held = world.make_world(seed, PROMPTS, 100, k_train=K, visits=1)
-    rows = encode.encode(words, world.rank(np.random.default_rng([seed, 3]), lists), 16).rows
+    rows = encode(words, world.rank(np.random.default_rng([seed, 3]), lists), 16).rows
     shuffled = [[row[i], row[j]] for row in rows for i, j in combinations(range(K), 2)]
     asked = zip(held.prompts, held.responses, strict=True)
     return rows, shuffled, [[words.encode(q, text) for text in texts] for q, texts in asked], held.rewards

@@ -15,7 +15,8 @@ import numpy as np
 from numpy_ref import batches, metrics, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.cli.main import keep_freed_memory
-from numpy_ref.data import encode, tokenizer, world
+from numpy_ref.data import tokenizer, world
+from numpy_ref.data.tokens import encode
 from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
 from numpy_ref.losses import log_sigmoid, sigmoid
@@ -55,7 +56,7 @@ def fit(data, steps, seed=0, batch_size=32):
     return lambda rows: batches.all_rewards(learner.rewards, rows)
 
 
-labels = lambda data: encode.encode(words, world.rank(rng, data), max_length=16)
+labels = lambda data: encode(words, world.rank(rng, data), max_length=16)
 assert len(labels(train_set).rows) == 15_000
 
 # %% [markdown]

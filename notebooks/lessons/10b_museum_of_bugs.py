@@ -14,8 +14,9 @@ import numpy as np
 
 from numpy_ref import batches, losses, metrics, reward_model
 from numpy_ref.check.cell import check
-from numpy_ref.data import encode, tokenizer, world
+from numpy_ref.data import tokenizer, world
 from numpy_ref.data.tokenizer import EOS, PAD
+from numpy_ref.data.tokens import encode
 from numpy_ref.errors import InputError
 from numpy_ref.figures.notebook import picture, table
 from numpy_ref.figures.style import BLUE, INK, RUST
@@ -37,7 +38,7 @@ prompts = world.sample_prompts(rng, 700)
 two = world.sample_responses(rng, prompts[:100], 2)
 params = reward_model.init_params(rng, words.vocab_size, 32, n_embd=32, n_layer=2)
 score = lambda tokens, length: reward_model.rewards(tokens, length, **params, n_head=4)[0]
-rows = encode.encode(words, world.rank(rng, two), 16).rows
+rows = encode(words, world.rank(rng, two), 16).rows
 right_tokens, right_length = batches.collate(rows)
 assert score(right_tokens, right_length).shape == (100, 2)
 
@@ -142,7 +143,7 @@ identical = np.array([np.mean([a[:limit] == b[:limit] for a, b in rows]) for lim
 assert identical[0] == 1  # bos, six words, sep: the prompt alone
 assert identical[-1] == 0
 assert np.all(np.diff(identical) <= 0)
-encoded = encode.encode(words, world.rank(rng, two), 12)
+encoded = encode(words, world.rank(rng, two), 12)
 assert encoded.too_long + encoded.identical + len(encoded.rows) == 100  # ours cuts nothing and counts
 
 
@@ -534,7 +535,7 @@ check(accumulated_gradient)
 # %%
 few = world.sample_responses(rng, prompts[100:160], 2)
 new = world.sample_responses(rng, prompts[200:], 2)
-data, held_out = (encode.encode(words, world.rank(rng, part), 16) for part in (few, new))
+data, held_out = (encode(words, world.rank(rng, part), 16) for part in (few, new))
 learner = Learner(flatten(params), 4, 120, 4e-3, 12)
 for _ in train(learner, data, start=0, total_steps=120, batch_size=16, seed=0):
     pass

@@ -15,7 +15,8 @@ import numpy as np
 from numpy_ref import batches, dpo, language_model, losses, policy, reward_model, train
 from numpy_ref.check.cell import check
 from numpy_ref.cli.text import table
-from numpy_ref.data import encode, tokenizer, world
+from numpy_ref.data import tokenizer, world
+from numpy_ref.data.tokens import encode
 from numpy_ref.figures import notebook, style
 from numpy_ref.losses import log_sigmoid, sigmoid
 from numpy_ref.training.dpo import starts
@@ -313,7 +314,7 @@ check(dpo_gradient_law)
 # %%
 words = tokenizer.Words(world.WORDS)
 train_set, _ = world.make_world(11, n_train=600, n_eval=1, visits=2)
-rows = encode.encode(words, world.rank(rng, train_set), 16).rows
+rows = encode(words, world.rank(rng, train_set), 16).rows
 body = reward_model.init_params(rng, words.vocab_size, 16, n_embd=24, n_layer=1)["body"]
 first = {"body": body, "unembedding": language_model.init_unembedding(rng, words.vocab_size, 24)}
 

@@ -233,9 +233,16 @@ def filtered(tokens, max_length, keep_tied=False):
     repeating = kept & np.logical_or.reduceat(again, at)
     responses = np.flatnonzero(np.repeat(kept, tokens.size))
     ranks = Ragged.of_sizes(tokens.rank[responses].astype(np.int64), tokens.size[kept])
-    rows, counts = Rows(tokens, responses, ranks.first), [int(np.sum(count)) for count in (all_tied, repeating)]
-    left_out = int(np.sum(too_long)), int(np.sum(identical))
-    return Encoded(rows, tokens.margin[kept], *left_out, ranks, *counts, np.flatnonzero(kept))
+    return Encoded(
+        rows=Rows(tokens, responses, ranks.first),
+        margin=tokens.margin[kept],
+        too_long=int(too_long.sum()),
+        identical=int(identical.sum()),
+        ranks=ranks,
+        all_tied=int(all_tied.sum()),
+        repeating=int(repeating.sum()),
+        kept=np.flatnonzero(kept),
+    )
 
 
 def comparisons(data, margin_per_rank=0.0):
