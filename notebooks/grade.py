@@ -72,7 +72,7 @@ def file_of(path, lesson):
     return path / f"{lesson}.ipynb" if path.is_dir() else path
 
 
-def graded(path, wanted, seconds, seed):
+def grade_one(path, wanted, seconds, seed=0):
     """([(lesson, result)], notes) of one student's submission; a file that cannot be read is a note and no points"""
     found, notes = [], []
     for lesson in dict.fromkeys(exercise.lesson for exercise in wanted):
@@ -121,7 +121,7 @@ def grade(args):
     check_output(args.csv)
     rows = []
     with ThreadPoolExecutor(args.jobs) as pool:
-        every = pool.map(lambda path: graded(path, wanted, args.seconds, seed), found.values())
+        every = pool.map(lambda path: grade_one(path, wanted, args.seconds, seed), found.values())
         bar = tqdm(zip(found, every, strict=True), total=len(found), unit="student", disable=None)
         for student, (results, notes) in bar:
             write_text(folder / f"{student}.txt", feedback(student, wanted, results, notes))

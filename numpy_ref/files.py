@@ -91,6 +91,7 @@ def written_directory(path, replace=False) -> Iterator[Path]:
 @contextmanager
 def written_into(directory, last=()) -> Iterator[Path]:
     """An empty directory, whose files another one gets once all are whole, those that `last` names at the end"""
+    Path(directory).mkdir(parents=True, exist_ok=True)
     with _unfinished(_beside(Path(directory, "files"))) as building, _names(directory, building):
         building.mkdir()
         yield building

@@ -199,3 +199,19 @@ def unusual(tmp_path_factory):
     exec(compile(text, "kernel", "exec"), module)
     with np.errstate(all="ignore"):
         return module, check_file(path)[0]
+
+
+BANK = json.loads((SUBMISSIONS / "bank.json").read_text())
+HEAD = "import numpy as np, math\nfrom functools import partial\nS = lambda x: np.exp(-np.logaddexp(0, -x))\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BANK["right"])
+def test_the_bank_of_honest_solutions_none_right_is_refused_and_none_wrong_is_passed(tmp_path, name):
+    path = tmp_path / "a.py"
+    for kind in ("right", "wrong"):
+        for source in BANK[kind].get(name, ()):
+            first, future = source.split("\n")[0], source.startswith("from __future__")
+            path.write_text(f"{first}\n{HEAD}{source}" if future else HEAD + source)
+            results, _ = check_file(path, [name])
+            assert all(r.status == "passed" for r in results) == (kind == "right"), (source, results)

@@ -455,7 +455,7 @@ def test_a_class_is_graded_whatever_is_handed_in(tmp_path):
     assert "not a notebook" in told["dan"]
     assert "no such file" in told["fay"]
     assert "not UTF-8" in told["=gus"]
-    assert "smallest counterexample found: pairwise_loss_backward(chosen=[37], rejected=[0])" in told["bob"]
+    assert "smallest counterexample found: pairwise_loss_backward(chosen=[0, 0], rejected=[0, 0])" in told["bob"]
     assert "known mistake: the mean over the batch is missing" in told["bob"]
     for words in ("an endless loop?", "ended the interpreter", "asked for more memory", "called exit(let me out)"):
         assert words in told["eve"]
@@ -467,10 +467,10 @@ def test_two_lessons_that_ask_for_the_same_function_are_graded_apart(tmp_path):
     lesson_files.write(tmp_path / "ada" / "02.ipynb", lesson_files.read_lesson(lesson(tmp_path, GOOD)))
     results, notes = grade.graded(tmp_path / "ada", wanted, 20, seed=0)
     assert len(notes) == 1
-    assert grade.row("ada", wanted, results, [])[1:5] == [0, 5, 5, 10]
+    assert grade.row("ada", wanted, results, [])[1:5] == [0, 7, 7, 14]
     told = grade.feedback("ada", wanted, results, notes)
-    assert "Exercise 1.1, one\nsigmoid: 0 of 5 points" in told
-    assert "Exercise 2.1, two\nsigmoid: 5 of 5 points" in told
+    assert "Exercise 1.1, one\nsigmoid: 0 of 7 points" in told
+    assert "Exercise 2.1, two\nsigmoid: 7 of 7 points" in told
 
 
 def test_a_submission_that_takes_too_long_in_all_is_ended_with_everything_it_started(tmp_path):
