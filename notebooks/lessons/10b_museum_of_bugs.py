@@ -38,7 +38,7 @@ prompts = world.sample_prompts(rng, 700)
 two = world.sample_responses(rng, prompts[:100], 2)
 params = reward_model.init_params(rng, words.vocab_size, 32, n_embd=32, n_layer=2)
 score = lambda tokens, length: reward_model.rewards(tokens, length, **params, n_head=4)[0]
-rows = encode(words, world.rank(rng, two), 16).rows
+rows = [[ids.tolist() for ids in row] for row in encode(words, world.rank(rng, two), 16).rows]
 right_tokens, right_length = batches.collate(rows)
 assert score(right_tokens, right_length).shape == (100, 2)
 

@@ -333,7 +333,7 @@ assert nats < 1.6
 
 # %%
 learner = train.PolicyLearner(sft.weights(), 4, 80, 3e-3, 8, beta=0.1, label_smoothing=0.0)
-tokens, length = batches.collate(rows[:200])
+tokens, length = batches.collate([rows[i] for i in range(200)])
 look = lambda params: dpo.log_probability(tokens, length, starts(tokens), **params, n_head=4)[0]
 at_start, seen = look(learner.reference), []
 for step in range(80):
