@@ -50,12 +50,6 @@ TORCH = re.compile(r"^\s*(import|from) torch", re.M)
 ROOM = re.compile(r"\]\((\.\./[\w/.]+)\)")  # a link to a file of the project
 HINTS = "the idea", "the first line", "the whole"
 CELL_LINES, SENTENCES, VALUES, DIGITS = 12, 4, 10, 6
-SILENT = {"11", "12"}
-"""Lessons that do not speak yet: held to the older rules until they are rewritten; to be emptied, then deleted"""
-
-
-def speaks(name):
-    return name.split("_")[0] not in SILENT
 
 
 def defined(cell):
@@ -80,10 +74,10 @@ def assert_lesson(name, cells):
 
     for cell in cells:
         (assert_code if cell.cell_type == "code" else assert_prose)(cell, require)
-    assert_begin_and_end(cells, require, speaks(name))
+    assert_begin_and_end(cells, require)
     for place, cell in enumerate(cells):
         if cell.source.startswith("### Exercise"):
-            assert_exercise(cells[place : place + 4], require, speaks(name))
+            assert_exercise(cells[place : place + 4], require)
     codes = [cell for cell in cells if cell.cell_type == "code"]
     names = [CHECK.fullmatch(cell.source)[1] for cell in codes if CHECK.fullmatch(cell.source)]
     require(len(set(names)) == len(names), cells[0], "opens a lesson that asks twice for a function of the same name")
@@ -107,30 +101,28 @@ def assert_prose(cell, require):
         require(count <= SENTENCES, cell, f"has {count} sentences; at most {SENTENCES}: one idea a cell")
 
 
-def assert_begin_and_end(cells, require, speaking):
+def assert_begin_and_end(cells, require):
     codes = [cell for cell in cells if cell.cell_type == "code"]
     require(cells[0].source.startswith("# ") and cells[1] is codes[0], cells[0], "must be the title, imports the next")
     require("assert " in codes[-1].source, codes[-1], "is the last code cell and must assert something")
-    if speaking:
-        require("minutes" in cells[0].source, cells[0], "must say how many minutes the lesson takes")
-        questions, onward = cells[-2:]
-        asked = questions.source.startswith("## Three questions") and questions.source.count("<details>") == 3
-        require(asked, questions, "must be '## Three questions', each with its answer in <details>")
-        linked = onward.source.startswith("## Where to read on") and ROOM.search(onward.source)
-        require(linked, onward, "must be '## Where to read on', with a link to a file: [x.py](../numpy_ref/x.py)")
+    require("minutes" in cells[0].source, cells[0], "must say how many minutes the lesson takes")
+    questions, onward = cells[-2:]
+    asked = questions.source.startswith("## Three questions") and questions.source.count("<details>") == 3
+    require(asked, questions, "must be '## Three questions', each with its answer in <details>")
+    linked = onward.source.startswith("## Where to read on") and ROOM.search(onward.source)
+    require(linked, onward, "must be '## Where to read on', with a link to a file: [x.py](../numpy_ref/x.py)")
 
 
-def assert_exercise(cells, require, speaking):
+def assert_exercise(cells, require):
     title, stub, check, hint = cells
     require(EXERCISE.match(title.source), title, "must read: ### Exercise 4.1 ★☆☆ · 15 minutes · title")
     require(SOLUTION.search(stub.source), stub, "must hold the solution of the exercise above it")
     graded = CHECK.fullmatch(check.source)
     require(graded and graded[1] == defined(stub), check, f"must be check({defined(stub)})")
     require("<details>" in hint.source and "</details>" in hint.source, hint, "must be a hint in <details>")
-    if speaking:
-        found = re.findall(r"<details>\s*<summary>(.*?)</summary>", hint.source)
-        wanted = [f"Hint {number}: {words}" for number, words in enumerate(HINTS, 1)]
-        require(found == wanted, hint, f"must hold three hints in <details>: {', '.join(wanted)}")
+    found = re.findall(r"<details>\s*<summary>(.*?)</summary>", hint.source)
+    wanted = [f"Hint {number}: {words}" for number, words in enumerate(HINTS, 1)]
+    require(found == wanted, hint, f"must hold three hints in <details>: {', '.join(wanted)}")
 
 
 def sentences(words):
@@ -169,7 +161,7 @@ def assert_shown(name, cells):
             if re.search(r"\d", text) and not any("assert " in c.source for c in (cell, following) if c):
                 raise broken(name, cell, "shows a value that no assert keeps true, here or in the next code cell")
     count = sum(bool(re.search(r"\d", text)) for cell in codes for text in shown(cell))
-    if speaks(name) and count < VALUES:
+    if count < VALUES:
         raise InputError(f"{name}: shows {count} values; at least {VALUES}: predict, show, assert")
 
 

@@ -124,6 +124,15 @@ def test_a_handler_of_somebody_else_stays_and_ours_goes():
     assert there() == ["other", "out"]
 
 
+@pytest.fixture
+def default_sigterm():
+    """Whatever handler another test of this process has left"""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("default_sigterm")
 def test_a_fork_does_not_remove_what_its_parent_writes():
     with files.written_whole("out") as file:
         file.write("whole")

@@ -1,6 +1,7 @@
 """A notebook means what Jupyter means; what a submission cannot reach; the same marks in the kernel and the file."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -184,21 +185,40 @@ def test_what_a_submission_does_to_its_process_costs_one_function_and_stands_in_
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_kernel_and_the_file_give_the_same_marks(name, unusual):
-    """For right solutions, and for the same with their first digit changed"""
+def test_the_kernel_and_the_file_give_the_same_marks(name, unusual, tmp_path):
+    """For right solutions, and for the same with their first digit changed; else for the solution of a lesson"""
     module, results = unusual
+    if name not in module:
+        cells = lesson_cells(name)
+        module = executed("\n\n\n".join(cells))
+        results = check_file(notebook(tmp_path / "n.ipynb", *cells), [name])[0]
     helpers = [module[FUNCTIONS[name].forward]] if FUNCTIONS[name].forward in module else []
     assert marks(judged(name, module[name], helpers)) == marks([r for r in results if r.function == name])
+
+
+def lesson_cells(name):
+    """The imports of the lesson that asks for a function, and its solution there"""
+    for path in sorted((Path(__file__).parents[2] / "notebooks" / "lessons").glob("*.py")):
+        cells = re.split(r"^# %%.*$", path.read_text(encoding="utf-8"), flags=re.M)
+        solutions = [c for c in cells if "BEGIN SOLUTION" in c and re.search(rf"^def {name}\(", c, re.M)]
+        if solutions:
+            return [next(c for c in cells if "\nimport numpy" in c), solutions[0]]
+    raise AssertionError(f"no lesson asks for {name}, and unusual.py has no solution of it")
+
+
+def executed(text):
+    """The names that a kernel would hold after these cells"""
+    module: dict = {"__name__": "kernel"}
+    exec(compile(text, "kernel", "exec"), module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def unusual(tmp_path_factory):
     text = (SUBMISSIONS / "unusual.py").read_text().replace("0.044715", "0.144715").replace("1e-5", "1e-4")
     path = notebook(tmp_path_factory.mktemp("kernel") / "n.ipynb", *text.split("\n\n\n"))
-    module: dict = {"__name__": "kernel"}
-    exec(compile(text, "kernel", "exec"), module)
     with np.errstate(all="ignore"):
-        return module, check_file(path)[0]
+        return executed(text), check_file(path)[0]
 
 
 BANK = json.loads((SUBMISSIONS / "bank.json").read_text())

@@ -88,8 +88,6 @@ def test_the_committed_notebooks_are_those_of_the_lessons():
 @every_lesson
 def test_without_torch_every_cell_runs_that_does_not_import_it(path):
     notebook = lesson_files.read_lesson(path)
-    if not lesson_rules.speaks(path.name):
-        pytest.skip("not yet rewritten")
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_TORCH))
     execute(notebook, path.stem, torch=False)
 
@@ -193,7 +191,7 @@ def test_numbers_of_exercises_follow_the_lessons():
 
 
 def test_no_function_is_asked_for_twice():
-    names = [exercise.name for exercise in grade.exercises(None) if lesson_rules.speaks(exercise.lesson)]
+    names = [exercise.name for exercise in grade.exercises(None)]
     assert sorted(set(names)) == sorted(names)
 
 
@@ -243,23 +241,16 @@ assert sigmoid(0) == 0.5
 """
 
 
-@pytest.fixture
-def new_rules(monkeypatch):
-    monkeypatch.setattr(lesson_rules, "SILENT", set())
-
-
 def lesson(folder, source):
     path = folder / "01_title.py"
     path.write_text(source, encoding="utf-8")
     return path
 
 
-@pytest.mark.usefixtures("new_rules")
 def test_the_pattern_of_a_lesson_is_accepted(tmp_path):
     assert lesson_files.exercises_of(lesson_files.read_lesson(lesson(tmp_path, GOOD))) == ["sigmoid"]
 
 
-@pytest.mark.usefixtures("new_rules")
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
@@ -301,7 +292,6 @@ def cell(source, *texts, **data):
 ASSERTED = [cell("print(x)\nassert x == 1", "1\n")]
 
 
-@pytest.mark.usefixtures("new_rules")
 def test_ten_values_are_shown_and_kept_true_in_the_same_or_the_next_cell():
     lesson_rules.assert_shown("01_x.py", ASSERTED * 10)
     lesson_rules.assert_shown("01_x.py", [*ASSERTED * 9, cell("print(x)", "1"), cell("assert x == 1")])
@@ -311,7 +301,6 @@ def test_ten_values_are_shown_and_kept_true_in_the_same_or_the_next_cell():
             lesson_rules.assert_shown("01_x.py", cells)
 
 
-@pytest.mark.usefixtures("new_rules")
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -328,13 +317,11 @@ def test_what_differs_from_machine_to_machine_is_not_shown(text, sentence):
     assert sentence in str(caught.value)
 
 
-@pytest.mark.usefixtures("new_rules")
 def test_rounded_values_pass():
     text = "0.726 -12.5 0.001234 1e-17 2.5e+15 400000 (3, 2000) 0.000001"
     lesson_rules.assert_shown("01_x.py", [*ASSERTED * 10, cell("print(x)\nassert x", text)])
 
 
-@pytest.mark.usefixtures("new_rules")
 def test_a_value_without_an_assert_is_named():
     with pytest.raises(InputError, match="begins 'print\\(y\\)' shows a value that no assert keeps true"):
         lesson_rules.assert_shown("01_x.py", [*ASSERTED * 10, cell("print(y)", "2"), cell("y = 3"), *ASSERTED])
@@ -352,7 +339,6 @@ def test_a_cell_that_fails_is_named_unless_it_wants_the_torch_that_is_not_there(
     run(NO_TORCH + "\nimport torch", torch=False)
 
 
-@pytest.mark.usefixtures("new_rules")
 def test_a_cells_id_changes_only_with_the_cell(tmp_path):
     before = lesson_files.read_lesson(lesson(tmp_path, GOOD))
     after = lesson_files.read_lesson(lesson(tmp_path, GOOD.replace("assert sigmoid(0)", "assert 1 * sigmoid(0)")))
