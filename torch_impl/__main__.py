@@ -23,8 +23,8 @@ from numpy_ref.training import dpo, options, sft
 
 from . import compare
 from .backbone import command as backbone_command
-from .backbone import model as backbone
 from .backbone import normalize
+from .backbone import saved as backbone
 from .engine import learner
 from .engine import processes as distributed
 from .engine.learner import Engine

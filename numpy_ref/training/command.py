@@ -43,6 +43,7 @@ class Stage(NamedTuple):
     log: Callable  # () -> what collects records
     evaluate: Callable  # (learner, held) -> {name: value}
     report: Callable  # (directory, learner, held): prints
+    card: Callable | None = None  # (directory, learner, weights, tokenizer, data, measured, options): writes README.md
 
 
 def run(args, stage, learner_class, pieces=1, writes=True, **learner_options):
@@ -99,10 +100,10 @@ def trained(until_the_end, args, stage, learner_class, pieces, writes, **learner
         return 130
     runs.publish(directory, learner, tokenizer)
     measured = stage.report(directory, learner, held)
-    if stage is REWARD_MODEL:
+    if stage.card:
         weights = learner.weights()  # by every process of a job: they may be spread over them
         if learner.writes:
-            model_card.write(directory, learner, weights, tokenizer, data, measured, recorded(args))
+            stage.card(directory, learner, weights, tokenizer, data, measured, recorded(args))
     return 0
 
 
@@ -206,6 +207,7 @@ REWARD_MODEL = Stage(
     log=Log,
     evaluate=lambda learner, held: evaluate(learner.rewards, held),
     report=report,
+    card=model_card.write,
 )
 
 

@@ -13,9 +13,10 @@ from numpy_ref.storage.checkpoint import newest
 from numpy_ref.training import command
 
 from ..engine.processes import alone
-from . import frozen
+from . import card, frozen
 from .learner import BackboneLearner, add_lora, learning_rate, trained_share
 from .model import load_backbone
+from .saved import ONLY_HERE
 
 OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
 OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
@@ -32,9 +33,9 @@ def add_arguments(parser):
     group.add_argument(
         "--pooling",
         choices=["auto", "last", "mean"],
-        default="auto",
-        help="read the state of the last token, or the mean over all; auto: last, but with --freeze-backbone whichever "
-        "does better on prompts left out of --data. Plain transformers loads models that read the last token",
+        default="last",
+        help="read the state of the last token, as transformers does, or the mean over all tokens, which transformers "
+        "cannot read; auto: with --freeze-backbone whichever does better on prompts left out of --data",
     )
     group.add_argument(
         "--template",
@@ -105,4 +106,17 @@ def begin(args, saved):
     return model, None, tokenizer
 
 
-PRETRAINED = command.REWARD_MODEL._replace(saved=saved, begin=begin)
+def report(directory, learner, held):
+    """The held-out scores, and who can read the model where transformers cannot"""
+    measured = command.REWARD_MODEL.report(directory, learner, held)
+    if learner.model.pooling != "last":
+        print(ONLY_HERE.format(directory=directory))
+    return measured
+
+
+def write_card(directory, learner, _weights, tokenizer, data, measured, options):
+    """The card of a finished run"""
+    card.write(directory, learner.model, tokenizer, data, measured, options, learner.versions())
+
+
+PRETRAINED = command.REWARD_MODEL._replace(saved=saved, begin=begin, report=report, card=write_card)

@@ -3,7 +3,7 @@ prompts left out of the training data, and the held-out file is looked at once, 
 
 import argparse
 import time
-from itertools import product
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,12 +21,16 @@ from numpy_ref.errors import InputError
 from numpy_ref.evaluation import intervals
 from numpy_ref.metrics import accuracy, log_loss
 from numpy_ref.storage import run as runs
+from numpy_ref.training.resume import recorded
 
+from . import card
 from .features import cached_features
-from .model import POOLINGS, cut_layers, load_backbone, save_model
+from .model import POOLINGS, cut_layers, load_backbone
+from .saved import ONLY_HERE, save_model
 
 RIDGES = (0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 MANY_PROMPTS = 30  # from which on the bootstrap draws prompts
+COARSE = 6  # layers that are tried before the neighbours of the best
 ALIKE = 0.1  # lengths that differ by no more than this share of the longer one
 NOT_USED = (
     *("loss", "ties", "margin_per_rank", "label_smoothing", "center_rewards_coefficient", "learning_rate", "dtype"),
@@ -62,25 +66,31 @@ def run(args, device):
     layers, poolings = candidates(args, model.body.config.num_hidden_layers)
     data = pairs_of(args, tokenizer, "--data", args.data)
     held = pairs_of(args, tokenizer, "--eval-data", args.eval_data) if args.eval_data else None
+    fold = folds_to_choose_by(args, data, len(layers) * len(poolings))
     directory = runs.new_run(args.output_dir, "train")
     rows, pairs = distinct(data.rows)
-    features = cached_features(model, rows, layers, POOLINGS, args.cache_dir or directory.parent / "features")
+    cache = args.cache_dir or directory.parent / "features"
+    features = cached_features(model, rows, layers, poolings, cache)
     print(f"features  of {len(rows):,} distinct responses, {sum(map(len, rows)):,} tokens")
-    layer, pooling, ridge, found = choose(args, features, pairs, folds(data.kept, args.folds), layers, poolings)
-    at = features[:, layers.index(layer), POOLINGS.index(pooling)].astype(float)
+    print(f"cache     {cache}: {features.nbytes / 2**20:,.0f} MiB, read by the next run instead of computed")
+    layer, pooling, ridge, found = choose(args, features, pairs, fold, layers, poolings)
+    at = features[:, layers.index(layer), poolings.index(pooling)].astype(float)
     weight, certificate = fit_standardised(at, pairs, ridge)
     print(
         f"head      least loss by Newton's method, |gradient| {certificate['gradient_norm']:.0e}, "
         f"converged: {certificate['converged']}"
     )
     finished = Finished(model, layer, pooling, weight)
+    measured = evaluate(finished, held) if held else {}
     line = {"step": 0, "layer": layer, "pooling": pooling, "ridge": ridge, **found, **certificate}
-    runs.log(directory, line | (evaluate(finished, held) if held else {}))
+    runs.log(directory, line | measured)
     runs.publish(directory, finished, tokenizer)
-    reader = (
-        "" if pooling == "last" else "; its mean pooling is read by this project, not by a plain sequence classifier"
-    )
-    print(f"saved     {directory} after {time.monotonic() - began:.0f} s{reader}")
+    options = {name: value for name, value in recorded(args).items() if name not in NOT_USED}
+    options |= {"layer": layer, "pooling": pooling, "ridge": ridge}
+    card.write(directory, model, tokenizer, data, of_card(measured, held), options, finished.versions())
+    print(f"saved     {directory} after {time.monotonic() - began:.0f} s")
+    if pooling != "last":
+        print(ONLY_HERE.format(directory=directory))
     return 0
 
 
@@ -105,6 +115,9 @@ class Finished:
     def weights(self):
         """All of them are in the model"""
         return {}
+
+    def versions(self):
+        return {"torch": torch.__version__}
 
     def save_model(self, directory, tokenizer, _weights):
         """In the ecosystem's format"""
@@ -146,31 +159,55 @@ def folds(preferences, n):
     return place * min(n, len(prompts)) // len(prompts)
 
 
+def folds_to_choose_by(args, data, n_options):
+    """The fold of each pair, None where nothing is open; InputError before any work where prompts are too few"""
+    if n_options == 1 and args.ridge != "auto":
+        return None
+    prompts = len({str(preference.prompt) for preference in data.kept})
+    wanted = args.folds if "folds" in args.given else 2
+    if prompts < wanted or args.folds < 2:
+        has = "has one prompt" if prompts == 1 else f"has {prompts} prompts"
+        raise InputError(
+            f"--data {args.data}: {has}, too few to leave {wanted if args.folds > 1 else 'one'} parts of them out in "
+            "turn: give --layer, --pooling and --ridge" + (", or fewer --folds" if args.folds > 2 else "")
+        )
+    return folds(data.kept, args.folds)
+
+
 def choose(args, features, pairs, fold, layers, poolings):
     """(layer, pooling, ridge, their scores) of least log loss on pairs whose prompts the head had not seen"""
     ridges = list(RIDGES) if args.ridge == "auto" else [args.ridge]
-    options = list(product(range(len(layers)), poolings))
-    if len(options) * len(ridges) == 1:
+    if fold is None:
         return layers[0], poolings[0], ridges[0], {}
-    if fold.max() == 0:
-        raise InputError(
-            f"--data {args.data}: has one prompt, so that nothing can be chosen by leaving prompts out: "
-            "give --layer, --pooling and --ridge"
-        )
     scores = {}
-    for i, pooling in tqdm(options, desc="choosing", unit="fit"):
-        margins = left_out_margins(features[:, i, POOLINGS.index(pooling)].astype(float), pairs, fold, ridges)
-        for ridge, margin in zip(ridges, margins, strict=True):
-            scores[layers[i], pooling, ridge] = log_loss(margin), accuracy(margin)
+    with tqdm(desc="choosing", unit="fit") as bar:
+
+        def loss_of(i, pooling):
+            """The least log loss that a ridge has at a layer"""
+            margins = left_out_margins(features[:, i, poolings.index(pooling)].astype(float), pairs, fold, ridges)
+            here = {(layers[i], pooling, r): (log_loss(m), accuracy(m)) for r, m in zip(ridges, margins, strict=True)}
+            scores.update(here)
+            bar.update()
+            return min(here.values())
+
+        for pooling in poolings:
+            coarse_to_fine(partial(loss_of, pooling=pooling), len(layers))
     best = min(scores, key=scores.__getitem__)
-    print(
-        f"choice    by log loss on {fold.max() + 1} parts of the prompts left out in turn; the best of each pooling:\n"
-    )
-    print(
-        "\n".join(table([["pooling", "layer", "ridge", "log loss", "accuracy"], *_best_of_each(scores, poolings)]))
-        + "\n"
-    )
+    print(f"choice    by log loss on {fold.max() + 1} parts of the prompts left out in turn; the best found:\n")
+    lines = [["pooling", "layer", "ridge", "log loss", "accuracy"], *_best_of_each(scores, poolings)]
+    print("\n".join(table(lines)) + "\n")
     return *best, {"left_out_log_loss": scores[best][0], "left_out_accuracy": scores[best][1]}
+
+
+def coarse_to_fine(loss_of, n):
+    """Losses of some of n neighbours: a sixth of them, the last among them, then ever closer to the best"""
+    stride = max(1, n // COARSE)
+    found = {i: loss_of(i) for i in range(n - 1, -1, -stride)}
+    while stride > 1:
+        stride = (stride + 1) // 2
+        best = min(found, key=found.__getitem__)
+        found |= {i: loss_of(i) for i in (best - stride, best + stride) if 0 <= i < n and i not in found}
+    return found
 
 
 def _best_of_each(scores, poolings):
@@ -189,7 +226,7 @@ def evaluate(finished, held):
     lengths = np.array([[length_of(text) for text in preference.responses] for preference in held.kept])
     alike = abs(lengths[:, 0] - lengths[:, 1]) <= ALIKE * lengths.max(axis=1)
     result = {"eval_accuracy": score.mean(), "eval_loss": log_loss(margin), "eval_interval": interval}
-    result |= {"eval_longer_wins": longer_wins(held.kept), "eval_pairs": len(pairs)}
+    result |= {"eval_longer_wins": longer_wins(held.kept), "eval_pairs": len(pairs), "eval_ties": np.mean(margin == 0)}
     print(
         f"held-out  accuracy {score.mean():.4f} [{interval[0]:.3f}, {interval[1]:.3f}], log loss {log_loss(margin):.4f}"
     )
@@ -203,6 +240,15 @@ def evaluate(finished, held):
             f"{score[alike].mean():.4f}; the longer wins {longer_wins(same):.4f}"
         )
     return result
+
+
+def of_card(measured, held):
+    """The same as the model card takes it"""
+    if held is None:
+        return {}
+    result = measured | {"eval_accuracy_interval": measured["eval_interval"]}
+    prompts = len({str(preference.prompt) for preference in held.kept})
+    return {"result": result, "floors": {}, "baseline": measured["eval_longer_wins"], "prompts": prompts, "kept": ""}
 
 
 def interval_of(score, pairs, prompts):

@@ -34,7 +34,11 @@ def add_arguments(parser):
         "--gradient-checkpointing", action="store_true", help="compute activations twice instead of keeping them"
     )
     group.add_argument("--fsdp", action="store_true", help="spread the weights over the processes of torchrun")
-    group.add_argument("--bf16", action="store_true", help="matrix products in bfloat16; weights stay what they are")
+    group.add_argument(
+        "--bf16",
+        action="store_true",
+        help="matrix products in bfloat16; weights stay what they are. For a GPU: most processors are slower with it",
+    )
 
 
 def options(args):
