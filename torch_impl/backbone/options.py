@@ -32,9 +32,9 @@ class BackboneOptions(Options):
     )
     pooling: str = option(
         PRETRAINED,
-        "auto",
-        "read the state of the last token, or the mean over all; auto: last, but with --freeze-backbone whichever does "
-        "better on prompts left out of --data. Plain transformers loads models that read the last token",
+        "last",
+        "read the state of the last token, as transformers does, or the mean over all tokens, which transformers "
+        "cannot read; auto: with --freeze-backbone whichever does better on prompts left out of --data",
         choices=["auto", "last", "mean"],
     )
     template: str | None = option(
