@@ -293,6 +293,7 @@ def test_the_card_of_a_frozen_run_says_what_was_chosen_and_measured(llama, files
     assert f"| accuracy | {line['eval_accuracy']:.4f} ({low:.3f} to {high:.3f}) |" in text
     assert "| --layer | 2 |" in text
     assert "--learning-rate" not in text, "which a fitted head does not use"
+    assert "--n-layer" not in text, "which is of models built here"
     assert "mean pooling" not in capsys.readouterr().out
 
 

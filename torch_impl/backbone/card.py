@@ -6,6 +6,8 @@ from pathlib import Path
 from numpy_ref.files import write_text
 from numpy_ref.storage.model_card import cell, data_table, header, measured_table, options_table, shown
 
+from .options import OURS
+
 READS = """\
 The reward is linear in {read}. Only differences of rewards of responses to one prompt mean anything: the first of two
 is preferred with probability σ(difference).
@@ -56,6 +58,7 @@ def write(directory, model, tokenizer, data, measured, options, versions):
     measured    {} where nothing was held out
     options     of the training, with the SHA-256 of each file
     """
+    options = {name: value for name, value in options.items() if name not in OURS}
     parts = [header(options.get("dataset_name"), base_model(options)) + "# Reward model", about(model, options)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(versions, options)]
     parts += ["## Measured", *measured_table(measured), *how_it_reads(model.pooling, tokenizer)]

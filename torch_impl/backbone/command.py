@@ -15,11 +15,8 @@ from ..engine.processes import alone
 from . import card, frozen
 from .learner import BackboneLearner, add_lora, learning_rate, trained_share, write_model
 from .model import load_backbone
-from .options import EXACT
+from .options import EXACT, OURS
 from .saved import ONLY_HERE
-
-OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
-OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
 
 
 def run(options, device, **job):

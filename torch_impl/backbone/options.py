@@ -58,6 +58,8 @@ class BackboneOptions(Options):
 
 
 NAMES = ("model_name_or_path", "gguf_file")
+OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
+OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
 EXACT = ("layer", "ridge", "folds")  # of a frozen model alone
 
 
