@@ -41,6 +41,18 @@ CONFIGS = {
     "gpt2": lambda **o: GPT2Config(n_embd=16, n_layer=3, n_head=4, n_positions=128, **o),
     "llama": lambda **o: LlamaConfig(**SIZES, num_key_value_heads=2, max_position_embeddings=128, **o),
     "qwen2": lambda **o: Qwen2Config(**SIZES, num_key_value_heads=2, max_position_embeddings=128, **o),
+    "smollm2": lambda **o: LlamaConfig(  # a Llama with one group of keys and tied embeddings
+        hidden_size=18,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        intermediate_size=48,
+        max_position_embeddings=128,
+        tie_word_embeddings=True,
+        rms_norm_eps=1e-5,
+        rope_theta=100000.0,
+        **o,
+    ),
     "qwen3": lambda **o: Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=4, max_position_embeddings=128, **o),
 }
 

@@ -19,8 +19,8 @@ from numpy_ref.evaluation import command as evaluate
 from numpy_ref.evaluation import normalize_command, score
 
 from . import compare
-from .backbone import model as backbone
 from .backbone import normalize
+from .backbone import saved as backbone
 from .engine.options import DeviceOptions
 from .evaluation.score import torch_scorer
 from .training import command as training

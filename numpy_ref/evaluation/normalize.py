@@ -5,7 +5,8 @@ The loss leaves a constant in every reward free, and the head has no bias to set
     r = w · (g ⊙ x̂ + b)          b ← b - c w / (w · w)     takes exactly c from every reward,  as w · w / (w · w) = 1
                                  w ← w / s                  divides every reward by s
 
-No other number changes, the file stays an ordinary sequence classifier, and no reader has to know of it.
+No other number changes, the file stays an ordinary sequence classifier, and no reader has to know of it. A last norm
+without a bias (RMSNorm, as in Llama) holds no shift: there the scale is folded and the mean stands in config.json.
 
 A shift changes no preference. A division by s changes P = σ(margin) to σ(margin / s): standardised rewards are no
 log-odds any more, and log loss, Brier score and calibration are others. Divided by a fitted temperature instead they
@@ -22,7 +23,6 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_json, write_json
-from ..storage.checksums import SUMS, seal
 from ..tree import flatten, unflatten
 
 
@@ -44,20 +44,23 @@ def check_numbers(mean, std):
         raise InputError(f"mean {mean:g} and deviation {std:g}: expected finite numbers, the deviation above 0")
 
 
-def numbers_in_config(directory, mean, std):
-    """Writes reward_mean and reward_std into config.json, where the last norm has no bias to take the shift up
-
-    For such models (RMSNorm) our own `score`, `evaluate` and the model card apply them; other readers do not know them.
-    Numbers that stand there already are what the rewards at hand have gone through: m ← m₀ + s₀ m, s ← s₀ s.
-    """
+def of_raw(config, mean, std):
+    """The shift and division of the raw rewards, when those of config.json come first:  m₀ + s₀ m,  s₀ s"""
     check_numbers(mean, std)
-    path = Path(directory, "config.json")
-    config = read_json(path)
     before, scale = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
-    config |= {"reward_mean": before + scale * mean, "reward_std": scale * std}
-    write_json(path, config)
-    if path.with_name(SUMS).is_file():
-        seal(path.parent)
+    return before + scale * mean, scale * std
+
+
+def mean_in_config(directory, mean):
+    """Writes reward_mean into config.json, where the last norm has no bias to hold it (RMSNorm); 0 takes it out
+
+    Our own `score` and `evaluate` subtract it. Other readers do not: their rewards are all larger by it, and every
+    difference of two rewards is the same. The scale is always in the head, so no reward_std stays.
+    """
+    path = Path(directory, "config.json")
+    numbers = {"reward_mean": mean} if mean else {}
+    rest = {name: value for name, value in read_json(path).items() if name not in ("reward_mean", "reward_std")}
+    write_json(path, rest | numbers)
 
 
 def moments(reward, eps):

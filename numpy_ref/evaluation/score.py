@@ -124,6 +124,8 @@ def score_one(scorer, args):
     """Prints the responses best first, with the probability that each is preferred to each other"""
     reward = scores(scorer, args.prompt, args.responses)
     order = sorted(range(len(reward)), key=lambda i: -reward[i])
+    if expects := getattr(scorer.tokenizer, "expects", None):
+        print(f"The model reads {expects}.")
     print("P(row beats column) = σ(reward of row - reward of column)\n")
     names = [str(i + 1) for i in range(len(order))]
     head = ["rank", "reward", *(f"vs {name}" for name in names)] if len(order) > 1 else ["rank", "reward"]

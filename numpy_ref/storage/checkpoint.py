@@ -17,7 +17,7 @@ from ..data import tokenizer as tokenizers
 from ..errors import InputError
 from ..files import check_input, read_json, write_json, written_whole
 from ..tree import flatten, unflatten
-from .checksums import verify
+from .checksums import BY_HAND, verify
 
 GPT2_NAMES = {
     "body": "transformer",
@@ -170,7 +170,7 @@ def directory_of(directory):
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"{directory}: there is no such directory: give a run or model directory made by train")
-    if (directory / "model.safetensors").is_file():
+    if any((directory / name).is_file() for name in ("model.safetensors", BY_HAND)):
         return directory
     if (directory / "latest").is_file():
         return newest(directory)

@@ -12,6 +12,7 @@ from ..files import write_text
 
 SUMS = "SHA256SUMS"
 UNLISTED = (SUMS, "README.md")  # which is for people, who may edit it
+BY_HAND = "reward.safetensors"  # weights that only torch_impl.backbone reads
 MODEL = ("config.json", "model.safetensors")  # if it does not list these, half of it is lost
 LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)", re.ASCII)
 

@@ -16,7 +16,7 @@ tags:
 - reward-model
 - bradley-terry
 - rlhf
-{datasets}---
+{known}---
 """
 LOAD = """```python
 import torch
@@ -39,21 +39,6 @@ LIMITS = """\
 - A text of more than {max_length} tokens has no place: it was left out of the training, and is refused by `score`.
 - What is not listed under Measured was not measured: other data, other languages, safety, use as a target to
   optimise."""
-BACKBONE = """# Reward model
-
-Only differences of rewards of responses to one prompt mean anything: the first of two is preferred with probability
-σ(difference).
-
-- The reward is linear in {read}.
-- The text is {text}; messages go through the chat template, if there is one.
-- Text of users is tokenised with `split_special_tokens=True`; a `pipeline` needs `function_to_apply="none"` to show the
-  reward itself.
-"""
-READ = {
-    "last": "the last hidden state of the last token, as `AutoModelForSequenceClassification` does",
-    "mean": "the mean of the last hidden states: load it with `torch_impl.backbone.load_saved(directory)`, since a "
-    "plain sequence classifier reads the last token and gives other numbers",
-}
 TITLES = {"eval_accuracy": "accuracy", "eval_loss": "log loss", "eval_brier": "Brier score"}
 NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256"}
 
@@ -67,17 +52,18 @@ def write(directory, learner, weights, tokenizer, data, measured, options):
     options     of the training, with the SHA-256 of each file, as training.resume.recorded gives them
     """
     parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, weights, tokenizer)]
-    parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner, options)]
+    parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner.versions(), options)]
     parts += ["## Measured", *measured_table(measured), "## Limits"]
     parts.append(LIMITS.format(max_length=len(weights["body.pos.weight"])))
     parts += ["## Load it", load_it(tokenizer)]
     write_text(Path(directory, "README.md"), "\n\n".join(parts) + "\n")
 
 
-def header(dataset=None):
+def header(dataset=None, base_model=None):
     """The hub's YAML; it names a dataset only if the hub can have it: owner/name or name"""
     of_the_hub = dataset and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) and not Path(dataset).exists()
-    return HEADER.format(datasets=f"datasets:\n- {dataset}\n" if of_the_hub else "")
+    known = f"datasets:\n- {dataset}\n" if of_the_hub else ""
+    return HEADER.format(known=known + (f"base_model: {base_model}\n" if base_model else ""))
 
 
 def what(learner, weights, tokenizer):
@@ -94,7 +80,7 @@ def what(learner, weights, tokenizer):
 
 def data_table(data, options):
     """The data files by name and SHA-256, and how many rows were used"""
-    unit = "comparisons" if options.get("loss") == "pairwise" else "ranked lists"
+    unit = "comparisons" if options.get("loss", "pairwise") == "pairwise" else "ranked lists"
     left_out = f"{data.too_long:,} too long, {data.identical:,} identical, {data.all_tied:,} all tied"
     dataset = options.get("dataset_name")
     if not options.get("data") and not dataset:
@@ -111,11 +97,11 @@ def data_table(data, options):
     yield f"Trained on {len(data.rows):,} {unit}; left out: {left_out}."
 
 
-def options_table(learner, options):
+def options_table(versions, options):
     """Every recorded option that was set, and the versions"""
     rows = [(f"--{name.replace('_', '-')}", shown(value)) for name, value in options.items() if name not in NOT_SHOWN]
     yield markdown_table(("option", "value"), [row for row in rows if row[1] not in ("", "None")])
-    yield "Made with " + ", ".join(f"{name} {cell(value)}" for name, value in learner.versions().items()) + "."
+    yield "Made with " + ", ".join(f"{name} {cell(value)}" for name, value in versions.items()) + "."
 
 
 def measured_table(measured):
@@ -126,29 +112,34 @@ def measured_table(measured):
     result, floors = measured["result"], measured["floors"]
     head = ("held out", "value", *(["best reachable"] if floors else []))
     rows = [
-        (title, f"{result[name]:.4f}", *([f"{floors[name.removeprefix('eval_')]:.4f}"] if floors else []))
+        (
+            title,
+            f"{result[name]:.4f}{interval(result, name)}",
+            *([f"{floors[name.removeprefix('eval_')]:.4f}"] if floors else []),
+        )
         for name, title in TITLES.items()
         if name in result
     ]
     rows.append(("baseline: the longer response wins", f"{measured['baseline']:.4f}", *([""] if floors else [])))
+    if "eval_matched_accuracy" in result:
+        pairs = f"accuracy on {result['eval_matched_pairs']:,} pairs of similar length"
+        rows.append((pairs, f"{result['eval_matched_accuracy']:.4f}", *([""] if floors else [])))
     rows.append(("pairs of equal reward", f"{result.get('eval_ties', 0.0):.4f}", *([""] if floors else [])))
     yield markdown_table(head, rows)
     yield f"On {measured['prompts']:,} held-out prompts{': ' + measured['kept'] if measured['kept'] else ''}."
 
 
-def of_backbone(pooling, template):
-    """The card of a model on a pretrained body: what somebody who finds it must know to get the same rewards
-
-    pooling     "last" or "mean": what the head reads
-    template    the text that is read, or None for the tokenizer's own
-    """
-    return header() + BACKBONE.format(
-        read=READ[pooling], text=f"`{template!r}`" if template else "the prompt, a new line, the response, and eos"
-    )
+def interval(result, name):
+    """The 95 % interval of a score, where it was computed"""
+    low, high = result.get(f"{name}_interval", (None, None))
+    return "" if low is None else f" ({low:.3f} to {high:.3f})"
 
 
 FOLDED = "folded into the weights"
-BESIDE = "written into config.json as reward_mean and reward_std, which only this project's own commands apply"
+BESIDE = (
+    "of which the division is folded into the head. The mean stands in config.json as reward_mean, which only this "
+    "project's own commands subtract: by other readers all rewards are larger by it, and their differences are the same"
+)
 
 
 def normalised(source, mean, scale, why, data, n, *, where=FOLDED):

@@ -22,7 +22,7 @@ from ..objectives import LEARNED_TIES
 from ..tree import flatten, unflatten
 from . import log as logs
 from .checkpoint import ARCHITECTURES, load_model, newest, read_arrays, save_model, write_arrays
-from .checksums import SUMS, UNLISTED, seal, verify
+from .checksums import BY_HAND, SUMS, UNLISTED, seal, verify
 from .lock import LOCK
 
 
@@ -110,7 +110,7 @@ def publish(directory, learner, tokenizer, write=None):
     weights = learner.weights()
     if not learner.writes:
         return
-    last = (SUMS, "model.safetensors")  # the weights are what is looked for
+    last = (SUMS, "model.safetensors", BY_HAND)  # the weights are what is looked for
     with _writing(directory), written_into(directory, last) as building:
         (write or write_model)(building, learner, weights, tokenizer)
         seal(building)
@@ -152,7 +152,8 @@ def read_state(run):
     if not (directory / SUMS).is_file():
         raise InputError(f"{directory / SUMS}: there is no such file: the checkpoint is not whole")
     there = {path.name for path in directory.iterdir()} - set(UNLISTED)
-    verify(directory, sorted(there | {"config.json", "model.safetensors", "state.json", "state.safetensors"}))
+    weights = BY_HAND if BY_HAND in there else "model.safetensors"
+    verify(directory, sorted(there | {"config.json", weights, "state.json", "state.safetensors"}))
     arrays, state = read_arrays(directory / "state.safetensors"), _read_state(directory / "state.json")
     if state["logged"] is not None:  # version 0.1.0 did not write it
         logs.check(run, state["logged"])

@@ -132,11 +132,11 @@ def finish(job):
         print(f"best      after step {best.step}, {best.metric} {best.value:.4f}: these weights are the model")
     runs.publish(job.directory, learner, loaded.tokenizer, stage.write_model)
     measured = stage.report(job.directory, learner, loaded.held)
-    if stage.writes_card:
+    if stage.card:
         weights = learner.weights()  # by every process of a job: they may be spread over them
         if learner.writes:
             options = recorded(job.options)
-            model_card.write(job.directory, learner, weights, loaded.tokenizer, loaded.data, measured, options)
+            stage.card(job.directory, learner, weights, loaded.tokenizer, loaded.data, measured, options)
 
 
 REWARD_MODEL = Stage(
@@ -151,5 +151,5 @@ REWARD_MODEL = Stage(
     evaluate=lambda learner, held: evaluate(learner.rewards, held),
     metrics={"loss": False, "accuracy": True, "brier": False},
     report=report,
-    writes_card=True,
+    card=model_card.write,
 )

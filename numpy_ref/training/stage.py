@@ -35,4 +35,4 @@ class Stage(NamedTuple):
     metrics: dict  # what may choose the best evaluation: {name: whether a larger value is better}
     report: Callable  # (directory, learner, held): prints
     write_model: Callable = runs.write_model
-    writes_card: bool = False  # whether the finished model gets storage.model_card's
+    card: Callable | None = None  # (directory, learner, weights, tokenizer, data, measured, options): writes README.md

@@ -23,9 +23,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from torch_impl.backbone import model as backbone
 from torch_impl.backbone.features import cached_features, features_of
-from torch_impl.backbone.learner import BackboneLearner, add_lora
+from torch_impl.backbone.learner import BackboneLearner, add_lora, write_model
 from torch_impl.backbone.load import PACKAGED, source_of
-from torch_impl.backbone.model import load_backbone, load_model, load_saved, save_model
+from torch_impl.backbone.model import load_backbone
+from torch_impl.backbone.saved import load_model, load_saved, save_model
 from torch_impl.backbone.tokenizer import BackboneTokenizer, joined
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of transformers' own imports
@@ -428,7 +429,7 @@ def test_features_of_a_layer_are_the_last_states_of_the_model_cut_there(place):
 
 
 def learner_of(model, loss="pairwise", steps=6, **options):
-    return BackboneLearner(model, None, steps, 1e-2, 1, loss=loss, **options)
+    return BackboneLearner(model, steps, 1e-2, 1, loss=loss, **options)
 
 
 def batch(tokenizer, k=2):
@@ -466,7 +467,7 @@ def test_lora_trains_additions_alone_and_is_merged_when_saved(tmp_path, kind):
             name, after.get(name.replace(".weight", ".base_layer.weight").replace(".bias", ".base_layer.bias"))
         )
         assert torch.equal(p, moved), name
-    learner.save_model(tmp_path / "saved", tokenizer, learner.weights())
+    write_model(tmp_path / "saved", learner, learner.weights(), tokenizer)
     tokens, length, *_ = batch(tokenizer)
     np.testing.assert_allclose(
         load_saved(tmp_path / "saved")[0](tokens, length), learner.rewards(tokens, length), rtol=0, atol=1e-5
@@ -505,3 +506,55 @@ def test_auto_tokenizer_reads_what_was_saved(llama, tmp_path):
     plain = AutoTokenizer.from_pretrained(tmp_path)
     assert plain.pad_token_id == model.body.config.pad_token_id == tokenizer.tokenizer.pad_token_id
     assert plain.pad_token_id != plain.eos_token_id
+
+
+def test_a_mean_pooled_model_of_0_1_0_is_read(llama, tmp_path):
+    """It was saved as a sequence classifier, whose config.json says how it pools"""
+    model, tokenizer = with_head(llama)
+    save_model(tmp_path, model, tokenizer)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reward_pooling": "mean"}))
+    model.pooling = "mean"
+    rows = [tokenizer.encode(PROMPT, response) for response in (SHORT, LONG)]
+    np.testing.assert_allclose(load_saved(tmp_path).rewards(*collate([rows]))[0], rewards(model, rows), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", backbone.POOLINGS)
+@pytest.mark.parametrize("shared", [0, 30])
+def test_groups_and_shared_prompts_change_neither_rewards_nor_gradients(place, pooling, shared):
+    """Lists of three responses of very different lengths, of which one list has two: as by plain forward passes"""
+    model, _ = with_head(place, pooling, dtype=torch.float64)
+    learner = BackboneLearner(model, 10, 1e-3, 0)
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(4, 300, shared).tolist() for _ in range(2)]
+    rows = [
+        [prompt + rng.integers(4, 300, n).tolist() for n in lengths]
+        for prompt, lengths in zip(prompts, [(3, 60, 9), (20, 1, 4)], strict=True)
+    ]
+    tokens, length = collate(rows)
+    if pooling == "last":
+        length[1, 2] = 0  # no response
+    here = torch.from_numpy(length > 0)
+    batch, weight = (torch.from_numpy(tokens), torch.from_numpy(length)), torch.randn(2, 3, dtype=torch.float64)
+    found = []
+    calls = []
+    model.body.register_forward_hook(
+        lambda _module, _inputs, out: calls.append(out.last_hidden_state.shape[:2].numel())
+    )
+    for way in (model, learner.rewards_of):
+        model.zero_grad()
+        reward = torch.where(here, way(*batch), 0)
+        (reward * weight).sum().backward()
+        found.append(
+            (reward.detach().numpy(), [p.grad.clone().numpy() for p in model.parameters() if p.grad is not None])
+        )
+    (plain, plain_grads), (fast, fast_grads) = found
+    single = (
+        1 if model.body.config.model_type == "gpt2" else 2**29
+    )  # Llama's norms compute in float32: eps of that type
+    assert_agree(fast, plain, 200 if single == 1 else 20 * single, abs(plain).max())
+    scale = max(abs(grad).max() for grad in plain_grads)
+    for ours, theirs in zip(fast_grads, plain_grads, strict=True):
+        assert_agree(ours, theirs, 2000 if single == 1 else 20 * single, scale)
+    if pooling == "last":
+        assert sum(calls[1:]) < calls[0], "fewer tokens went through the body"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from running import is_one_sentence, numbers, run, torchrun, write_rows
 from safetensors.numpy import load_file
 
@@ -14,11 +15,13 @@ from numpy_ref.batches import collate
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 import tiny
+from transformers import AutoModelForSequenceClassification
 
-from torch_impl.backbone.frozen import distinct, folds
+from torch_impl.backbone import frozen
+from torch_impl.backbone.frozen import coarse_to_fine, distinct, folds
 from torch_impl.backbone.learner import BackboneLearner
 from torch_impl.backbone.load import load_pretrained
-from torch_impl.backbone.model import load_saved
+from torch_impl.backbone.saved import load_saved
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -51,6 +54,7 @@ def line_of(directory):
 def test_a_frozen_model_is_chosen_fitted_evaluated_and_saved(llama, files, tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--eval-data", files[1]]
+    options += ["--pooling", "auto"]  # on random weights the mean counts letters and the last token does not
     assert run("torch_impl", "train", *options, "--output-dir", str(out)) == 0
     printed = capsys.readouterr().out
     (line,) = line_of(out)
@@ -60,7 +64,10 @@ def test_a_frozen_model_is_chosen_fitted_evaluated_and_saved(llama, files, tmp_p
     assert line["eval_interval"][0] <= line["eval_accuracy"] <= line["eval_interval"][1]
     for word in ("left out", "converged", "accuracy", "longer response wins", "responses within each of 3 prompts"):
         assert word in printed
-    assert max(map(len, printed.replace(files[0], "").replace(files[1], "").replace(str(out), "").splitlines())) <= 120
+    assert (
+        max(map(len, printed.replace(files[0], "").replace(files[1], "").replace(str(tmp_path), "").splitlines()))
+        <= 120
+    )
     rewards, tokenizer, _ = load_saved(out)
     held = [json.loads(text) for text in Path(files[1]).read_text().splitlines()]
     rows = [[tokenizer.encode(row["prompt"], row[side]) for side in ("chosen", "rejected")] for row in held]
@@ -79,7 +86,7 @@ def test_score_reads_what_was_trained(llama, files, tmp_path, capsys):
     options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--pooling", "mean"]
     out = str(tmp_path / "run")
     assert run("torch_impl", "train", *options, "--output-dir", out) == 0
-    assert "load_saved" in (tmp_path / "run/README.md").read_text()
+    assert "torch_impl.load" in (tmp_path / "run/README.md").read_text()
     capsys.readouterr()
     assert run("torch_impl", "score", "--model", out, "--prompt", "More z? a", "y y", "z z z z z z") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -166,6 +173,31 @@ def test_what_does_not_fit_together_is_one_sentence(llama, files, tmp_path, caps
     assert not list(tmp_path.glob("runs/*/model.safetensors"))
 
 
+@pytest.mark.parametrize("best", range(30))
+def test_layers_are_looked_for_from_coarse_to_fine(best):
+    """A loss with one valley is followed to its bottom with half of the fits"""
+    found = coarse_to_fine(lambda i: abs(i - best), 30)
+    assert min(found, key=found.__getitem__) == best
+    assert len(found) <= 13
+    assert set(coarse_to_fine(lambda i: abs(i - best), 5)) == set(range(5))
+
+
+@pytest.mark.parametrize(("options", "named"), [([], "one prompt"), (["--folds", "9"], "9 parts")])
+def test_too_few_prompts_are_refused_before_any_feature_is_computed(
+    llama, files, tmp_path, capsys, monkeypatch, options, named
+):
+    monkeypatch.setattr(frozen, "cached_features", lambda *_: pytest.fail("features were computed"))
+    one = [json.loads(line) | {"prompt": "p"} for line in Path(files[0]).read_text().splitlines()]
+    data = files[0] if options else write_rows(tmp_path / "one.jsonl", one)
+    out = tmp_path / "run"
+    arguments = ["--model-name-or-path", llama, "--freeze-backbone", "--data", data, "--output-dir", str(out), *options]
+    assert run("torch_impl", "train", *arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert is_one_sentence(error)
+    assert named in error
+    assert not out.exists()
+
+
 def test_distinct_responses_and_the_pairs_among_them():
     rows, pairs = distinct([[[1, 2], [3]], [[3], [4, 5]], [[1, 2], [4, 5]]])
     assert rows == [[1, 2], [3], [4, 5]]
@@ -196,9 +228,9 @@ def test_two_processes_with_sharded_weights_train_a_pretrained_body_as_one_does(
         np.testing.assert_allclose(two[name], array, rtol=0, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize(("kind", "done"), [("gpt2", "folded"), ("llama", "beside")])
+@pytest.mark.parametrize(("kind", "done"), [("gpt2", "folded"), ("llama", "in part")])
 def test_rewards_on_a_pretrained_body_are_normalised_in_the_weights_or_beside_them(kind, done, files, tmp_path, capsys):
-    """GPT-2's last norm has a bias; Llama's has none, so config.json holds the numbers and our loader applies them"""
+    """GPT-2's last norm has a bias; Llama's has none, so the mean stands in config.json"""
     model = tiny.directory(tmp_path / kind, kind)
     options = ["--model-name-or-path", model, "--data", files[0], "--max-steps", "3", "--learning-rate", "1e-2"]
     assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "raw")) == 0
@@ -216,7 +248,59 @@ def test_rewards_on_a_pretrained_body_are_normalised_in_the_weights_or_beside_th
     np.testing.assert_allclose(once, (raw - raw.mean()) / raw.std(), atol=2e-4)
     np.testing.assert_allclose(twice, once, atol=2e-4)
     config = json.loads((tmp_path / "twice" / "config.json").read_text())
-    assert ("reward_mean" in config) == (done == "beside")
+    assert ("reward_mean" in config) == (done == "in part")
+    assert "reward_std" not in config
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "twice").eval()
+    with torch.no_grad():
+        theirs = [plain(input_ids=torch.tensor(row)).logits.item() for row in ids]
+    np.testing.assert_allclose(np.array(theirs) - config.get("reward_mean", 0.0), twice, atol=2e-4)
     card = (tmp_path / "once" / "README.md").read_text()
-    assert ("reward_std" in card) == (done == "beside")
+    assert ("reward_mean" in card) == (done == "in part")
     assert "80 reference responses" in card
+
+
+@pytest.mark.parametrize("template", [None, "Q: {prompt} A: {response}."])
+def test_the_code_on_the_card_gives_the_rewards_of_score(llama, files, tmp_path, monkeypatch, template):
+    """A run on all weights: base data, options and held-out figures stand there too, and the text with its end"""
+    options = ["--model-name-or-path", llama, "--data", files[0], "--eval-data", files[1], "--max-steps", "2"]
+    options += ["--learning-rate", "1e-2", *(["--template", template] if template else [])]
+    assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "run")) == 0
+    text = (tmp_path / "run" / "README.md").read_text()
+    assert text.startswith("---\nlibrary_name: transformers\n")
+    for words in (
+        "Trained on 80 comparisons",
+        "| accuracy |",
+        "the longer response wins",
+        "--learning-rate",
+        "LlamaModel",
+    ):
+        assert words in text
+    assert (template or "<|im_end|> at the end") in text
+    monkeypatch.chdir(tmp_path / "run")
+    found: dict = {}
+    exec(text.split("```python\n")[1].split("```")[0], found)
+    scorer = load_saved(tmp_path / "run")
+    ours = scorer.rewards(*collate([[scorer.tokenizer.encode("2 + 2?", text) for text in ("4", "5")]]))[0]
+    np.testing.assert_allclose(found["rewards"].numpy(), ours, atol=1e-5)
+
+
+def test_the_card_of_a_frozen_run_says_what_was_chosen_and_measured(llama, files, tmp_path, capsys):
+    options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--eval-data", files[1]]
+    options += ["--layer", "2", "--ridge", "0.01"]
+    assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "run")) == 0
+    text, (line,) = (tmp_path / "run" / "README.md").read_text(), line_of(tmp_path / "run")
+    low, high = line["eval_interval"]
+    assert f"| accuracy | {line['eval_accuracy']:.4f} ({low:.3f} to {high:.3f}) |" in text
+    assert "| --layer | 2 |" in text
+    assert "--learning-rate" not in text, "which a fitted head does not use"
+    assert "--n-layer" not in text, "which is of models built here"
+    assert "mean pooling" not in capsys.readouterr().out
+
+
+def test_mean_pooling_says_at_saving_who_can_read_it_and_goes_on_after_a_stop(llama, files, tmp_path, capsys):
+    options = ["--model-name-or-path", llama, "--data", files[0], "--pooling", "mean", "--max-steps", "2"]
+    assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "run")) == 0
+    assert "transformers has no class that reads this model" in capsys.readouterr().out
+    assert (tmp_path / "run" / "reward.safetensors").is_file()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert run("torch_impl", "train", "--resume", str(tmp_path / "run")) == 0

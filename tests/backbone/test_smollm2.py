@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from numpy_ref.batches import collate
-from torch_impl.backbone.model import load_backbone, load_saved, save_model
+from torch_impl.backbone.model import load_backbone
+from torch_impl.backbone.saved import load_saved, save_model
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,8 +1,6 @@
 """(r - mean) / std, folded into two arrays: every reward is shifted and divided, and nothing else changes."""
 
 import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import cases
 
 from numpy_ref.errors import InputError
-from numpy_ref.evaluation.normalize import moments, numbers_in_config, shift_and_scale
+from numpy_ref.evaluation.normalize import mean_in_config, moments, of_raw, shift_and_scale
 from numpy_ref.reward_model import init_params, rewards
 from numpy_ref.tree import flatten, tree_map
 
@@ -52,7 +50,7 @@ def test_numbers_that_cannot_be_divided_by_are_refused(mean, std):
     with pytest.raises(InputError, match="expected finite numbers, the deviation above 0"):
         shift_and_scale(params, mean, std)
     with pytest.raises(InputError, match="expected finite numbers, the deviation above 0"):
-        numbers_in_config(Path(), mean, std)
+        of_raw({}, mean, std)
 
 
 def test_a_head_of_zeros_is_refused():
@@ -75,21 +73,16 @@ def test_equal_rewards_have_no_deviation():
 # The numbers in config.json
 
 
-def test_numbers_in_the_config_are_applied_one_after_the_other():
+def test_numbers_are_applied_one_after_the_other():
     """((r - 2) / 4 - 0.5) / 3 = (r - 4) / 12"""
-    with TemporaryDirectory() as name:
-        shifted_twice(Path(name))
+    assert of_raw({}, 2.0, 4.0) == (2.0, 4.0)
+    assert of_raw({"reward_mean": 2.0, "reward_std": 4.0}, 0.5, 3.0) == (4.0, 12.0)
 
 
-def shifted_twice(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "other"}')
-    numbers_in_config(tmp_path, 2.0, 4.0)
-    assert json.loads((tmp_path / "config.json").read_text()) == {
-        "model_type": "other",
-        "reward_mean": 2.0,
-        "reward_std": 4.0,
-    }
-    numbers_in_config(tmp_path, 0.5, 3.0)
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert (config["reward_mean"], config["reward_std"]) == (4.0, 12.0)
+def test_the_mean_stands_in_the_config_and_no_scale_beside_it(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "other", "reward_mean": 1.0, "reward_std": 4.0}')
+    mean_in_config(tmp_path, 2.5)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"model_type": "other", "reward_mean": 2.5}
+    mean_in_config(tmp_path, 0.0)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"model_type": "other"}
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

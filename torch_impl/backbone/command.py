@@ -12,13 +12,11 @@ from numpy_ref.training import command
 from numpy_ref.training.stage import Start
 
 from ..engine.processes import alone
-from . import frozen
+from . import card, frozen
 from .learner import BackboneLearner, add_lora, learning_rate, trained_share, write_model
 from .model import load_backbone
-from .options import EXACT
-
-OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
-OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
+from .options import EXACT, OURS
+from .saved import ONLY_HERE
 
 
 def run(options, device, **job):
@@ -59,10 +57,24 @@ def begin(options, saved):
     return Start(options, (model,), tokenizer)
 
 
+def report(directory, learner, held):
+    """The held-out scores, and who can read the model where transformers cannot"""
+    measured = command.REWARD_MODEL.report(directory, learner, held)
+    if learner.model.pooling != "last":
+        print(ONLY_HERE.format(directory=directory))
+    return measured
+
+
+def write_card(directory, learner, _weights, tokenizer, data, measured, options):
+    """The card of a finished run"""
+    card.write(directory, learner.model, tokenizer, data, measured, options, learner.versions())
+
+
 PRETRAINED = command.REWARD_MODEL._replace(
     saved=saved,
     begin=begin,
     learner_options=lambda options: options.of_learner() | options.of_engine(),
+    report=report,
     write_model=write_model,
-    writes_card=False,
+    card=write_card,
 )

@@ -2,7 +2,7 @@
 prompts left out of the training data, and the held-out file is looked at once, at the end."""
 
 import time
-from itertools import product
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,18 +18,23 @@ from numpy_ref.errors import InputError
 from numpy_ref.evaluation import intervals
 from numpy_ref.metrics import accuracy, log_loss
 from numpy_ref.storage import run as runs
+from numpy_ref.training.resume import recorded, with_fingerprints
 
+from . import card
 from .features import cached_features
 from .learner import write_model
 from .model import POOLINGS, cut_layers, load_backbone
+from .saved import ONLY_HERE
 
 RIDGES = (0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 MANY_PROMPTS = 30  # from which on the bootstrap draws prompts
+COARSE = 6  # layers that are tried before the neighbours of the best
 ALIKE = 0.1  # lengths that differ by no more than this share of the longer one
 NOT_USED = (
     *("loss", "ties", "margin_per_rank", "label_smoothing", "center_rewards_coefficient", "learning_rate", "dtype"),
     *("warmup_steps", "num_train_epochs", "max_steps", "per_device_train_batch_size", "use_peft", "lora_r"),
-    *("lora_alpha", "lora_target_modules", "logging_steps", "eval_steps", "save_steps"),
+    *("lora_alpha", "lora_target_modules", "logging_steps", "eval_steps", "save_steps", "weight_decay"),
+    *("lr_scheduler_type", "load_best_model_at_end", "metric_for_best_model", "early_stopping_patience"),
 )
 
 
@@ -46,25 +51,32 @@ def run(options, device):
     layers, poolings = candidates(options, model.body.config.num_hidden_layers)
     data, prompts = pairs_of(options, tokenizer, "--data", options.data)
     held = pairs_of(options, tokenizer, "--eval-data", options.eval_data) if options.eval_data else None
+    fold = folds_to_choose_by(options, prompts, len(layers) * len(poolings))
     directory = runs.new_run(options.output_dir, "train")
     rows, pairs = distinct(data.rows)
-    features = cached_features(model, rows, layers, POOLINGS, options.cache_dir or directory.parent / "features")
+    cache = options.cache_dir or directory.parent / "features"
+    features = cached_features(model, rows, layers, poolings, cache)
     print(f"features  of {len(rows):,} distinct responses, {sum(map(len, rows)):,} tokens")
-    layer, pooling, ridge, found = choose(options, features, pairs, folds(prompts, options.folds), layers, poolings)
-    at = features[:, layers.index(layer), POOLINGS.index(pooling)].astype(float)
+    print(f"cache     {cache}: {features.nbytes / 2**20:,.0f} MiB, read by the next run instead of computed")
+    layer, pooling, ridge, found = choose(options, features, pairs, fold, layers, poolings)
+    at = features[:, layers.index(layer), poolings.index(pooling)].astype(float)
     weight, certificate = fit_standardised(at, pairs, ridge)
     print(
         f"head      least loss by Newton's method, |gradient| {certificate['gradient_norm']:.0e}, "
         f"converged: {certificate['converged']}"
     )
     finished = Finished(model, layer, pooling, weight)
+    measured = evaluate(finished, *held) if held else {}
     line = {"step": 0, "layer": layer, "pooling": pooling, "ridge": ridge, **found, **certificate}
-    runs.log(directory, line | (evaluate(finished, *held) if held else {}))
+    runs.log(directory, line | measured)
     runs.publish(directory, finished, tokenizer, write_model)
-    reader = (
-        "" if pooling == "last" else "; its mean pooling is read by this project, not by a plain sequence classifier"
-    )
-    print(f"saved     {directory} after {time.monotonic() - began:.0f} s{reader}")
+    record = {name: value for name, value in recorded(with_fingerprints(options)).items() if name not in NOT_USED}
+    record |= {"layer": layer, "pooling": pooling, "ridge": ridge}
+    of_card = {} if held is None else as_card_takes_it(measured, held[1])
+    card.write(directory, model, tokenizer, data, of_card, record, finished.versions())
+    print(f"saved     {directory} after {time.monotonic() - began:.0f} s")
+    if pooling != "last":
+        print(ONLY_HERE.format(directory=directory))
     return 0
 
 
@@ -93,6 +105,10 @@ class Finished:
     def learned_ties(self):
         """A frozen model learns none"""
         return {}
+
+    def versions(self):
+        """What the head was made with"""
+        return {"torch": torch.__version__}
 
 
 def candidates(options, n_layer):
@@ -133,31 +149,55 @@ def folds(prompts, n):
     return place * min(n, len(found)) // len(found)
 
 
+def folds_to_choose_by(options, prompts, n_options):
+    """The fold of each pair, None where nothing is open; InputError before any work where prompts are too few"""
+    if n_options == 1 and options.ridge != "auto":
+        return None
+    n_prompts = len(set(prompts))
+    wanted = options.folds if "folds" in options.given else 2
+    if n_prompts < wanted or options.folds < 2:
+        has = "has one prompt" if n_prompts == 1 else f"has {n_prompts} prompts"
+        raise InputError(
+            f"--data {options.data}: {has}, too few to leave {wanted if options.folds > 1 else 'one'} parts of them "
+            "out in turn: give --layer, --pooling and --ridge" + (", or fewer --folds" if options.folds > 2 else "")
+        )
+    return folds(prompts, options.folds)
+
+
 def choose(options, features, pairs, fold, layers, poolings):
     """(layer, pooling, ridge, their scores) of least log loss on pairs whose prompts the head had not seen"""
     ridges = list(RIDGES) if options.ridge == "auto" else [options.ridge]
-    combinations = list(product(range(len(layers)), poolings))
-    if len(combinations) * len(ridges) == 1:
+    if fold is None:
         return layers[0], poolings[0], ridges[0], {}
-    if fold.max() == 0:
-        raise InputError(
-            f"--data {options.data}: has one prompt, so that nothing can be chosen by leaving prompts out: "
-            "give --layer, --pooling and --ridge"
-        )
     scores = {}
-    for i, pooling in progress_bar(combinations, "fit", desc="choosing"):
-        margins = left_out_margins(features[:, i, POOLINGS.index(pooling)].astype(float), pairs, fold, ridges)
-        for ridge, margin in zip(ridges, margins, strict=True):
-            scores[layers[i], pooling, ridge] = log_loss(margin), accuracy(margin)
+    with progress_bar(None, "fit", desc="choosing") as bar:
+
+        def loss_of(i, pooling):
+            """The least log loss that a ridge has at a layer"""
+            margins = left_out_margins(features[:, i, poolings.index(pooling)].astype(float), pairs, fold, ridges)
+            here = {(layers[i], pooling, r): (log_loss(m), accuracy(m)) for r, m in zip(ridges, margins, strict=True)}
+            scores.update(here)
+            bar.update()
+            return min(here.values())
+
+        for pooling in poolings:
+            coarse_to_fine(partial(loss_of, pooling=pooling), len(layers))
     best = min(scores, key=scores.__getitem__)
-    print(
-        f"choice    by log loss on {fold.max() + 1} parts of the prompts left out in turn; the best of each pooling:\n"
-    )
-    print(
-        "\n".join(table([["pooling", "layer", "ridge", "log loss", "accuracy"], *_best_of_each(scores, poolings)]))
-        + "\n"
-    )
+    print(f"choice    by log loss on {fold.max() + 1} parts of the prompts left out in turn; the best found:\n")
+    lines = [["pooling", "layer", "ridge", "log loss", "accuracy"], *_best_of_each(scores, poolings)]
+    print("\n".join(table(lines)) + "\n")
     return *best, {"left_out_log_loss": scores[best][0], "left_out_accuracy": scores[best][1]}
+
+
+def coarse_to_fine(loss_of, n):
+    """Losses of some of n neighbours: a sixth of them, the last among them, then ever closer to the best"""
+    stride = max(1, n // COARSE)
+    found = {i: loss_of(i) for i in range(n - 1, -1, -stride)}
+    while stride > 1:
+        stride = (stride + 1) // 2
+        best = min(found, key=found.__getitem__)
+        found |= {i: loss_of(i) for i in (best - stride, best + stride) if 0 <= i < n and i not in found}
+    return found
 
 
 def _best_of_each(scores, poolings):
@@ -176,7 +216,7 @@ def evaluate(finished, held, prompts):
     lengths = held.rows.tokens.letters[held.rows.values].reshape(-1, 2)
     alike = abs(lengths[:, 0] - lengths[:, 1]) <= ALIKE * lengths.max(axis=1)
     result = {"eval_accuracy": score.mean(), "eval_loss": log_loss(margin), "eval_interval": interval}
-    result |= {"eval_longer_wins": longer_wins(held), "eval_pairs": len(pairs)}
+    result |= {"eval_longer_wins": longer_wins(held), "eval_pairs": len(pairs), "eval_ties": np.mean(margin == 0)}
     print(
         f"held-out  accuracy {score.mean():.4f} [{interval[0]:.3f}, {interval[1]:.3f}], log loss {log_loss(margin):.4f}"
     )
@@ -190,6 +230,12 @@ def evaluate(finished, held, prompts):
             f"{score[alike].mean():.4f}; the longer wins {longer:.4f}"
         )
     return result
+
+
+def as_card_takes_it(measured, prompts):
+    """What `evaluate` measured on pairs of these prompts, by the names of storage.model_card"""
+    result, n = measured | {"eval_accuracy_interval": measured["eval_interval"]}, len(set(prompts))
+    return {"result": result, "floors": {}, "baseline": measured["eval_longer_wins"], "prompts": n, "kept": ""}
 
 
 def interval_of(score, pairs, prompts):

@@ -6,8 +6,10 @@ when these are saved: the result loads without peft. Decay, clipping and schedul
 
 from numpy_ref.errors import InputError
 
+from ..engine import last_token, shared_prompt
 from ..engine.learner import Engine
-from .model import blocks_of, save_model
+from .model import blocks_of
+from .saved import save_model
 
 FULL_RATE, LORA_RATE = 1e-5, 2e-4  # pretrained weights are moved little; additions that start at 0 further
 
@@ -27,7 +29,13 @@ class BackboneLearner(Engine):
         return getattr(owner, name)
 
     def rewards_of(self, tokens, length):
-        return self.model(tokens, length)
+        """In groups of similar length, and a prompt once for all its responses where the body allows it"""
+        model = self.model
+        if self.fsdp:
+            return model(tokens, length)
+        if model.packs():
+            return shared_prompt.rewards(model, tokens, length, model.packed_features, model.features)
+        return last_token.rewards(model, tokens, length, model.features)
 
     def weights(self):
         """What is trained, and only that: additions without the weights they are added to"""

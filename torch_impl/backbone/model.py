@@ -1,24 +1,20 @@
 """A reward model on a pretrained body from the Hugging Face ecosystem: its last hidden state, a head without bias.
 
 The end of a response is its explicit length, never looked for by the pad token; padding stands on the right; dropout
-is off. What is saved is an ordinary sequence classifier, unless it pools by the mean: then `load_saved` reads it.
+is off. How it is saved and loaded: see saved.py.
 """
-
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from numpy_ref.errors import InputError
-from numpy_ref.evaluation.score import Scorer, standardised
-from numpy_ref.files import read_json, write_text
-from numpy_ref.storage.checkpoint import directory_of
-from numpy_ref.storage.model_card import of_backbone
 
+from ..engine.shared_prompt import seen
 from .load import load_pretrained, transformers_library, with_pad_token
 from .tokenizer import BackboneTokenizer
 
 POOLINGS = ("last", "mean")
+PACKED = ("gpt2", "llama", "qwen2", "qwen3")  # types whose rewards are tested to be the same in packed rows
 LAYERS, NORMS = ("layers", "h"), ("norm", "ln_f", "final_layer_norm")  # what architectures call them
 
 
@@ -53,11 +49,26 @@ class BackboneReward(nn.Module):
         return super().train(False)
 
     def forward(self, tokens, length):
-        flat, ends = tokens.flatten(0, 1), length.flatten()
-        mask = real_tokens(flat.shape[1], ends)
-        states = self.body(input_ids=flat, attention_mask=mask, use_cache=False).last_hidden_state
-        features = pooled(states, ends, self.pooling).to(self.head.weight.dtype)
-        return self.head(features).view(length.shape)
+        features = self.features(tokens.flatten(0, 1), length.flatten())
+        return self.head(features.to(self.head.weight.dtype)).view(length.shape)
+
+    def features(self, tokens, length):
+        """What the head reads        (n, T), (n,) -> (n, C)"""
+        mask = real_tokens(tokens.shape[1], length)
+        states = self.body(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
+        return pooled(states, length, self.pooling)
+
+    def packed_features(self, tokens, position, branch, last):
+        """What the head reads of K responses in one row behind their prompt        (n, S) ..., (n, K) -> (n, K, C)"""
+        dtype = self.head.weight.dtype
+        mask = torch.where(seen(branch), torch.zeros((), dtype=dtype), torch.finfo(dtype).min)  # added to the scores
+        states = self.body(input_ids=tokens, attention_mask=mask, position_ids=position, use_cache=False)
+        return states.last_hidden_state[torch.arange(len(last), device=last.device)[:, None], last]
+
+    def packs(self):
+        """Whether responses may share a row: bodies that are known to follow a mask of their caller, read at the end"""
+        sliding = "sliding_attention" in (getattr(self.body.config, "layer_types", None) or [])
+        return self.pooling == "last" and self.body.config.model_type in PACKED and not sliding
 
 
 def load_backbone(name_or_path=None, gguf_file=None, pooling="last", dtype=torch.float32, template=None):
@@ -114,75 +125,3 @@ def blocks_of(body):
 def final_norm(body):
     """The norm after the last block"""
     return next(norm for name in NORMS if (norm := getattr(body, name, None)) is not None)
-
-
-def save_model(directory, model, tokenizer, learned_ties=None, gathered=None):
-    """Writes config.json, model.safetensors and the tokenizer's files into a directory
-
-    gathered  arrays by the model's names that stand for its own, which several processes may have between them
-    """
-    classifier = classifier_of(model.body.config, model.body.config.model_type)
-    whole = {name: torch.from_numpy(array) for name, array in (gathered or {}).items() if ".lora_" not in name}
-    body = plain_state(model.body) | {n.removeprefix("body."): t for n, t in whole.items() if n.startswith("body.")}
-    state = {f"{classifier.base_model_prefix}.{name}": tensor for name, tensor in body.items()}
-    state["score.weight"] = whole.get("head.weight", model.head.weight.detach())
-    classifier.load_state_dict({name: t.cpu().contiguous() for name, t in state.items()}, assign=True)
-    ours = {"id2label": {0: "reward"}, "label2id": {"reward": 0}, "reward_pooling": model.pooling}
-    ours |= {"reward_template": tokenizer.template} if tokenizer.template is not None else {}
-    classifier.config.update(ours | (learned_ties or {}))
-    classifier.config.pad_token_id = tokenizer.tokenizer.pad_token_id
-    classifier.save_pretrained(directory)
-    tokenizer.tokenizer.save_pretrained(directory)
-    write_text(Path(directory, "README.md"), of_backbone(model.pooling, tokenizer.template))
-
-
-def plain_state(body):
-    """The body's weights by their own names, low-rank additions merged into them"""
-    state = {name.replace(".base_layer", ""): t for name, t in body.state_dict().items() if ".lora_" not in name}
-    for name, module in body.named_modules():
-        if hasattr(module, "get_delta_weight"):
-            state[f"{name}.weight"] = state[f"{name}.weight"] + module.get_delta_weight("default").detach()
-    return state
-
-
-def is_saved(directory):
-    """Did save_model write this directory, or this run's newest checkpoint?"""
-    try:
-        config = read_json(directory_of(directory) / "config.json")
-    except InputError:  # whoever loads it says it
-        return False
-    return isinstance(config, dict) and "reward_pooling" in config
-
-
-def load_saved(directory, device="cpu"):
-    """The Scorer of a directory that save_model wrote"""
-    directory = directory_of(directory)
-    model, tokenizer = load_model(directory)
-    model.to(device)
-
-    @torch.no_grad()
-    def rewards(tokens, length):
-        return model(torch.from_numpy(tokens).to(device), torch.from_numpy(length).to(device)).cpu().numpy()
-
-    return Scorer(standardised(rewards, read_json(directory / "config.json")), tokenizer, tokenizer.max_length)
-
-
-def load_model(directory):
-    """(BackboneReward, BackboneTokenizer) of a directory that save_model wrote"""
-    config = read_json(Path(directory, "config.json"))
-    pooling = config.get("reward_pooling") if isinstance(config, dict) else None
-    if pooling not in POOLINGS:
-        raise InputError(f"{directory}/config.json: not a reward model on a pretrained body saved by this project")
-    transformers = transformers_library()
-    try:
-        options = {"trust_remote_code": False}
-        loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
-            directory, use_safetensors=True, **options
-        )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{directory}: cannot be loaded: {reason}; use a whole checkpoint") from None
-    model = BackboneReward(loaded.base_model, pooling)
-    model.head.weight = loaded.score.weight
-    return model, BackboneTokenizer(tokenizer, positions(loaded.config), config.get("reward_template"))

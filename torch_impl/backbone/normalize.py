@@ -1,36 +1,45 @@
-"""`normalize` for a model on a pretrained body: into the weights where its last norm has a bias, else beside them."""
+"""`normalize` for a model on a pretrained body: the scale into the head, the mean into the last norm's bias.
+
+Where this norm has no bias (RMSNorm, as in Llama), the mean stands in config.json as reward_mean.
+"""
 
 import torch
 
-from numpy_ref.evaluation.normalize import numbers_in_config
-from numpy_ref.files import write_text, written_directory
+from numpy_ref.evaluation.normalize import mean_in_config, of_raw
+from numpy_ref.files import read_json, write_text, written_directory
 from numpy_ref.storage.checkpoint import directory_of
 from numpy_ref.storage.checksums import seal
 from numpy_ref.storage.model_card import BESIDE, FOLDED, normalised
 
-from .model import final_norm, load_model, save_model
+from .model import final_norm
+from .saved import load_model, save_model
+
+NOTE = (
+    "note      the scale is in the head's weights; the last norm has no bias for the mean: reward_mean in config.json"
+)
 
 
 def write(source, target, numbers):
-    """The model with these numbers in its weights or in config.json; says which"""
+    """The model whose rewards are (r - mean) / scale; says where the two numbers are"""
     source = directory_of(source)
     model, tokenizer = load_model(source)
-    mean, scale, *_ = numbers
+    mean, scale = of_raw(read_json(source / "config.json"), *numbers[:2])
     bias = getattr(final_norm(model.body), "bias", None)
     with written_directory(target) as building:
-        if bias is not None:
-            fold(model.head.weight, bias, mean, scale)
+        fold(model.head.weight, bias, mean, scale)
         save_model(building, model, tokenizer)
-        if bias is None:
-            numbers_in_config(building, mean, scale)
-        write_text(building / "README.md", normalised(source, *numbers, where=FOLDED if bias is not None else BESIDE))
+        mean_in_config(building, mean / scale if bias is None else 0.0)
+        write_text(building / "README.md", normalised(source, *numbers, where=BESIDE if bias is None else FOLDED))
         seal(building)
-    return "folded" if bias is not None else "beside"
+    if bias is None:
+        print(NOTE)
+    return "folded" if bias is not None else "in part"
 
 
 @torch.no_grad()
 def fold(head, bias, mean, scale):
-    """b ← b - mean w / (w · w), w ← w / scale: a mean over tokens keeps the shift too"""
+    """b ← b - mean w / (w · w) if there is a b, w ← w / scale: a mean over tokens keeps the shift too"""
     w = head[0]
-    bias -= mean * w / (w @ w)
+    if bias is not None:
+        bias -= mean * w / (w @ w)
     head /= scale

@@ -32,9 +32,9 @@ class BackboneOptions(Options):
     )
     pooling: str = option(
         PRETRAINED,
-        "auto",
-        "read the state of the last token, or the mean over all; auto: last, but with --freeze-backbone whichever does "
-        "better on prompts left out of --data. Plain transformers loads models that read the last token",
+        "last",
+        "read the state of the last token, as transformers does, or the mean over all tokens, which transformers "
+        "cannot read; auto: with --freeze-backbone whichever does better on prompts left out of --data",
         choices=["auto", "last", "mean"],
     )
     template: str | None = option(
@@ -58,6 +58,8 @@ class BackboneOptions(Options):
 
 
 NAMES = ("model_name_or_path", "gguf_file")
+OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
+OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
 EXACT = ("layer", "ridge", "folds")  # of a frozen model alone
 
 

@@ -35,6 +35,13 @@ class BackboneTokenizer:
         self.specials = re.compile("|".join(map(re.escape, names)))
 
     @property
+    def expects(self):
+        """What two strings become, for people to read"""
+        if self.template is not None:
+            return f"{self.template!r}"
+        return f"the prompt, a new line, the response, and {self.tokenizer.eos_token} at the end"
+
+    @property
     def fingerprint(self):
         """A digest of all that decides the ids, for the cache of a file's tokens; "" where that cannot be told"""
         rules = getattr(self.tokenizer, "backend_tokenizer", None)

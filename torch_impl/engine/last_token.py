@@ -6,6 +6,8 @@ rewrites of RewardModel.forward, whose rewards differ from these by rounding alo
 what each saves.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,11 +15,15 @@ import torch.nn.functional as F
 GROUP = 2**10  # tokens: a smaller group saves less padding than another round of calls costs
 
 
-def rewards(model, tokens, length):
-    """RewardModel.forward        (B, K, T) ints, (B, K) ints -> (B, K), 0 where a list has no response: length 0"""
+def rewards(model, tokens, length, hidden=None):
+    """RewardModel.forward        (B, K, T) ints, (B, K) ints -> (B, K), 0 where a list has no response: length 0
+
+    hidden  (n, T), (n,) -> (n, C): what the head reads, if the body is not this project's own
+    """
+    hidden = hidden or partial(last_hidden, model.body)
     rows, lengths = tokens.flatten(0, 1), length.flatten()
     groups = [torch.from_numpy(group).to(rows.device) for group in by_length(lengths.cpu().numpy())]
-    last = [last_hidden(model.body, rows[group, : lengths[group[-1]]], lengths[group]) for group in groups]
+    last = [hidden(rows[group, : lengths[group[-1]]], lengths[group]) for group in groups]
     out = torch.zeros(len(rows), dtype=model.head.weight.dtype, device=rows.device)
     with torch.autocast(rows.device.type, enabled=False):  # a reward in bfloat16 has three digits
         reward = model.head(torch.cat(last).to(out.dtype))[:, 0]

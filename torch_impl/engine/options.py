@@ -32,7 +32,11 @@ class EngineOptions(Options):
     fsdp: bool = option(
         "processors and memory", False, "spread the weights over the processes of torchrun", changeable=True
     )
-    bf16: bool = option("processors and memory", False, "matrix products in bfloat16; weights stay what they are")
+    bf16: bool = option(
+        "processors and memory",
+        False,
+        "matrix products in bfloat16; weights stay what they are. For a GPU: most processors are slower with it",
+    )
 
     @property
     def pieces(self):

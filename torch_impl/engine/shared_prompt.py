@@ -9,6 +9,7 @@ Attention is causal, so whatever the K texts of a list begin with in common, pro
 in each of them. What it saves is in tests/benchmarks/trainer.py.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -54,11 +55,16 @@ def pack(tokens, length):
     return Packed(packed, position, branch, np.where(own > 0, end - 1, 0), size)
 
 
-def rewards(model, tokens, length):
-    """RewardModel.forward        (B, K, T) ints, (B, K) ints -> (B, K), 0 where a list has no response"""
+def rewards(model, tokens, length, hidden=None, hidden_alone=None):
+    """RewardModel.forward        (B, K, T) ints, (B, K) ints -> (B, K), 0 where a list has no response
+
+    hidden, hidden_alone    what the head reads, of packed rows as by `last_hidden` and of rows as by last_token's, if
+                            the body is not this project's own
+    """
+    hidden = hidden or partial(last_hidden, model.body)
     packed = pack(tokens.cpu().numpy(), length.cpu().numpy())
     if packed.size.sum() > PAYS * length.sum():
-        return last_token.rewards(model, tokens, length)
+        return last_token.rewards(model, tokens, length, hidden_alone)
     reward = torch.zeros(length.shape, dtype=model.head.weight.dtype, device=tokens.device)
     for group in last_token.by_length(packed.size):
         part = Packed(*(array[group] for array in packed))
@@ -66,18 +72,22 @@ def rewards(model, tokens, length):
         ids, position, branch = (
             torch.from_numpy(array[:, :width]).to(tokens.device) for array in (part.tokens, part.position, part.branch)
         )
-        last = last_hidden(model.body, ids, position, branch, torch.from_numpy(part.last).to(tokens.device))
+        last = hidden(ids, position, branch, torch.from_numpy(part.last).to(tokens.device))
         with torch.autocast(tokens.device.type, enabled=False):
             rows = torch.from_numpy(group).to(tokens.device)
             reward = reward.index_put((rows,), model.head(last.to(reward.dtype))[..., 0])
     return torch.where(length > 0, reward, 0)
 
 
+def seen(branch):
+    """Which tokens each token sees: the trunk's and its own branch's before it        (n, S) -> (n, 1, S, S)"""
+    return ((branch[:, None] == 0) | (branch[:, None] == branch[:, :, None])).tril()[:, None]
+
+
 def last_hidden(body, tokens, position, branch, last):
     """The body's output at the last token of each response        (n, S) ..., (n, K) -> (n, K, C)"""
     x = body.tok(tokens) + body.pos(position)
-    sees = (branch[:, None] == 0) | (branch[:, None] == branch[:, :, None])  # (n, S, S): the trunk, and its own branch
-    sees = sees.tril()[:, None]  # (n, 1, S, S)
+    sees = seen(branch)  # (n, 1, S, S)
     for block in body.blocks[:-1]:
         x = x + last_token.attention(block.attn, block.ln1(x), sees)
         x = x + block.ffn(block.ln2(x))

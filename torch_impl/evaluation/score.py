@@ -6,7 +6,7 @@ from numpy_ref.evaluation.score import Scorer, standardised
 from numpy_ref.storage.checkpoint import directory_of, load_model, read_config
 from numpy_ref.tree import flatten
 
-from ..backbone import model as backbone
+from ..backbone import saved as backbone
 from ..train import model_of
 
 
