@@ -96,6 +96,8 @@ EQUIVALENT = {
     "attention.attention_backward: -2 -> 2 (place 3)": FOUR_AXES,
     "reward_model.rewards: 1 -> 2 (place 2)": ANY_NEGATIVE,
     "reward_model.rewards_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
+    "metrics._expect: np.multiply(p, score, where=p > 0, out=np.zeros_like(expected)) -> "
+    "np.multiply(score, p, where=p > 0, out=np.zeros_like(expected))": "a product has the same bits in either order",
     "metrics.spearman: -1 -> 1": TWO_AXES,
     "metrics.spearman: -1 -> 1 (place 2)": TWO_AXES,
     "metrics.spearman: -1 -> 1 (place 3)": TWO_AXES,
@@ -110,6 +112,9 @@ EQUIVALENT = {
     "optim.clip_by_global_norm: min(1.0, max_norm / (norm + 1e-06)) -> min(max_norm / (norm + 1e-06), 1.0)": SYMMETRIC,
     "optim.warmup_cosine: max(1, total_steps - warmup_steps) -> max(total_steps - warmup_steps, 1)": SYMMETRIC,
     "optim.warmup_cosine: step < warmup_steps -> step <= warmup_steps": "at step W both branches are the peak",
+    "optim.warmup_linear: step < warmup_steps -> step <= warmup_steps": "at step W both branches are the peak",
+    "optim.warmup_constant: step < warmup_steps -> step <= warmup_steps": "at step W both branches are the peak",
+    "optim.warmup_linear: max(1, total_steps - warmup_steps) -> max(total_steps - warmup_steps, 1)": SYMMETRIC,
     "ties.log_one_minus_exp: x < math.log(2) -> x <= math.log(2)": "at log 2 both branches are log ½ to the last bit",
     "ties.rao_kupper: 1.0 -> 2.0": WEAK,
     "ties.davidson: 1.0 -> 2.0": WEAK,

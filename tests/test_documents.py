@@ -33,7 +33,7 @@ def test_every_block_runs_in_order_in_an_empty_directory(page, tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     place = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}}
     found = blocks(page)
-    assert found or page.stem in ("claims", "building", "start", "teaching")
+    assert found or page.stem in ("claims", "building", "pretrained")  # prose and tables alone
     for language, body in found:
         command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-W", "error", "-c"]}[language]
         done = subprocess.run([*command, body], **place, capture_output=True, text=True, timeout=600, check=False)

@@ -1,6 +1,8 @@
 """(r - mean) / std, folded into two arrays: every reward is shifted and divided, and nothing else changes."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -51,6 +53,16 @@ def test_numbers_that_cannot_be_divided_by_are_refused(mean, std):
         shift_and_scale(params, mean, std)
     with pytest.raises(InputError, match="expected finite numbers, the deviation above 0"):
         of_raw({}, mean, std)
+
+
+def test_the_mean_in_config_takes_the_place_of_older_numbers_and_0_takes_it_out():
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "config.json")
+        path.write_text(json.dumps({"kept": 1, "reward_mean": 3.0, "reward_std": 2.0}))
+        mean_in_config(folder, 1.5)
+        assert json.loads(path.read_text()) == {"kept": 1, "reward_mean": 1.5}
+        mean_in_config(folder, 0.0)
+        assert json.loads(path.read_text()) == {"kept": 1}
 
 
 def test_a_head_of_zeros_is_refused():
