@@ -172,7 +172,8 @@ def endless_writers(bench, name, moments):
     """build.write and grade.write, two writers each, both killed"""
     import nbformat
 
-    write = importlib.import_module(name).write
+    module = importlib.import_module(name)
+    write = module.write if name == "build" else module.write_text  # the grader writes texts alone
     texts = [letter * 100_000 for letter in "ab"]
     notebooks = [nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id="x")]) for text in texts]
     made = notebooks if name == "build" else texts
