@@ -1,5 +1,6 @@
 """The checker is checked: every known mistake is caught and named, what is right passes, and nothing gets away."""
 
+import inspect
 import json
 import math
 import subprocess
@@ -675,6 +676,9 @@ def test_every_mutant_of_our_own_code_is_caught_unless_it_answers_as_the_oracle_
         if not failures(judge(name, mutant.wrong)):
             for given in tried:
                 got, expected = outcome(mutant.wrong, given), outcome(oracle, given)
+                if isinstance(got, str) and "missing" in got:  # an option that has lost its default: the judge gives it
+                    options = inspect.signature(oracle).parameters.values()
+                    got = outcome(mutant.wrong, (*given, *(o.default for o in options if o.default is not o.empty)))
                 for a, b in zip(parts(got), parts(expected), strict=True):
                     np.testing.assert_allclose(a, b, 1e-12, 1e-12)
 
