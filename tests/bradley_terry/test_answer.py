@@ -63,7 +63,7 @@ def test_every_form_of_the_same_games_gives_the_same_answer(games, labels):
 
 
 def test_a_file_and_pandas_frames():
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed; the Frame above stands in for it")
+    pandas = pytest.importorskip("pandas", reason="the extra hf, which brings pandas, is not installed")
     frame = pandas.DataFrame(GAMES, columns=["winner", "loser", "count"])
     answer = bradley_terry.fit(frame)
     assert bradley_terry.fit(GAMES).table["item"] == pandas.DataFrame(answer.table)["item"].tolist()
