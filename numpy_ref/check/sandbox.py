@@ -72,6 +72,11 @@ def published(names=FUNCTIONS):
     }
 
 
+def is_checkout(entry):
+    """Is this our checkout, whose tests hold the answers? (An installed copy lies among the libraries.)"""
+    return Path(entry).resolve() == ROOT and (ROOT / "pyproject.toml").is_file()
+
+
 def understood(answer):
     """An Answer from what a host said; raises Raised or Without"""
     if answer["status"] == "missing":
@@ -160,7 +165,7 @@ class Sandbox:
 
     def first(self):
         """The request that prepares the process"""
-        path = [entry for entry in sys.path if entry and (self.ours or Path(entry).resolve() != ROOT)]
+        path = [entry for entry in sys.path if entry and (self.ours or not is_checkout(entry))]
         return {
             "do": "prepare",
             "path": path,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from numpy_ref.check import sandbox
 from numpy_ref.check.cell import judged
 from numpy_ref.check.command import check_file
 from numpy_ref.check.functions import FUNCTIONS
@@ -223,6 +224,14 @@ def unusual(tmp_path_factory):
 
 BANK = json.loads((SUBMISSIONS / "bank.json").read_text())
 HEAD = "import numpy as np, math\nfrom functools import partial\nS = lambda x: np.exp(-np.logaddexp(0, -x))\n"
+
+
+def test_a_submission_finds_numpy_where_we_are_installed_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "ROOT", Path(np.__file__).resolve().parents[1])
+    (tmp_path / "s.py").write_text("import numpy as np\ndef sigmoid(x):\n    return np.exp(-np.logaddexp(0, -x))\n")
+    results, notes = check_file(tmp_path / "s.py", ["sigmoid"])
+    assert all_passed(results)
+    assert not any("ended" in note for note in notes)
 
 
 @pytest.mark.slow
