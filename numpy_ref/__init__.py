@@ -5,7 +5,7 @@ The top level is the book. Reading order:
 losses -> layers -> attention -> transformer -> reward_model        the heart, in one sitting
 ranking, listwise, ties, objectives, language_model                 other objectives
 dpo, policy                                                         from reward to policy
-optim -> batches -> train                                           training it
+optim -> batches -> train, learners                                 training it
 gradient_check, metrics                                             is a gradient right? how good is a model?
 
 A folder is one capability: data, training, evaluation, report, bradley_terry, check, storage, figures, cli. Whatever
@@ -40,20 +40,9 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
 }
 _MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = [
-    *(
-        "attention",
-        "batches",
-        "dpo",
-        "errors",
-        "gradient_check",
-        "language_model",
-        "layers",
-        "listwise",
-        "losses",
-        "metrics",
-    ),
-    *("objectives", "optim", "policy", "ranking", "reward_model", "ties", "train", "transformer", "tree"),
-    *("bradley_terry", "check", "cli", "data", "evaluation", "figures", "report", "storage", "training"),
+    *("attention", "batches", "dpo", "errors", "gradient_check", "language_model", "layers", "learners", "listwise"),
+    *("losses", "metrics", "objectives", "optim", "policy", "ranking", "reward_model", "ties", "train", "transformer"),
+    *("tree", "bradley_terry", "check", "cli", "data", "evaluation", "figures", "report", "storage", "training"),
 ]
 __all__ = sorted([*_MODULE_OF, *_MODULES])
 __version__ = "0.2.0"

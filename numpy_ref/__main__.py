@@ -7,8 +7,9 @@ from .check import command
 from .cli.main import main
 from .evaluation import command as evaluate
 from .evaluation import normalize_command, score
+from .learners import LanguageLearner, PolicyLearner
 from .report import command as report
-from .train import LanguageLearner, Learner, PolicyLearner
+from .train import Learner
 from .training import dpo, sft
 from .training.command import REWARD_MODEL, of_arguments
 from .training.options import SftOptions, TrainOptions

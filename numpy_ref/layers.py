@@ -85,7 +85,7 @@ def embedding(tokens, weight):
 
 
 def embedding_backward(dout, cache):
-    """dW[v] = Σ dy over the places where token v stands: as linear's dW, for the one-hot rows of the tokens"""
+    """dW[v] = Σ dy over the positions of token v: linear's dW, with the tokens as one-hot rows"""
     tokens, size = cache
     one_hot = (tokens.reshape(-1) == np.arange(size)[:, None]).astype(dout.dtype)
     return {"weight": one_hot @ dout.reshape(-1, dout.shape[-1])}

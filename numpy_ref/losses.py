@@ -25,8 +25,8 @@ def sigmoid(x):
 def sigmoid_derivative(x):
     """σ'(x) = σ(x) σ(-x) = s (1 - s),  s = σ(-|x|)        (...) -> (...)
 
-    The loss's second derivative, at most 1/4, and rounded too, since s is at most 1/2. With s = σ(|x|) it would lose
-    all digits beyond 36.7.
+    The second derivative of the loss. It is at most 1/4, even after rounding, because s is at most 1/2; with
+    s = σ(|x|) it would lose all its digits beyond 36.7.
     """
     s = sigmoid(-np.abs(x))
     return s * (1 - s)
@@ -47,7 +47,7 @@ def pairwise_loss(chosen, rejected, target_margin=0.0, label_smoothing=0.0, cent
 
     target_margin       m, a number or (B,): by how much the chosen reward should lead (Llama 2, eq. 2)
     label_smoothing     ε in [0, 1/2): the share of labels taken to be flipped
-    center_coefficient  c: pulls each pair's mean reward to 0, which the loss alone leaves free
+    center_coefficient  c: pulls the mean reward of each pair to 0; the loss alone does not determine it
                         (Eisenstein et al. 2023, arXiv:2312.09244)
 
     Source: Bradley & Terry 1952; Ouyang et al. 2022, arXiv:2203.02155, eq. 1 with K = 2.
@@ -55,7 +55,7 @@ def pairwise_loss(chosen, rejected, target_margin=0.0, label_smoothing=0.0, cent
     delta = chosen - rejected - target_margin
     total = chosen + rejected if center_coefficient else np.zeros_like(delta)
     loss = -log_sigmoid(delta)
-    if label_smoothing:  # asked, not multiplied by 0: an infinite margin has a loss, 0 · ∞ has none
+    if label_smoothing:  # an infinite margin has a finite loss, but 0 · ∞ is NaN
         loss = (1 - label_smoothing) * loss - label_smoothing * log_sigmoid(-delta)
     loss = loss + center_coefficient * total * total
     return loss.mean(), (delta, total, label_smoothing, center_coefficient)

@@ -1,20 +1,21 @@
-"""How good margins are: over all pairs at once, never as a mean of batch means.
+"""How good are a model's margins? Scores over all pairs at once, never a mean of batch means.
 
-Every score takes the model's margins and, optionally, the true margins. Without them chosen always beats rejected; with
-them the score is its expectation when the first response wins with p = σ(true margin). `each` gives every pair's own.
+Every score takes the model's margins and, optionally, the true margins. Without true margins, chosen always beats
+rejected; with them, a score is its expectation when the first response wins with p = σ(true margin). `each=True`
+returns the score of every pair instead of their mean.
 """
 
 import numpy as np
 
 from .losses import log_sigmoid, sigmoid
 
-CERTAIN = np.inf  # a true margin of ∞: the label is what it says
+CERTAIN = np.inf  # a true margin of ∞: the label is certain
 
 
 def _expect(if_first_wins, if_second_wins, true_margin, each):
     """p if_first_wins + q if_second_wins,  p = σ(true margin);  q = σ(-true margin) keeps the digits that 1 - p loses
 
-    An outcome of probability 0 adds 0, even to an infinite score: that is its limit.
+    An outcome of probability 0 adds 0 even if its score is infinite, which is the limit.
     """
     true_margin = np.broadcast_to(true_margin, if_first_wins.shape)
     expected = np.zeros(if_first_wins.shape)
@@ -48,7 +49,7 @@ def ranks(x):
 def spearman(learned, true):
     """Mean over prompts of the rank correlation within the prompt        (N, K), (N, K) -> ()
 
-    A prompt whose learned rewards are all equal counts 0: it says nothing about the order.
+    A prompt whose learned rewards are all equal counts as 0.
     """
     a, b = (r - r.mean(-1, keepdims=True) for r in (ranks(learned), ranks(true)))
     norm = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
@@ -58,8 +59,8 @@ def spearman(learned, true):
 def pair_differences(rewards, labels=None):
     """r_i - r_j of all pairs within each prompt, i ranked above j        (N, K) -> (N · K (K - 1) / 2,)
 
-    labels  ranks (N, K), 1 best, below 1 where a list has no such response; best first if left out. A pair that the
-            label ties has no better response and is left out.
+    labels  ranks (N, K): 1 is best, ABSENT marks an empty slot. Without labels, responses are listed best first. Pairs
+            with equal ranks are left out.
     """
     i, j = np.triu_indices(rewards.shape[1], 1)
     difference = rewards[:, i] - rewards[:, j]
@@ -72,9 +73,9 @@ def pair_differences(rewards, labels=None):
 def summary(rewards, true=None, labels=None):
     """The logged names for rewards (N, K) of responses listed best first, or ranked by `labels` (N, K)
 
-    `ties` is the share of pairs whose rewards are equal. Every pair weighs one: a long list counts more than a short
+    `ties` is the share of pairs with equal rewards. Every pair has weight one, so a long list counts more than a short
     one. With the true rewards (N, K), loss, accuracy and Brier score are expectations, and Spearman's correlation is
-    known. Pairs that the label ties are not counted; where no other is left there are only the rewards.
+    added. Pairs with equal labels are not counted; if none is left, only the three rewards are returned.
     """
     rewards = rewards.astype(float)
     margin = pair_differences(rewards, labels)

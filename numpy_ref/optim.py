@@ -1,7 +1,7 @@
 """Optimisers, clipping and the learning-rate schedule, as pure functions of trees.
 
-Nothing is changed in place: `adamw(params, grads, state, ...)` returns the new parameters and the new state, so a step
-that is interrupted half-way leaves the old ones whole.
+Nothing is changed in place: `adamw(params, grads, state, ...)` returns the new parameters and the new state, so an
+interrupted step leaves the old ones intact.
 """
 
 import math
@@ -42,7 +42,7 @@ def adamw(params, grads, state, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_dec
 def clip_by_global_norm(grads, max_norm):
     """g ← g · min(1, max_norm / ‖g‖), ‖g‖ over all parameters together; returns it too        Pascanu et al. 2013
 
-    PyTorch adds 1e-6 to the norm; so do we, that both sides take the same step.
+    PyTorch adds 1e-6 to the norm; we do the same, so that both sides take the same step.
     """
     norm = math.sqrt(sum(float((g * g).sum()) for g in flatten(grads).values()))
     factor = min(1.0, max_norm / (norm + 1e-6))
@@ -55,7 +55,7 @@ def warmup(step, peak, warmup_steps):
 
 
 def warmup_cosine(step, total_steps, peak, warmup_steps, final_share=0.1):
-    """η at a step counted from 0: rises linearly to the peak, then falls along a cosine to a tenth of it
+    """η at a step counted from 0: rises linearly to the peak, then falls along a cosine to a tenth of the peak
 
     η = peak · (step + 1) / (W + 1) for step < W, then peak · [s + (1 - s) (1 + cos(π (step - W) / (N - W))) / 2].
     The tenth is InstructGPT's (Ouyang et al. 2022, appendix C.2).
@@ -67,13 +67,13 @@ def warmup_cosine(step, total_steps, peak, warmup_steps, final_share=0.1):
 
 
 def warmup_linear(step, total_steps, peak, warmup_steps, final_share=0.1):
-    """η = peak · [1 - (1 - s) (step - W) / (N - W)] for step >= W: falls along a line, to a tenth of the peak too"""
+    """η = peak · [1 - (1 - s) (step - W) / (N - W)] for step >= W: falls linearly to a tenth of the peak"""
     if step < warmup_steps:
         return warmup(step, peak, warmup_steps)
     return peak * (1 - (1 - final_share) * (step - warmup_steps) / max(1, total_steps - warmup_steps))
 
 
-def warmup_constant(step, total_steps, peak, warmup_steps):  # noqa: ARG001  the end changes nothing
+def warmup_constant(step, total_steps, peak, warmup_steps):  # noqa: ARG001  one signature for all schedules
     """η = peak for step >= W"""
     return warmup(step, peak, warmup_steps) if step < warmup_steps else peak
 

@@ -1,8 +1,8 @@
 """The reward model: a transformer read at each response's last real token by a scalar head.
 
 A batch holds B prompts with K responses each: `tokens (B, K, T)`, padded on the right, and `length (B, K)`, the number
-of real tokens. A pair is K = 2, chosen before rejected. Attention is causal, so what stands in the padding cannot
-reach the last real token: no padding mask exists, and the pad id is never used to find the end.
+of real tokens. A pair is K = 2, chosen before rejected. Attention is causal, so padding cannot reach
+the last real token: no padding mask is needed, and the pad id is never used to find the end.
 """
 
 import math
@@ -17,8 +17,8 @@ from .transformer import transformer, transformer_backward
 def init_params(rng, vocab_size, n_positions, n_embd, n_layer, dtype=np.float64):
     """Random weights: a tree whose flattened names are the PyTorch twin's state_dict.
 
-    Small embeddings and feed-forward outputs, large attention outputs: so that the first thing learned is which
-    words of the prompt a response answers.
+    Small embeddings and feed-forward outputs and large attention outputs: the model then first learns which words of
+    the prompt a response answers.
     """
 
     def normal(std, *shape):
@@ -49,7 +49,7 @@ def rewards(tokens, length, body, head, n_head):
     """r = w · h[length - 1],  h = transformer(tokens)        (B, K, T) ints, (B, K) ints -> (B, K)
 
     Source: Ouyang et al. 2022, arXiv:2203.02155, section 3.5: the unembedding layer taken off, a scalar head put on.
-    The head has no bias: a constant in every reward changes no preference.
+    The head has no bias, because a constant added to every reward changes no preference.
     """
     B, K, T = tokens.shape
     h, body_cache = transformer(tokens.reshape(B * K, T), **body, n_head=n_head)
@@ -74,7 +74,7 @@ def pairs(reward, **loss_options):
 
 
 def loss_and_grads(params, tokens, length, n_head, objective=pairs, **loss_options):
-    """A batch's loss, its gradient in the shape of `params`, the rewards (B, K), and what else the objective returns"""
+    """(loss, gradient in the shape of `params`, rewards (B, K), and whatever else the objective returns)"""
     reward, cache = rewards(tokens, length, **params, n_head=n_head)  # (B, K)
     loss, dreward, *more = objective(reward, **loss_options)
     return loss, rewards_backward(dreward, cache), reward, *more

@@ -7,10 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from . import dpo, language_model
-from .batches import batch_indices, collate, collate_ranks, stacked, steps_per_epoch
+from .batches import batch_indices, collate, collate_ranks, steps_per_epoch
 from .errors import InputError
-from .metrics import summary
 from .objectives import LEARNED_TIES, OBJECTIVES, log_tie_parameter
 from .optim import SCHEDULES, adamw, adamw_state, clip_by_global_norm
 from .ranking import ABSENT
@@ -188,95 +186,3 @@ def check_alive(step, loss, reward, grad_norm):
             f"step {step}: every pair's rewards are equal, so the loss is stuck at ln 2 = {math.log(2):.4f} with no "
             "gradient: both sides score the same token; check that length points at each response's last real token"
         )
-
-
-class Log:
-    """Collects steps and sums them up over all their pairs, not as a mean of batch means"""
-
-    arrays: tuple = ("rewards", "labels")
-    numbers: tuple = ("loss", "grad_norm", "learning_rate", "epoch")
-
-    def __init__(self):
-        self.records = []
-
-    def add(self, record):
-        self.records.append(record)
-
-    def state(self):
-        """What is not flushed yet, for JSON, which keeps every float bit for bit"""
-        return [record | {name: record[name].tolist() for name in self.arrays} for record in self.records]
-
-    def restore(self, state):
-        """Takes up what `state` returned; InputError if this is not it"""
-        try:
-            self.records = [self._restored(record) for record in state]
-        except (TypeError, KeyError, ValueError, OverflowError):
-            raise InputError('the save\'s "unlogged" is no list of logged steps: the checkpoint is damaged') from None
-
-    def _restored(self, record):
-        arrays = {name: np.array(record[name]) for name in self.arrays}
-        fit = all(array.ndim == 2 and array.dtype.kind in "if" and array.size for array in arrays.values())
-        same = len({array.shape for array in arrays.values()}) <= 1
-        if not fit or not same or not all(math.isfinite(record[name]) for name in self.numbers):
-            raise ValueError
-        return record | arrays
-
-    def flush(self, step):
-        """The logged names since the last flush; loss is the one trained on: with margins, smoothing, centring"""
-        records, self.records = self.records, []
-        line = {"step": step, **self.summed_up(records)}
-        return line | {name: records[-1][name] for name in ("grad_norm", "learning_rate", "epoch")}
-
-    def summed_up(self, records):
-        """Of the preferences that these steps learned from"""
-        sizes = [len(record["rewards"]) for record in records]
-        rewards, labels = stacked([r["rewards"] for r in records], 0), stacked([r["labels"] for r in records], ABSENT)
-        loss = float(np.average([record["loss"] for record in records], weights=sizes))
-        return summary(rewards, labels=labels) | {"loss": loss}
-
-
-class LanguageLearner(Learner):
-    """The language model and its optimiser, by hand; the loop, the saves and the resume are the reward model's"""
-
-    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
-        """One update; returns loss, gradient norm before clipping, learning rate"""
-        loss, grads = language_model.loss_and_grads(self.params, tokens, length, start, self.n_head)
-        return float(loss), *self.update(grads)
-
-    def nats(self, tokens, length, start):
-        """The loss without a step, in nats a predicted token"""
-        return float(language_model.response_loss(tokens, length, start, **self.params, n_head=self.n_head)[0])
-
-
-class PolicyLearner(Learner):
-    """A language model that is trained by DPO, and the reference that it is held to, by hand
-
-    reference  flattened weights of the same sizes; the first weights themselves if None. The optimiser never sees them.
-    """
-
-    def __init__(self, weights, *args, reference=None, **loss_options):
-        super().__init__(weights, *args, **loss_options)
-        self.reference = unflatten(reference or weights)
-
-    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
-        """One update; returns loss, implicit rewards and log π of the responses (B, 2), gradient norm, learning rate"""
-        reference, _ = dpo.log_probability(tokens, length, start, **self.reference, n_head=self.n_head)
-        batch = tokens, length, start, reference, self.n_head
-        loss, grads, log_p = dpo.loss_and_grads(self.params, *batch, **self.loss_options)
-        reward = dpo.implicit_reward(log_p, reference, self.loss_options["beta"])
-        return float(loss), reward, log_p, *self.update(grads)
-
-    def implicit_rewards(self, tokens, length, start):
-        """β log(π / π_ref) of the responses        (B, K, T), (B, K), (B, K) -> (B, K)"""
-        batch = tokens, length, start
-        log_p, reference = (
-            dpo.log_probability(*batch, **params, n_head=self.n_head)[0] for params in (self.params, self.reference)
-        )
-        return dpo.implicit_reward(log_p, reference, self.loss_options["beta"])
-
-    def state(self):
-        return super().state() | flatten({"reference": self.reference})
-
-    def restore(self, weights, state, step):
-        super().restore(weights, state, step)
-        self.reference = unflatten(state)["reference"]

@@ -43,7 +43,7 @@ def block(x, ln1, attn, ln2, ffn, n_head):
 
 
 def block_backward(dout, cache):
-    """A residual y = x + f(x) hands dout on and adds what comes back through f: dx = dy + f'(dy)"""
+    """A residual y = x + f(x) passes dout on and adds the gradient through f: dx = dy + f_backward(dy)"""
     ln1_cache, attn_cache, ln2_cache, ffn_cache = cache
     dh, dffn = feed_forward_backward(dout, ffn_cache)
     dx, dln2 = layer_norm_backward(dh, ln2_cache)
@@ -66,7 +66,7 @@ def transformer(tokens, tok, pos, blocks, ln, n_head):
 
 
 def transformer_backward(dout, cache):
-    """The lines of transformer, read from bottom to top; a position is shared by the batch, so its gradients add up"""
+    """The lines of transformer, read from bottom to top; the batch shares each position, so its gradients add up"""
     tok_cache, pos_cache, block_caches, ln_cache = cache
     dx, dln = layer_norm_backward(dout, ln_cache)
     dblocks: list = []

@@ -15,7 +15,8 @@ from numpy_ref.data.tokenizer import SEP
 from numpy_ref.errors import InputError
 from numpy_ref.metrics import summary
 from numpy_ref.reward_model import loss_and_grads
-from numpy_ref.train import Log, check_alive, train
+from numpy_ref.train import check_alive, train
+from numpy_ref.training.log import Log
 from numpy_ref.tree import tree_map, unflatten
 
 OPTIONS = [

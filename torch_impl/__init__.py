@@ -22,20 +22,9 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
 }
 _MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = [
-    *(
-        "attention",
-        "compare",
-        "dpo",
-        "language_model",
-        "layers",
-        "listwise",
-        "losses",
-        "objectives",
-        "optim",
-        "policy",
-        "ranking",
-    ),
-    *("reward_model", "ties", "train", "transformer", "backbone", "bradley_terry", "engine", "evaluation", "training"),
+    *("attention", "compare", "dpo", "language_model", "layers", "learners", "listwise", "losses", "objectives"),
+    *("optim", "policy", "ranking", "reward_model", "ties", "train", "transformer"),
+    *("backbone", "bradley_terry", "check", "engine", "evaluation", "training"),
 ]
 __all__ = sorted([*_MODULE_OF, *_MODULES])
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from numpy_ref import dpo, language_model, policy, reward_model
-from numpy_ref import train as hand
+from numpy_ref import dpo, language_model, policy, reward_model, train
+from numpy_ref import learners as hand
 from numpy_ref.batches import all_rewards, batch_indices, collate
 from numpy_ref.cli.text import progress_bar, table
 from numpy_ref.data import world
@@ -31,9 +31,10 @@ from numpy_ref.tree import flatten, unflatten
 
 from . import dpo as torch_dpo
 from . import language_model as torch_language_model
+from . import learners as auto
 from . import policy as torch_policy
 from . import reward_model as torch_reward_model
-from . import train as auto
+from . import train as torch_train
 from .optim import adamw as torch_adamw
 from .train import model_of
 
@@ -91,7 +92,7 @@ class Path:
     def reward_model(self):
         """The reward model: the true reward of the response that it prefers of six, before it is any of them"""
         params = language_model.to_reward_model(unflatten(self.language_model), self._rng(6))
-        learners = self._learners("reward model", (hand.Learner, auto.Learner), flatten(params))
+        learners = self._learners("reward model", (train.Learner, torch_train.Learner), flatten(params))
 
         def batch(step):
             return (*collate([self.pairs[i] for i in self._indices(step)]), np.zeros(BATCH))

@@ -6,7 +6,7 @@ from torch.nn.utils import clip_grad_norm_
 from numpy_ref.objectives import LEARNED_TIES
 from numpy_ref.train import BETA2, MAX_NORM, TIE_RATE
 
-from . import dpo, language_model
+from .language_model import LanguageModel
 from .objectives import OBJECTIVES, log_tie_parameter
 from .optim import SCHEDULES, adamw
 from .reward_model import RewardModel, loss_and_grads, pairs
@@ -157,54 +157,8 @@ def model_of(weights, n_head):
     """The RewardModel, or with an unembedding the LanguageModel, that has these flattened weights"""
     vocab_size, n_embd = weights["body.tok.weight"].shape
     n_layer = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("body.blocks."))
-    kind = RewardModel if "head.weight" in weights else language_model.LanguageModel
+    kind = RewardModel if "head.weight" in weights else LanguageModel
     model = kind(vocab_size, len(weights["body.pos.weight"]), n_embd, n_layer, n_head)
     model = model.to(torch.from_numpy(weights["body.tok.weight"]).dtype)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return model
-
-
-class LanguageLearner(Learner):
-    """The language model and its optimiser; the methods of numpy_ref.train.LanguageLearner"""
-
-    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
-        """One update; returns loss, gradient norm before clipping, learning rate"""
-        arrays = map(self._tensor, (tokens, length, start))
-        return language_model.loss_and_grads(self.model, *arrays).item(), *self.update()
-
-    @torch.no_grad()
-    def nats(self, tokens, length, start):
-        """The loss without a step, in nats a predicted token"""
-        return language_model.response_loss(self.model, *map(self._tensor, (tokens, length, start))).item()
-
-
-class PolicyLearner(Learner):
-    """A language model and its reference for DPO; the methods of numpy_ref.train.PolicyLearner"""
-
-    def __init__(self, weights, *args, reference=None, **options):
-        super().__init__(weights, *args, **options)
-        self.reference = self._placed(self._made(reference or weights, self.n_head)).requires_grad_(False)
-
-    def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
-        """One update; returns loss, implicit rewards and log π of the responses (B, 2), gradient norm, learning rate"""
-        batch = self._tensor(tokens), self._tensor(length), self._tensor(start)
-        reference = dpo.log_probability(self.reference, *batch)
-        loss, log_p = dpo.loss_and_grads(self.model, *batch, reference, **self.loss_options)
-        reward = self.loss_options["beta"] * (log_p - reference)
-        return loss.item(), self._array(reward), self._array(log_p), *self.update()
-
-    @torch.no_grad()
-    def implicit_rewards(self, tokens, length, start):
-        """β log(π / π_ref) of the responses        (B, K, T), (B, K), (B, K) -> (B, K)"""
-        batch = self._tensor(tokens), self._tensor(length), self._tensor(start)
-        log_p, reference = (dpo.log_probability(model, *batch) for model in (self.model, self.reference))
-        return self._array(self.loss_options["beta"] * (log_p - reference))
-
-    def state(self):
-        reference = {f"reference.{name}": self._array(p) for name, p in self.reference.named_parameters()}
-        return super().state() | reference
-
-    def restore(self, weights, state, step):
-        super().restore(weights, state, step)
-        for name, p in self.reference.named_parameters():
-            p.data.copy_(self._placed_as(p, state[f"reference.{name}"]))

@@ -12,7 +12,7 @@
 # %%
 import numpy as np
 
-from numpy_ref import batches, dpo, language_model, losses, policy, reward_model, train
+from numpy_ref import batches, dpo, language_model, learners, losses, policy, reward_model
 from numpy_ref.check.cell import check
 from numpy_ref.cli.text import table
 from numpy_ref.data import tokenizer, world
@@ -319,7 +319,7 @@ body = reward_model.init_params(rng, words.vocab_size, 16, n_embd=24, n_layer=1)
 first = {"body": body, "unembedding": language_model.init_unembedding(rng, words.vocab_size, 24)}
 
 # %%
-sft = train.LanguageLearner(flatten(first), 4, 100, 1e-2, 10)
+sft = learners.LanguageLearner(flatten(first), 4, 100, 1e-2, 10)
 for step in range(100):
     tokens, length = batches.collate([[rows[i][0]] for i in batches.batch_indices(step, len(rows), 32, 0)])
     nats, *_ = sft.step(tokens[:, 0], length[:, 0], starts(tokens)[:, 0])
@@ -332,7 +332,7 @@ assert nats < 1.6
 # rejected ones down.
 
 # %%
-learner = train.PolicyLearner(sft.weights(), 4, 80, 3e-3, 8, beta=0.1, label_smoothing=0.0)
+learner = learners.PolicyLearner(sft.weights(), 4, 80, 3e-3, 8, beta=0.1, label_smoothing=0.0)
 tokens, length = batches.collate([rows[i] for i in range(200)])
 look = lambda params: dpo.log_probability(tokens, length, starts(tokens), **params, n_head=4)[0]
 at_start, seen = look(learner.reference), []

@@ -6,6 +6,7 @@ data            what a reward model is trained on and measured on, and the last 
 resume          a run goes on with its own options
 start           the weights that a training starts from
 best            the best evaluation, and early stopping
+log             what stands in metrics.jsonl of each few steps
 loop            the steps: log lines, evaluations, saves
 command         the command: options, data, learner, loop, the finished model
 sft             the language model that a reward model starts from

@@ -15,9 +15,10 @@ from ..language_model import to_reward_model
 from ..storage import model_card
 from ..storage import run as runs
 from ..storage.lock import alone
-from ..train import Log, from_preferences
+from ..train import from_preferences
 from .best import best_of
 from .data import evaluate, load, report
+from .log import Log
 from .loop import Job, loop
 from .resume import check_fits, recorded, resumed, warn_other_machine, with_fingerprints
 from .stage import Stage

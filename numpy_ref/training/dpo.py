@@ -19,9 +19,10 @@ from ..data.tokenizer import SEP, TokenIds
 from ..errors import InputError
 from ..metrics import accuracy
 from ..storage.checkpoint import load_model
-from ..train import Log, check_finite
+from ..train import check_finite
 from ..tree import flatten, tree_map
 from . import data as preferences
+from .log import Log
 from .options import DataOptions, EvaluationOptions, OptimisationOptions, RunOptions
 from .stage import Stage
 from .start import begin, saved_run

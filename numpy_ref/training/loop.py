@@ -8,9 +8,10 @@ from typing import Any
 
 from ..cli.text import progress_bar
 from ..storage import run as runs
-from ..train import LearnerLike, Log, train
+from ..train import LearnerLike, train
 from .best import Best
 from .data import Loaded
+from .log import Log
 from .resume import recorded
 from .stage import Stage
 

@@ -19,8 +19,9 @@ from ..data.tokenizer import SEP, TokenIds
 from ..data.tokens import chosen_texts, tokens_in_memory
 from ..errors import InputError
 from ..language_model import init_unembedding
-from ..train import Log, check_finite
+from ..train import check_finite
 from .data import Loaded
+from .log import Log
 from .stage import Stage
 from .start import begin, first_weights, saved_run
 

@@ -12,8 +12,8 @@ from compare import assert_agree, assert_bitwise
 from listed import comparisons, encode
 from running import PACKAGES, TINY, is_one_sentence, numbers, run, same_files, small_world, write_rows
 
-import numpy_ref.train
-import torch_impl.train
+import numpy_ref.learners
+import torch_impl.learners
 from numpy_ref.batches import batch_indices, collate
 from numpy_ref.data import world
 from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
@@ -21,12 +21,12 @@ from numpy_ref.data.tokenizer import SEP, Words
 from numpy_ref.losses import log_sigmoid
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model, read_arrays
-from numpy_ref.train import train
+from numpy_ref.train import BETA2, MAX_NORM, train
 from numpy_ref.training import dpo
 from numpy_ref.tree import flatten
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)
-LEARNERS = (numpy_ref.train.PolicyLearner, torch_impl.train.PolicyLearner)
+LEARNERS = (numpy_ref.learners.PolicyLearner, torch_impl.learners.PolicyLearner)
 BETA, STEPS = 0.3, 10
 
 
@@ -337,7 +337,7 @@ def test_the_first_ten_losses_are_those_of_trls_dpo_trainer(models, tmp_path):
         beta=BETA,
         per_device_train_batch_size=15,
         max_steps=STEPS,
-        max_grad_norm=numpy_ref.train.MAX_NORM,
+        max_grad_norm=MAX_NORM,
         bf16=False,
         max_length=None,
         train_sampling_strategy="sequential",
@@ -347,7 +347,7 @@ def test_the_first_ten_losses_are_those_of_trls_dpo_trainer(models, tmp_path):
         use_cpu=True,
         logging_steps=1,
     )
-    optimiser = adamw(model.parameters(), 4e-3, beta2=numpy_ref.train.BETA2)
+    optimiser = adamw(model.parameters(), 4e-3, beta2=BETA2)
     trainer = Trainer(
         model,
         reference,

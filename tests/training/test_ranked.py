@@ -31,8 +31,9 @@ from numpy_ref.ranking import ABSENT
 from numpy_ref.reward_model import init_params
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checksums import seal
-from numpy_ref.train import Learner, Log, train
+from numpy_ref.train import Learner, train
 from numpy_ref.training.data import evaluate
+from numpy_ref.training.log import Log
 from numpy_ref.tree import flatten
 from torch_impl.train import Learner as TwinLearner
 from torch_impl.train import model_of

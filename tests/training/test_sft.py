@@ -12,21 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import PACKAGES, TINY, numbers, run, same_files, small_world, write_rows
 
-import torch_impl.train
+import torch_impl.learners
 from numpy_ref.data import world
 from numpy_ref.data.reader import Preference
 from numpy_ref.data.tokenizer import EOS, SEP, Bytes, Words
 from numpy_ref.errors import InputError
 from numpy_ref.language_model import next_token_loss
+from numpy_ref.learners import LanguageLearner
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model
-from numpy_ref.train import LanguageLearner, train
+from numpy_ref.train import train
 from numpy_ref.training import sft
 from numpy_ref.training.options import SftOptions
 from numpy_ref.training.start import init_from
 from numpy_ref.tree import flatten
 
-LEARNERS = (LanguageLearner, torch_impl.train.LanguageLearner)
+LEARNERS = (LanguageLearner, torch_impl.learners.LanguageLearner)
 BOTH = pytest.mark.parametrize("package", PACKAGES)
 SCHEDULE = {"total_steps": 10, "learning_rate": 4e-3, "warmup_steps": 2}
 

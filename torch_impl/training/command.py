@@ -13,7 +13,7 @@ from ..backbone import command as backbone
 from ..backbone.options import is_wanted
 from ..engine import processes as distributed
 from ..engine.learner import Engine
-from ..train import LanguageLearner, PolicyLearner
+from ..learners import LanguageLearner, PolicyLearner
 from .options import DpoOptions, SftOptions, TrainOptions
 
 REWARD_MODEL = command.REWARD_MODEL._replace(learner_options=lambda o: o.of_learner() | o.of_engine())
