@@ -7,7 +7,7 @@ losses.py, on these implicit rewards, trains the policy without a reward model i
     margin = β [log π(chosen) / π_ref(chosen) - log π(rejected) / π_ref(rejected)]
     loss = -log σ(margin)        d loss / d log π(chosen) = β (σ(margin) - 1) = -d loss / d log π(rejected)
 
-It is the same σ(margin) - 1. The reference π_ref is the model that training starts from, and is never moved.
+It is the same σ(margin) - 1. The reference π_ref is the model that training starts from; it stays fixed.
 Source: Rafailov et al. 2023, arXiv:2305.18290, eq. 5 to 7.
 """
 
@@ -27,8 +27,8 @@ from .losses import pairwise_loss, pairwise_loss_backward
 def log_probability(tokens, length, start, body, unembedding, n_head):
     """log π(y | x) = Σ log p(token t | those before), start ≤ t < length        (B, K, T), (B, K), (B, K) -> (B, K)
 
-    All ints; start is the response's first token, the one after the separator. In nats; a sum, not a mean: a longer
-    response is less likely.
+    All ints; start is the index of the response's first token, the one after the separator. In nats. A sum, not a
+    mean, so longer responses are less likely.
     """
     B, K, T = tokens.shape
     rows = tokens.reshape(B * K, T)
@@ -39,7 +39,7 @@ def log_probability(tokens, length, start, body, unembedding, n_head):
 
 
 def log_probability_backward(dout, cache):
-    """Every token of a response has the response's slope: dlog p(token) = dy"""
+    """A sum passes its gradient to every term: dlog p(token) = dy"""
     logits_cache, log_p_cache, counted = cache
     dlogits = token_log_probability_backward(dout.reshape(-1, 1) * counted, log_p_cache)
     return next_token_logits_backward(dlogits, logits_cache)
@@ -48,7 +48,7 @@ def log_probability_backward(dout, cache):
 def implicit_reward(log_p, reference, beta):
     """r = β (log π(y | x) - log π_ref(y | x)), in log-odds        (...), (...) -> (...)
 
-    Known up to a constant of the prompt, as every reward is. InputError unless β > 0: at 0 every reward would be 0.
+    Defined up to a constant per prompt, as every reward is. InputError unless β > 0.
     """
     if not beta > 0:
         raise InputError(f"beta is {beta}: expected a number above 0, such as 0.1")

@@ -1,7 +1,7 @@
-"""The language model that a reward model starts from: the same body, read at every position by an unembedding.
+"""The language model that a reward model starts from: the same body, with an unembedding at every position.
 
-Supervised fine-tuning (SFT) teaches it to write the responses that people chose: at each position it predicts the next
-token. Stage two takes the unembedding off and puts a scalar head on (Ouyang et al. 2022, section 3.5).
+Supervised fine-tuning (SFT) trains it to predict, token by token, the responses that people chose. The reward model
+replaces the unembedding by a scalar head (Ouyang et al. 2022, section 3.5).
 """
 
 import numpy as np
@@ -29,8 +29,8 @@ def token_log_probability_backward(dout, cache):
 def next_token_loss(logits, targets, weight):
     """L = -Σ w log p[target] / Σ w,  p = softmax(logits)        (B, T, V), (B, T) ints, (B, T) -> ()
 
-    `weight` is 1 where the target counts and 0 where it does not: padding, and the prompt, which nobody need write.
-    In nats a token; ln V for a model that knows nothing.
+    `weight` is 1 for targets in a response and 0 for padding and the prompt. The unit is nats per token; uniform
+    predictions give ln V.
     """
     log_p, cache = token_log_probability(logits, targets)  # (B, T)
     total = weight.sum()
@@ -67,7 +67,7 @@ def in_response(logits, length, start):
 def response_loss(tokens, length, start, body, unembedding, n_head):
     """The next-token loss of the responses        (B, T) ints, (B,) ints, (B,) ints -> ()
 
-    length: real tokens; start: the first token that is to be predicted, the one after the separator.
+    length: number of real tokens; start: index of the first predicted token, the one after the separator.
     """
     logits, logits_cache = next_token_logits(tokens, body, unembedding, n_head)  # (B, T - 1, V)
     loss, loss_cache = next_token_loss(logits, tokens[:, 1:], in_response(logits, length, start))
@@ -87,12 +87,12 @@ def loss_and_grads(params, tokens, length, start, n_head):
 
 
 def init_unembedding(rng, vocab_size, n_embd, dtype=np.float64):
-    """Random weights of the unembedding: logits near 0, the loss near ln V"""
+    """Random weights of the unembedding: logits near 0, so the loss starts near ln V"""
     return {"weight": (0.02 * rng.standard_normal((vocab_size, n_embd))).astype(dtype)}
 
 
 def to_reward_model(params, rng):
-    """A language model's weights with the unembedding taken off and a new scalar head put on: reward_model's tree"""
+    """The weights of a language model with a random scalar head in place of the unembedding: reward_model's tree"""
     n_embd = params["unembedding"]["weight"].shape[1]
     head = rng.standard_normal((1, n_embd)) / np.sqrt(n_embd + 1)
     return {"body": params["body"], "head": {"weight": head.astype(params["unembedding"]["weight"].dtype)}}

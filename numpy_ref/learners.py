@@ -6,7 +6,7 @@ from .tree import flatten, unflatten
 
 
 class LanguageLearner(Learner):
-    """The language model and its optimiser, by hand; the loop, the saves and the resume are the reward model's"""
+    """The language model and its optimiser, by hand; loop, saves and resume are those of the reward model"""
 
     def step(self, tokens, length, start):  # type: ignore[override]  # another model's labels
         """One update; returns loss, gradient norm before clipping, learning rate"""
@@ -14,14 +14,14 @@ class LanguageLearner(Learner):
         return float(loss), *self.update(grads)
 
     def nats(self, tokens, length, start):
-        """The loss without a step, in nats a predicted token"""
+        """The loss without an update, in nats per predicted token"""
         return float(language_model.response_loss(tokens, length, start, **self.params, n_head=self.n_head)[0])
 
 
 class PolicyLearner(Learner):
-    """A language model that is trained by DPO, and the reference that it is held to, by hand
+    """A language model trained by DPO against a fixed reference, by hand
 
-    reference  flattened weights of the same sizes; the first weights themselves if None. The optimiser never sees them.
+    reference  flattened weights of the same sizes; default: a copy of the first weights. Never updated.
     """
 
     def __init__(self, weights, *args, reference=None, **loss_options):

@@ -1,7 +1,7 @@
-"""Plackett-Luce: a ranked list as a row of choices, the best of all, the best of the rest, ...
+"""Plackett-Luce: a ranked list as a sequence of choices: the best of all, the best of the rest, ...
 
-The batch is that of numpy_ref/ranking.py: `rewards (B, K)`, `ranks (B, K)`, ABSENT slots anywhere. Each prompt weighs
-one, and a prompt that says nothing is left out of the mean.
+The batch is that of numpy_ref/ranking.py: `rewards (B, K)`, `ranks (B, K)`, ABSENT slots anywhere. Every prompt has
+weight one; a prompt without a comparison is left out of the mean.
 """
 
 import numpy as np
@@ -20,8 +20,8 @@ def check_top(top):
 def suffix_sums(x, weight):
     """highest_k = max_{j ≥ k} x_j and total_k with Σ_{j ≥ k} weight_j e^{x_j} = total_k e^{highest_k}        (B, K)
 
-    Windows of 1, 2, 4, ... places are joined until each reaches the end: O(K log K). Kept in two parts because their
-    log-sum-exp would lose the total's digits beside a large x: at 1e300 two equal rewards would count as one.
+    Windows of 1, 2, 4, ... places are joined until each reaches the end: O(K log K). The two parts stay separate
+    because a single log-sum-exp loses log(total) beside a large maximum: at 1e300 two equal rewards would count as one.
     """
     highest, total, step = x.copy(), weight.copy(), 1
     while step < x.shape[1]:
@@ -42,7 +42,7 @@ def best_first(rewards, ranks):
     ranks = np.take_along_axis(ranks, order, 1)
     lowest = np.finfo(rewards.dtype).min / 4  # finite, as differences from it must be
     x = np.where(ranks == ABSENT, lowest, np.take_along_axis(rewards, order, 1))
-    changes, place = ranks[:, 1:] != ranks[:, :-1], np.arange(1, K)  # where a new group starts and the one before ends
+    changes, place = ranks[:, 1:] != ranks[:, :-1], np.arange(1, K)  # borders between groups of equal rank
     start, end = np.zeros_like(ranks), np.full_like(ranks, K)
     start[:, 1:] = np.maximum.accumulate(np.where(changes, place, 0), 1)
     end[:, :-1] = np.minimum.accumulate(np.where(changes, place, K)[:, ::-1], 1)[:, ::-1]
@@ -52,14 +52,14 @@ def best_first(rewards, ranks):
 def plackett_luce_loss(rewards, ranks, top=None):
     """L = -mean_b[ Σ_i log(e^{r_i} / (e^{r_i} + Σ_{j ranked below i} e^{r_j})) ]        (B, K), (B, K) -> ()
 
-    The ranking as a row of choices: the best of all, the best of the rest, ... A sum, not a mean: by the chain rule
-    it is -log P(the ranking), ln K! if all rewards are equal; the mean is over prompts. O(K log K).
+    The sum over choices is -log P(ranking) by the chain rule, ln K! if all rewards are equal; the mean is over
+    prompts. Time O(K log K).
 
-    top  count the choices of the first `top` places only; 1 is the cross-entropy of the best against all
+    top  use only the first `top` choices; 1 gives the cross-entropy of the best against all
 
-    Equal ranks are not compared: a response is chosen from itself and what is ranked strictly below. Each factor stays
-    a Plackett-Luce probability (that i comes before all of a set does not depend on the others), the order of the
-    slots does not matter, and a tie says nothing, as with ties="drop" in ranking.py.
+    Equal ranks are not compared: a response competes with those ranked strictly below it. Each factor is then still a
+    Plackett-Luce probability, the order of the slots does not matter, and ties carry no information, as with
+    ties="drop" in ranking.py.
 
     Source: Plackett 1975, Appl. Stat. 24, 193-202; Luce 1959; Xia et al. 2008 (ListMLE).
     """
@@ -76,10 +76,10 @@ def plackett_luce_loss(rewards, ranks, top=None):
 
 
 def plackett_luce_loss_backward(dout, cache):
-    """dr_j = Σ_{i ranked above j} p_i e^{r_j} / Σ_{k below i} e^{r_k} - p_j,  p_i = σ(-d_i), what i's choice lost
+    """dr_j = Σ_{i ranked above j} p_i e^{r_j} / Σ_{k below i} e^{r_k} - p_j,  p_i = σ(-d_i)
 
-    The sum over i is the same scan in the other direction. Where `mass` is not 0 the exponent is at most 0 already:
-    r_j is at most the highest of what is below i.
+    The sum over i is the same scan in the other direction. The minimum with 0 changes nothing where `mass` > 0:
+    r_j is at most the highest reward below i.
     """
     x, order, present, start, highest, total, d, weight = cache
     p = dout * weight * sigmoid(-d)

@@ -1,8 +1,8 @@
-"""What a reward is for: policies over responses that can be enumerated, where every expectation is a finite sum.
+"""Policies over responses that can be enumerated, so that every expectation is a finite sum.
 
 A policy is a softmax over A responses to each of N prompts, logits (N, A); `log_reference` (N, A) is log π_ref, and
-`reward` (N, A) what each response earns. Samplers draw G responses to each prompt: `actions (N, G)`, their rewards and
-advantages (N, G). Real policies are language models, whose responses nobody can enumerate: dpo.py has theirs.
+`reward` (N, A) holds the reward of each response. Samplers draw G responses to each prompt: `actions (N, G)`, with
+rewards and advantages (N, G). The responses of a language model cannot be enumerated; dpo.py trains such a policy.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def penalised_reward(logits, log_reference, reward, beta):
 def penalised_reward_backward(dout, cache):
     """dx_a = π_a (net_a - Σ π net) / N,  net = r - β log(π / π_ref)
 
-    net depends on π too, but the sum of π · d log π is the derivative of Σ π = 1, and that is 0.
+    net depends on π too, but that term is Σ π d log π = d Σ π = 0.
     """
     log_p, net, each = cache
     return dout / len(each) * np.exp(log_p) * (net - each[:, None])
@@ -42,7 +42,7 @@ def penalised_reward_backward(dout, cache):
 def optimum(log_reference, reward, beta):
     """log π* = log π_ref + r / β - log Z,  Z = Σ π_ref e^{r / β}: of all policies, the one with the largest J
 
-    (N, A), (N, A) -> (N, A); J(π*) = mean_n β log Z. InputError unless β > 0: without the penalty π* has no logarithm.
+    (N, A), (N, A) -> (N, A); J(π*) = mean_n β log Z. InputError unless β > 0.
     Source: Korbak et al. 2022, arXiv:2205.11275; Rafailov et al. 2023, eq. 4.
     """
     if not beta > 0:
@@ -68,12 +68,12 @@ def group_advantage(reward):
     """A_g = (r_g - mean) / deviation over the G responses to its prompt        (N, G) -> (N, G);  0 if all are equal
 
     GRPO's. For rewards 0 and 1, of which 1 has probability p, the expected gradient is that of the expected reward
-    times E[√(k (1 - k))] / (p (1 - p)), k the share of ones: prompts that are nearly always or never solved count more.
+    times E[√(k (1 - k))] / (p (1 - p)), where k is the share of ones: very easy and very hard prompts get more weight.
     Source: Shao et al. 2024, arXiv:2402.03300, section 4.1.2.
     """
     differ = reward.max(1, keepdims=True) > reward.min(
         1, keepdims=True
-    )  # the deviation of equal ones may round to 1e-17
+    )  # equal rewards may have a rounded deviation of 1e-17
     centred = reward - reward.mean(1, keepdims=True)
     return np.divide(centred, reward.std(1, keepdims=True), out=np.zeros_like(centred), where=differ)
 
@@ -81,8 +81,8 @@ def group_advantage(reward):
 def reinforce_loss(logits, actions, advantage):
     """L = -mean[ A log π(action) ]        (N, A), (N, G) ints, (N, G) -> ()
 
-    Its value means nothing, but its expected gradient is that of minus the expected reward, where A is the reward minus
-    any baseline that does not depend on the action. Source: Williams 1992.
+    The value of L has no meaning, but its expected gradient is that of minus the expected reward if A is the reward
+    minus any baseline that does not depend on the action. Source: Williams 1992.
     """
     log_p, cache = action_log_probability(logits, actions)
     return -(advantage * log_p).mean(), (cache, advantage)
@@ -97,8 +97,8 @@ def reinforce_loss_backward(dout, cache):
 def clipped_loss(logits, actions, advantage, old_log_p, clip=0.2):
     """L = -mean[ min(ρ A, clip(ρ, 1 - ε, 1 + ε) A) ],  ρ = π(action) / π_old(action)        as reinforce_loss
 
-    old_log_p (N, G) is log π(action) of the policy that drew the actions. Where π is still that policy, ρ = 1 and the
-    gradient is reinforce_loss's. Source: Schulman et al. 2017, arXiv:1707.06347, eq. 7.
+    old_log_p (N, G) is log π(action) of the policy that drew the actions. As long as π is that policy, ρ = 1 and the
+    gradient is that of reinforce_loss. Source: Schulman et al. 2017, arXiv:1707.06347, eq. 7.
     """
     log_p, cache = action_log_probability(logits, actions)
     ratio = np.exp(log_p - old_log_p)
@@ -116,7 +116,7 @@ def clipped_loss_backward(dout, cache):
 def best_of_n(log_p, reward, n):
     """P(a) = π_a / π(r = r_a) · [ π(r ≤ r_a)ⁿ - π(r < r_a)ⁿ ], the best of n draws        (A,), (A,) -> (A,)
 
-    Of equal rewards each is as likely to be the best as it is to be drawn. The KL to π is at most log n - (n - 1) / n,
+    Among equal rewards, the best is chosen in proportion to π. The KL to π is at most log n - (n - 1) / n,
     and less where rewards tie (Beirami et al. 2024, arXiv:2401.01879). Computed as π(r ≤ r_a)ⁿ (1 - (1 - s)ⁿ) with
     s = π(r = r_a) / π(r ≤ r_a), where nothing cancels.
     """
@@ -126,6 +126,6 @@ def best_of_n(log_p, reward, n):
     p = np.exp(log_p)
     mass = np.bincount(level, p)
     at_most = np.cumsum(mass)
-    with np.errstate(divide="ignore"):  # below the lowest level is nothing: log 0
+    with np.errstate(divide="ignore"):  # log 0 below the lowest level
         first = -np.expm1(n * np.log1p(-mass / at_most))  # (levels,)
     return p * (at_most**n * first / mass)[level]

@@ -2,11 +2,11 @@
 
 A batch is `rewards (B, K)` and `ranks (B, K)`: 1 is best, equal ranks are ties, and ABSENT fills the slots of a list
 shorter than K. The reward in an absent slot is never read and its gradient is exactly 0. ABSENT is -1, not 0, so that
-ranks counted from 0 are refused instead of losing their best response without a word.
+ranks counted from 0 raise an error instead of silently losing the best response.
 
-Each prompt weighs one, however many responses it has. A prompt that says nothing (a single response, or nothing but
-ties where ties are dropped) is left out of the mean over prompts; a batch of nothing else has loss 0 and gradient 0.
-Here are all pairs of a list; the list as a row of choices is numpy_ref/listwise.py.
+Every prompt has weight one, however many responses it has. A prompt without a comparison (one response, or only
+dropped ties) is left out of the mean over prompts; a batch of such prompts has loss 0 and gradient 0. This file
+compares all pairs of a list; listwise.py models the list as a sequence of choices.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ ABSENT = -1
 def check_ranks(rewards, ranks):
     """The ranks as integers        (B, K), (B, K) -> (B, K)
 
-    InputError unless the ranks of each list lie in 1..(number of its responses) and 1 is among them. Both habits of
-    counting past a tie pass: 1, 1, 3 and 1, 1, 2.
+    InputError unless the ranks of each list lie in 1..(number of its responses) and 1 is among them. Both ways of
+    counting after a tie are accepted: 1, 1, 3 and 1, 1, 2.
     """
     ranks = np.asarray(ranks)
     if ranks.ndim != 2 or ranks.shape != np.shape(rewards):
@@ -43,7 +43,7 @@ def check_ranks(rewards, ranks):
 
 
 def half_win(d, _):
-    """log P = log σ(d),  (log σ(d) + log σ(-d)) / 2,  log σ(-d): a tie is half a win each        (...) -> (..., 3)"""
+    """log P = log σ(d),  (log σ(d) + log σ(-d)) / 2,  log σ(-d): a tie is half a win for each        (...) -> (..., 3)"""
     first, second = log_sigmoid(d), log_sigmoid(-d)
     return np.stack([first, (first + second) / 2, second], -1), d
 
@@ -72,24 +72,24 @@ def tie_model(ties, log_tie):
 
 
 def comparisons(ranks, with_ties):
-    """prompt, first, second: the batch's pairs of slots end to end, the first above the second        (B, K) -> (N,)"""
+    """prompt, first, second: all N pairs of the batch, the first slot ranked above the second        (B, K) -> (N,)"""
     above, below = ranks[:, :, None], ranks[:, None, :]
     pairs = above < below
     if with_ties:
         pairs |= np.triu(above == below, 1)
-    return np.nonzero(pairs & (above != ABSENT))  # a present first has a present second: ABSENT < 1
+    return np.nonzero(pairs & (above != ABSENT))  # then below is present too, because ABSENT < 1
 
 
 def kwise_loss(rewards, ranks, ties="drop", log_tie=None, margin_per_rank=0.0):
     """L = -mean_b[ 1/C_b Σ_{i ranked above j} log σ(r_i - r_j - m (rank_j - rank_i)) ]        (B, K), (B, K) -> ()
 
-    The mean of a prompt's comparisons, then the mean over prompts: the reading of eq. 1 under which a prompt weighs
-    one. (Taken literally, an expectation over comparisons and 1/C(K, 2) before it divide twice.) C_b is C(K, 2), or
-    what dropping ties leaves of it.
+    The mean over the comparisons of a prompt, then the mean over prompts, so every prompt has weight one. (Read
+    literally, eq. 1 divides twice: an expectation over comparisons, and 1/C(K, 2).) C_b is the number of comparisons:
+    C(K, 2), fewer if ties are dropped.
 
     ties             "drop"; "half": half a win for each; "rao-kupper" or "davidson": log P(tie), see ties.py
     log_tie          the tie model's parameter, log θ ≥ 0 or log ν
-    margin_per_rank  m: by how much each place in the ranking should lead the next
+    margin_per_rank  m: required lead, in log-odds, per place in the ranking
 
     Source: Ouyang et al. 2022, arXiv:2203.02155, eq. 1 (ties dropped, K from 4 to 9).
     """

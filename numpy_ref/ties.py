@@ -1,4 +1,4 @@
-"""Ties: two ways to give "neither is better" a probability of its own. The one room for ties.
+"""Ties: two ways to give "neither is better" a probability of its own.
 
 A pair with reward difference d = r_first - r_second has three outcomes, in this order: first wins, tie, second wins.
 
@@ -9,7 +9,7 @@ Rao-Kupper's judge sees no difference smaller than the threshold η; Davidson's 
 times the geometric mean of the two. Without ties both are Bradley-Terry. Both tie parameters live on the log scale,
 η = log θ and log ν: there both log-likelihoods are concave in (d, tie parameter) together, which Newton's method needs.
 
-log ν may be any number. log θ must not be negative: an optimiser without constraints learns `raw` in its place, with
+log ν may be any number. log θ must not be negative, so an optimiser without constraints learns `raw` instead, with
 log θ = log(1 + e^raw), that is θ - 1 = e^raw (rao_kupper_threshold).
 
 Sources: Rao & Kupper 1967, J. Am. Stat. Assoc. 62, 194-204; Davidson 1970, J. Am. Stat. Assoc. 65, 317-328.
@@ -26,7 +26,7 @@ from .losses import log_sigmoid, sigmoid
 def rao_kupper_threshold(raw):
     """log θ = log(1 + e^raw)        () -> ()
 
-    A tie's log-likelihood goes to -inf as θ falls to 1; in `raw` its slope there is 1, in log θ it is infinite.
+    The log-likelihood of a tie tends to -inf as θ falls to 1. Its slope there is 1 in `raw` but infinite in log θ.
     """
     return -log_sigmoid(-raw), raw
 
@@ -39,7 +39,7 @@ def rao_kupper_threshold_backward(dout, cache):
 def log_one_minus_exp(x):
     """log(1 - e⁻ˣ), x ≥ 0        (...) -> (...)
 
-    Each branch where it keeps its digits; -inf at 0.
+    Each formula is used where it is accurate; -inf at 0.
     """
     with np.errstate(divide="ignore"):
         return np.where(x < math.log(2), np.log(-np.expm1(-x)), np.log1p(-np.exp(-x)))
@@ -48,8 +48,8 @@ def log_one_minus_exp(x):
 def rao_kupper(d, log_theta):
     """log P = log σ(d - η),  log(1 - e^{-2η}) + log σ(η - d) + log σ(η + d),  log σ(-d - η)        (...) -> (..., 3)
 
-    η = log_theta ≥ 0, a number. The tie is the paper's (θ² - 1) P(first) P(second) with θ² shared out among the
-    factors: terms of one sign only, where 2η - η - η would lose the digits of a likely tie.
+    η = log_theta ≥ 0, a number. The tie is the paper's (θ² - 1) P(first) P(second), with θ² distributed over the
+    factors so that all terms have one sign; adding 2η and subtracting η twice would cancel for a likely tie.
     """
     if log_theta < 0:
         raise InputError(
@@ -97,8 +97,8 @@ def rao_kupper_hessian(dout, cache):
 def davidson(d, log_nu):
     """log P = log(e^{d/2} / Z), log(ν / Z), log(e^{-d/2} / Z),  Z = e^{d/2} + ν + e^{-d/2}        (...) -> (..., 3)
 
-    log_nu is a number, -inf for no ties. Each is written log σ(its log-odds), so that a nearly certain outcome keeps
-    its digits: first against the rest has the odds 1 / (e⁻ᵈ + ν e^{-d/2}).
+    log_nu is a number, -inf for no ties. Each term is log σ(log-odds of that outcome), which stays accurate when the
+    outcome is nearly certain; the odds of first against the rest are 1 / (e⁻ᵈ + ν e^{-d/2}).
     """
     log_nu = np.asarray(log_nu, np.result_type(d, 1.0))
     first = log_sigmoid(-np.logaddexp(-d, log_nu - d / 2))
@@ -123,7 +123,7 @@ def davidson_hessian(dout, log_p):
     """Second derivatives of Σ dout log P: in d (...), in d and log ν (...), in log ν ();  n = Σ dout of a pair
 
     dd = -n (P₁ P₂ + P_tie (P₁ + P₂)/4),  d log ν = n P_tie (P₁ - P₂)/2,  log ν twice = -Σ n P_tie (P₁ + P₂):
-    an exponential family, whose curvature does not ask which outcome came.
+    in an exponential family the curvature does not depend on the outcome.
     """
     n = dout.sum(-1)
     first, tie, second = np.moveaxis(np.exp(log_p), -1, 0)

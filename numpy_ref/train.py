@@ -20,22 +20,22 @@ TIE_RATE = 10  # the tie parameter's learning rate in units of the model's: one 
 
 
 class LearnerLike(Protocol):
-    """What the loop, the saves and a finished run ask of a learner, whatever model it trains and in which package"""
+    """The interface between a learner of either package and the loop, the saves and the report of a run"""
 
-    side: str  # the package
-    writes: bool  # whether this process of the job writes its files
+    side: str  # the name of its package
+    writes: bool  # whether this process writes the files of its job
 
     def restore(self, weights: dict, state: dict, step: int) -> None:
-        """Goes on from what `weights` and `state` returned after this step"""
+        """Continues from what `weights` and `state` returned after this step"""
 
     def load(self, weights: dict) -> None:
-        """Takes these weights, with a tie model's parameter as "tie.raw_tie" if there is one"""
+        """Replaces the weights, and the parameter of a tie model if "tie.raw_tie" is among them"""
 
     def weights(self) -> dict[str, np.ndarray]:
         """The weights, flattened"""
 
     def state(self) -> dict[str, np.ndarray]:
-        """All else that the next step depends on"""
+        """Everything else that the next step depends on"""
 
     def agree(self, flag: bool) -> bool:
         """Whether the flag is true in any process of the job"""
@@ -44,18 +44,18 @@ class LearnerLike(Protocol):
         """The model of ties and its parameter, {} if none was learned"""
 
     def versions(self) -> dict:
-        """What equality to the bit depends on, beside the machine"""
+        """What bitwise reproducibility depends on besides the machine"""
 
 
 class Learner:
     """The reward model and its optimiser, by hand; torch_impl/train.py has the twin with the same methods
 
-    loss is "pairwise" or a name in OBJECTIVES, loss_options what that loss takes. A tie model's parameter is trained
-    beside the weights by an AdamW of its own, without decay, and left out of the gradient's norm.
+    loss is "pairwise" or a name in OBJECTIVES; loss_options are the options of that loss. A second AdamW without decay
+    trains the parameter of a tie model; the gradient norm does not include it.
     """
 
     side = "numpy_ref"
-    writes = True  # one process of a job writes its files; here there is no other
+    writes = True  # there is only one process
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Learner:
     def step(self, tokens, length, margin, ranks=None):
         """One update; returns loss, rewards (B, K), gradient norm before clipping, learning rate
 
-        Of the labels, "pairwise" reads the margin and the losses of lists the ranks.
+        The pairwise loss uses the margin, the list losses use the ranks.
         """
         if self.loss == "pairwise":
             labels = {"target_margin": margin.astype(self.dtype)}
@@ -113,7 +113,7 @@ class Learner:
         return flatten(self.params)
 
     def state(self):
-        """The optimiser's arrays by name; the step count is the loop's"""
+        """The optimiser's arrays by name; the loop keeps the step count"""
         first, second, _ = self.optimiser
         tie_first, tie_second, _ = self.tie_optimiser
         tie = {"tie": self.tie, "tie_first": tie_first, "tie_second": tie_second} if self.tie else {}
@@ -126,17 +126,17 @@ class Learner:
             self.tie, self.tie_optimiser = state["tie"], (state["tie_first"], state["tie_second"], step)
 
     def load(self, weights):
-        """Takes these weights, and "tie.raw_tie" if a tie model's parameter is trained"""
+        """Replaces the weights, and "tie.raw_tie" if a tie model is trained"""
         params = unflatten(weights)
         self.tie = params.pop("tie", self.tie)
         self.params = params
 
     def agree(self, flag):
-        """Whether the flag is true in any process of the job; here there is one"""
+        """Whether the flag is true in any process of the job; here there is only one"""
         return flag
 
     def learned_ties(self):
-        """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}, {} if none was learned"""
+        """{"ties": name of the tie model, "log_theta" or "log_nu": its parameter}; {} if none was trained"""
         if not self.tie:
             return {}
         log_tie, _ = log_tie_parameter(ties := self.loss_options["ties"], **self.tie)
@@ -148,7 +148,7 @@ class Learner:
 
 
 def from_preferences(learner, data, chosen, step):
-    """One update from these preferences: a dict of loss, rewards (B, K), labels (B, K), grad_norm, learning_rate"""
+    """One update on the chosen rows: {loss, rewards (B, K), labels (B, K), grad_norm, learning_rate}"""
     tokens, length = collate([data.rows[i] for i in chosen])
     ranks = collate_ranks([data.ranks[i] for i in chosen])
     loss, reward, norm, lr = learner.step(tokens, length, data.margin[chosen], ranks)
@@ -157,7 +157,7 @@ def from_preferences(learner, data, chosen, step):
 
 
 def train(learner, data, *, start, total_steps, batch_size, seed, learn=from_preferences):
-    """Runs steps start .. total_steps and yields after each: (steps done, what `learn` returned, and the epoch)"""
+    """Runs the steps from `start` and yields (steps done, what `learn` returned plus the epoch) after each"""
     per_epoch = steps_per_epoch(len(data.rows), batch_size)
     for step in range(start, total_steps):
         chosen = batch_indices(step, len(data.rows), batch_size, seed)
@@ -165,19 +165,19 @@ def train(learner, data, *, start, total_steps, batch_size, seed, learn=from_pre
 
 
 def check_finite(step, loss, grad_norm):
-    """Stops a run whose loss or gradient is no number any more"""
+    """InputError if the loss or the gradient norm is not finite"""
     if not math.isfinite(loss) or not math.isfinite(grad_norm):
         found = f"step {step}: the loss is {loss} and the gradient norm {grad_norm}"
-        if step == 1:  # nothing is learned yet
-            raise InputError(f"{found}: margins of the data, or weights of --init-from, are too large: look for them")
+        if step == 1:  # the learning rate has not acted yet
+            raise InputError(f"{found}: margins in the data or weights of --init-from are too large: check them")
         raise InputError(f"{found}: lower --learning-rate")
 
 
 def check_alive(step, loss, reward, grad_norm):
-    """Stops a run that cannot learn: a loss that is no number, or pairs whose two rewards are one and the same
+    """InputError if a run cannot learn: the loss is not finite, or both rewards of every pair are equal
 
-    ln 2 with no gradient is what a model shows that scores the same token on both sides, for example a shared prompt's
-    last token because the end was looked for by the pad id, and pad is eos.
+    A model that scores the same token on both sides has loss ln 2 and no gradient. A typical cause: the end of a
+    response is searched by the pad id while pad equals eos, which finds the last token of the shared prompt.
     """
     check_finite(step, loss, grad_norm)
     vanished = 1000 * np.finfo(reward.dtype).eps  # equal rows of a batch differ by up to 4 eps, the norm by 30

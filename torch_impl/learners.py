@@ -16,7 +16,7 @@ class LanguageLearner(Learner):
 
     @torch.no_grad()
     def nats(self, tokens, length, start):
-        """The loss without a step, in nats a predicted token"""
+        """The loss without an update, in nats per predicted token"""
         return language_model.response_loss(self.model, *map(self._tensor, (tokens, length, start))).item()
 
 

@@ -1,4 +1,4 @@
-"""What a training writes into metrics.jsonl: the steps since the last line, summed up."""
+"""Averages over the steps between two lines of metrics.jsonl."""
 
 import math
 
@@ -11,7 +11,7 @@ from ..ranking import ABSENT
 
 
 class Log:
-    """Collects steps and sums them up over all their pairs, not as a mean of batch means"""
+    """Collects the records of steps; averages them over all pairs, not as a mean of batch means"""
 
     arrays: tuple = ("rewards", "labels")
     numbers: tuple = ("loss", "grad_norm", "learning_rate", "epoch")
@@ -23,11 +23,11 @@ class Log:
         self.records.append(record)
 
     def state(self):
-        """What is not flushed yet, for JSON, which keeps every float bit for bit"""
+        """The records not yet flushed, ready for JSON, which preserves every float exactly"""
         return [record | {name: record[name].tolist() for name in self.arrays} for record in self.records]
 
     def restore(self, state):
-        """Takes up what `state` returned; InputError if this is not it"""
+        """Restores what `state` returned; InputError if it is damaged"""
         try:
             self.records = [self._restored(record) for record in state]
         except (TypeError, KeyError, ValueError, OverflowError):
@@ -42,13 +42,13 @@ class Log:
         return record | arrays
 
     def flush(self, step):
-        """The logged names since the last flush; loss is the one trained on: with margins, smoothing, centring"""
+        """One log line for the steps since the last flush; its loss is the training objective, with all its options"""
         records, self.records = self.records, []
         line = {"step": step, **self.summed_up(records)}
         return line | {name: records[-1][name] for name in ("grad_norm", "learning_rate", "epoch")}
 
     def summed_up(self, records):
-        """Of the preferences that these steps learned from"""
+        """Scores over all pairs of these records"""
         sizes = [len(record["rewards"]) for record in records]
         rewards, labels = stacked([r["rewards"] for r in records], 0), stacked([r["labels"] for r in records], ABSENT)
         loss = float(np.average([record["loss"] for record in records], weights=sizes))
