@@ -43,7 +43,7 @@ def check_ranks(rewards, ranks):
 
 
 def half_win(d, _):
-    """log P = log σ(d),  (log σ(d) + log σ(-d)) / 2,  log σ(-d): a tie is half a win for each        (...) -> (..., 3)"""
+    """log P = log σ(d),  (log σ(d) + log σ(-d)) / 2,  log σ(-d): a tie is half a win        (...) -> (..., 3)"""
     first, second = log_sigmoid(d), log_sigmoid(-d)
     return np.stack([first, (first + second) / 2, second], -1), d
 
