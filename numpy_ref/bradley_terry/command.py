@@ -1,6 +1,7 @@
 """The command `fit`: a ranking table with its certificate from a file of games or of rankings."""
 
 import argparse
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from .strengths import fit
 from .text import answer_dict, answer_lines, no_estimate_lines
 from .win_counts import pairs_of_rows
 
+DATA = re.compile(r"\.(csv|tsv|jsonl)(\.gz)?$", re.IGNORECASE)
 ERRORS = ("auto", "solve", "none")
 FEWEST_RESAMPLES = 40  # a 95 % interval leaves one resample in 40 beyond each end
 
@@ -65,7 +67,7 @@ def add_arguments(parser):
     add("--bootstrap", type=int, default=0, metavar="N", help="intervals from N resamples of the games instead")
     add("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
     add("--weights", action="store_true", help="counts are weights: they need not be whole numbers")
-    add("--json", metavar="FILE", help="write the result as JSON; - is the standard output")
+    add("--json", nargs="?", const="", metavar="FILE", help="write the result as JSON; - is the standard output")
     add("--figure", metavar="FILE", help="draw strengths with intervals, and predicted against observed wins")
     group = parser.add_argument_group("names of columns, where they are others")
     for role in ROLES:
@@ -95,6 +97,10 @@ def run(args):
 def check_options(args):
     """InputError for options that no file could make right"""
     check_figure(args.figure)
+    if args.json == "" or (args.json and not args.file and DATA.search(args.json)):  # a flag in version 0.1.0
+        raise InputError(
+            f"--json now takes a file to write, - for standard output: write {args.json or 'FILE'} --json -"
+        )
     check_output(args.json or "-")
     if args.ties not in TIES:
         if args.ties in OLD_WORDS:

@@ -22,8 +22,8 @@ def main(program, commands, argv=None):
 
 
 def parsed(program, commands, argv):
-    """The options, and `given`: the names of those that stand on the command line"""
-    parser = argparse.ArgumentParser(prog=program, allow_abbrev=False)
+    """The parsed options, and `given`: the names of those on the command line"""
+    parser = _Parser(prog=program, allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_line, add_arguments, run) in commands.items():
         sub = subparsers.add_parser(
@@ -41,11 +41,11 @@ def parsed(program, commands, argv):
 def _status(program, args):
     """The exit status of the command, with one sentence for what the user can put right"""
     keep_freed_memory()
-    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what no encoding can, and a terminal may lack σ
+    if hasattr(sys.stdout, "reconfigure"):  # a file name may be no valid text, and a terminal may lack σ
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = run_quietly(args) or 0
-        sys.stdout.flush()  # here, where a reader that has gone is expected, and not at the interpreter's end
+        sys.stdout.flush()  # here a closed pipe is handled; at exit it would be a traceback
         return status
     except InputError as error:
         print(f"{program} {args.command}: error: {error}", file=sys.stderr)
@@ -54,7 +54,7 @@ def _status(program, args):
         print(f"\n{program} {args.command}: interrupted", file=sys.stderr)
         return 130
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader of our output has gone, as `| head` does
+        if error.errno == errno.EPIPE:  # the reader of our output is gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         where = f"{error.filename}: " if error.filename else ""
@@ -64,10 +64,16 @@ def _status(program, args):
 
 
 def run_quietly(args):
-    """The command's status; what is no number any more is found and said by the command itself, in one sentence"""
+    """The command's status, without NumPy's warnings: the command itself reports a number that is not finite"""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
         return args.run(args)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One sentence, without argparse's forty lines of usage"""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
 class _HelpWithDefaults(argparse.HelpFormatter):
@@ -77,9 +83,9 @@ class _HelpWithDefaults(argparse.HelpFormatter):
 
 
 def keep_freed_memory():
-    """glibc hands arrays above 128 KiB back to the system, and every step pays to have them zeroed again
+    """Tells glibc to keep freed arrays: it returns those above 128 KiB to the system, which zeroes them again each step
 
-    Kept instead, a NumPy step in float64 takes 41 ms where it took 67. Nothing happens where there is no glibc.
+    A NumPy step in float64 then takes 41 ms instead of 67. Without glibc nothing happens.
     """
     import ctypes
 

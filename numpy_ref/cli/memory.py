@@ -1,4 +1,4 @@
-"""How much memory is free, asked before arrays are made that may not fit: a sentence, not a process that dies."""
+"""How much memory is free: asked before large arrays are made, so that the user gets a sentence and not a kill."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def check(needed, what, remedy):
 
 
 def free():
-    """Bytes that this process may still take: the smaller of what is free and what its control group has left
+    """Bytes that this process can still allocate: the smaller of free memory and the rest of its control group's limit
 
     Infinite where the system does not say.
     """
@@ -54,5 +54,5 @@ def _text(path):
 
 
 def shown(size):
-    """4.7 GB; more than anybody has is one sentence too"""
+    """4.7 GB"""
     return f"{size / 1e9:,.1f} GB" if size < 10**18 else "more than a billion GB"

@@ -21,8 +21,8 @@ from ..errors import InputError
 def option(group, default, help, *, recorded=True, changeable=False, **argument) -> Any:  # noqa: A002  as argparse has it
     """A field of Options that stands on the command line; `argument` is what argparse takes: type, choices, metavar
 
-    recorded    whether a resumed run must have it again
-    changeable  whether a resumed run may have another value: it does not change the model, but for rounding
+    recorded    whether a resumed run needs it again
+    changeable  whether a resumed run may change it: it affects the model by rounding at most
     """
     argument = {"help": help, "default": default, **argument}
     if default is False:
@@ -32,19 +32,19 @@ def option(group, default, help, *, recorded=True, changeable=False, **argument)
 
 
 def found() -> Any:
-    """A field that is no option: what a run finds out, and records to find it again"""
+    """A field that is not an option: the run determines and records it"""
     return field(default=None, metadata={"recorded": True, "changeable": False})
 
 
 @dataclass(frozen=True)
 class Options:
-    """What all commands' options share; `given` names those that were given, whatever their value"""
+    """The base of all options; `given` names those that the user gave, even with the default value"""
 
     given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     @classmethod
     def names(cls, attribute="argument"):
-        """The options by name, {name: field}; or the fields whose metadata say yes to this attribute"""
+        """{name: field} of the options, or of the fields whose metadata have another attribute set"""
         return {f.name: f for f in fields(cls) if f.metadata.get(attribute)}
 
     @classmethod
@@ -65,7 +65,7 @@ class Options:
 
     @classmethod
     def of(cls, values):
-        """The options that a command line with these {name: value} would give, InputError where it would be refused"""
+        """The options that a command line with these {name: value} would give; InputError where it would be an error"""
         parser = _Raising(allow_abbrev=False, add_help=False)
         cls.add_arguments(parser)
         for name in values:
@@ -77,7 +77,7 @@ class Options:
 
     @classmethod
     def _words(cls, name, value):
-        """How a command line says it: nothing where an option is left out"""
+        """The words of a command line for this option: none for a default"""
         default = cls.names()[name].default
         if value is default and (value is None or value is False):
             return []
@@ -101,14 +101,14 @@ def word(name):
 
 
 def unknown(given, options):
-    """The sentence for words of a command line that it does not take, with the option that was probably meant"""
+    """The message for unknown words on a command line, with the nearest option"""
     first = next((text.split("=")[0] for text in given if text.startswith("--")), None)
     likeness = first and nearest(first, list(options))
     return f"unrecognized arguments: {' '.join(given)}" + (f": did you mean {likeness}?" if likeness else "")
 
 
 def nearest(given, options):
-    """The option that was probably meant, or None        --lr -> --learning-rate, --epochs -> --num-train-epochs"""
+    """The nearest option, or None        --lr -> --learning-rate, --epochs -> --num-train-epochs"""
     asked = given.strip("-").replace("_", "-").lower()
     by_initials = [other for other in options if "".join(part[:1] for part in other.split("-")) == asked]
     by_part = [other for other in options if len(asked) > 2 and asked in other]

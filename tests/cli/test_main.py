@@ -139,9 +139,11 @@ def test_a_bad_option_is_named(package, option, value, capsys):
     with pytest.raises(SystemExit) as ended:
         run(package, "train", option, value)
     assert ended.value.code == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert option in last
-    assert "error: " in last
+    err = capsys.readouterr().err
+    assert is_one_sentence(err)
+    assert err.startswith(f"python -m {package} train: error: ")
+    assert option in err
+    assert err.endswith(f"; see python -m {package} train --help\n")
     assert not list(Path().iterdir())
 
 

@@ -118,7 +118,7 @@ def test_a_pipe_is_refused_at_once(argv, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("margin", "options", "advice"),
-    [(1e300, [], "margins of the data"), (0.0, ["--learning-rate", "1e30"], "lower --learning-rate")],
+    [(1e300, [], "margins in the data"), (0.0, ["--learning-rate", "1e30"], "lower --learning-rate")],
 )
 def test_no_warning_stands_beside_the_sentence_and_the_advice_fits(margin, options, advice, tmp_path):
     data = write_rows(tmp_path / "rows.jsonl", [row | {"margin": margin} for row in numbers(20)])
