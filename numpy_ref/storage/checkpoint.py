@@ -2,7 +2,7 @@
 
 `transformers.AutoModelForSequenceClassification.from_pretrained(directory)` gives the same rewards; a language model is
 written as AutoModelForCausalLM reads it. GPT-2's linear layers are stored (in, out), ours (out, in): the only
-arithmetic here is that transpose. No pickle is ever read.
+arithmetic here is that transpose. Pickles are never read.
 """
 
 import re
@@ -34,7 +34,7 @@ GPT2_NAMES = {
     "head": "score",
     "unembedding": "lm_head",
 }
-# What is on top of the body: the ecosystem's name of that model, and how a message describes it
+# The top of a model: its name in the ecosystem, and how a message describes it
 ARCHITECTURES = {"head": "GPT2ForSequenceClassification", "unembedding": "GPT2LMHeadModel"}
 IS_A = {"head": "a reward model", "unembedding": "a language model, which has no rewards"}
 
@@ -53,7 +53,7 @@ def _transposed(name, array):
 
 
 def shapes(vocab_size, n_positions, n_embd, n_layer, top="head"):
-    """Name and shape of every parameter, in the tree's order; a generator, since config.json may ask for any n_layer"""
+    """Name and shape of every parameter, in the tree's order; lazy: a bad config.json may have a huge n_layer"""
     C = n_embd
     yield from {"body.tok.weight": (vocab_size, C), "body.pos.weight": (n_positions, C)}.items()
     attention, feed_forward = {"qkv": (3 * C, C), "proj": (C, C)}, {"fc": (4 * C, C), "proj": (C, 4 * C)}
@@ -67,7 +67,7 @@ def shapes(vocab_size, n_positions, n_embd, n_layer, top="head"):
 
 
 def config_of(params, n_head):
-    """config.json: everything that the ecosystem's GPT-2 asks for, and that our own loader reads"""
+    """config.json, as transformers' GPT-2 and our own loader need it"""
     tok, pos = params["body"]["tok"]["weight"], params["body"]["pos"]["weight"]
     top = next(name for name in params if name != "body")
     of_top = (
@@ -97,7 +97,7 @@ def config_of(params, n_head):
 def save_model(directory, params, n_head, tokenizer, learned_ties=None):
     """Writes config.json, model.safetensors and the tokenizer's files into a directory
 
-    learned_ties    the model of ties and its parameter, added to config.json as they are
+    learned_ties    name and parameter of a tie model, added to config.json
     """
     write_arrays(
         Path(directory, "model.safetensors"),
@@ -111,9 +111,9 @@ def save_model(directory, params, n_head, tokenizer, learned_ties=None):
 
 
 def load_model(directory, tops=("head",)):
-    """(params, n_head, tokenizer) of a directory that either package wrote, or of a run's newest checkpoint
+    """(params, n_head, tokenizer) of a model directory written by either package, or of a run's newest checkpoint
 
-    tops    which models are accepted: "head", a reward model; "unembedding", a language model
+    tops    accepted kinds: "head", a reward model; "unembedding", a language model
     """
     directory = directory_of(directory)
     verify(directory)
@@ -155,7 +155,7 @@ def top_of(config):
 
 
 def read_config(directory):
-    """config.json, checked for what our model needs"""
+    """config.json as a dict; InputError unless it has the sizes that our model needs"""
     path = Path(directory, "config.json")
     config = read_json(path)
     sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
@@ -213,7 +213,7 @@ def read_arrays(path):
 
 
 def write_arrays(path, arrays):
-    """Writes a safetensors file; older versions of transformers ask for the metadata"""
+    """Writes a safetensors file; older versions of transformers need the metadata"""
     from safetensors.numpy import save
 
     with written_whole(path, "wb") as file:

@@ -1,7 +1,7 @@
 """SHA256SUMS: the SHA-256 of every file of a save, in the format of `sha256sum -c SHA256SUMS`.
 
-safetensors has no checksum, so that a flipped bit of a weight would go unnoticed. A model without SHA256SUMS is read
-unchecked, since somebody else may have made it; a save that a run is resumed from must have the file.
+safetensors has no checksum, so a flipped bit in a weight would go unnoticed. A model without SHA256SUMS is read
+unchecked, because another program may have written it; a save that a run resumes from must have the file.
 """
 
 import hashlib
@@ -11,14 +11,14 @@ from ..errors import InputError
 from ..files import write_text
 
 SUMS = "SHA256SUMS"
-UNLISTED = (SUMS, "README.md")  # which is for people, who may edit it
+UNLISTED = (SUMS, "README.md")  # the README is for people, who may edit it
 BY_HAND = "reward.safetensors"  # weights that only torch_impl.backbone reads
-MODEL = ("config.json", "model.safetensors")  # if it does not list these, half of it is lost
+MODEL = ("config.json", "model.safetensors")  # a list without these is damaged
 LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)", re.ASCII)
 
 
 def seal(directory):
-    """Writes SHA256SUMS of all that the directory holds now but the README: the last file of a save"""
+    """Writes SHA256SUMS over all files of the directory except the README; the last step of a save"""
     names = sorted(path.name for path in directory.iterdir() if path.is_file() and path.name not in UNLISTED)
     lines = (f"{sha256(directory / name)}  {name}\n" for name in names)
     write_text(directory / SUMS, "".join(lines))
@@ -47,7 +47,7 @@ def _lines(path):
     """(name, checksum) of every line"""
     try:
         text = path.read_text(encoding="utf-8").removesuffix("\n")
-        lines = text.split("\n") if text else []  # splitlines knows nine other ends of a line
+        lines = text.split("\n") if text else []  # splitlines() also splits at nine other characters
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}): the checkpoint is damaged") from None
     for number, line in enumerate(lines, 1):

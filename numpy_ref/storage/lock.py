@@ -1,4 +1,4 @@
-"""One process writes into a run's directory: a lock that the system takes back however that process ends."""
+"""A lock on a run's directory, which the system releases however the process ends."""
 
 from contextlib import contextmanager
 
@@ -9,9 +9,9 @@ LOCK = ".lock"  # stays in the directory, empty
 
 @contextmanager
 def alone(run, writes=True):
-    """Holds run/.lock and removes what a killed process left half written; InputError if another process holds it
+    """Holds run/.lock and removes unfinished files of a killed process; InputError if another process holds the lock
 
-    A process that writes nothing (writes=False) needs no lock. Where a file system has none, that is said.
+    A process with writes=False needs no lock. A file system without locks gives a warning.
     """
     if not writes:
         yield

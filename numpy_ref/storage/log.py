@@ -1,4 +1,4 @@
-"""metrics.jsonl: what a run logged, one line after the other. A save vouches for the lines before it."""
+"""metrics.jsonl, the log of a run. Each save holds a checksum of the lines before it."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ LOG = "metrics.jsonl"
 
 
 def append(run, line):
-    """One line more; a kill may cut it off, which the next resume takes away"""
+    """Appends one line; a kill may cut it off, and the next resume then removes it"""
     with open(run / LOG, "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
@@ -22,7 +22,7 @@ def summary(run):
 
 
 def check(run, logged):
-    """InputError unless the log begins with what the save vouches for"""
+    """InputError unless the log begins with the lines that the save has the checksum of"""
     content = _content(run)[: logged["bytes"]]
     if len(content) != logged["bytes"] or hashlib.sha256(content).hexdigest() != logged["sha256"]:
         found = "begins otherwise than" if (run / LOG).is_file() else "is gone, but not"
@@ -30,7 +30,7 @@ def check(run, logged):
 
 
 def cut_back(run, step, logged):
-    """Drops what was logged after the save; version 0.1.0 wrote no summary, so there the steps decide"""
+    """Drops the lines logged after the save; saves of version 0.1.0 have no summary, so their steps decide"""
     content = _content(run)
     if logged:
         kept = content[: logged["bytes"]]

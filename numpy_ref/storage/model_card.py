@@ -1,6 +1,6 @@
 """README.md of a finished model: what it is, what it was trained on, what was measured, how to load it.
 
-Its header is what the Hugging Face hub reads. Nothing is claimed that was not recorded or measured.
+The Hugging Face hub reads its header. The card states only what was recorded or measured.
 """
 
 import re
@@ -34,7 +34,7 @@ print(rewards, "P(first is preferred):", torch.sigmoid(rewards[0] - rewards[1]))
 LIMITS = """\
 - A reward means something only beside the reward of another response to the same prompt: the loss sees no other
   difference, and rewards of different prompts have no common zero.
-- P(first is preferred) = σ(reward of the first - reward of the second) is as good as the log loss above says.
+- P(first is preferred) = σ(reward of the first - reward of the second) is as good as the log loss above shows.
 - `pipeline("text-classification")` puts a single label through a sigmoid: ask it for `function_to_apply="none"`.
 - A text of more than {max_length} tokens has no place: it was left out of the training, and is refused by `score`.
 - What is not listed under Measured was not measured: other data, other languages, safety, use as a target to
@@ -46,10 +46,10 @@ NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256"}
 def write(directory, learner, weights, tokenizer, data, measured, options):
     """README.md beside the finished model
 
-    weights     those of the learner, whole
-    data        what was trained on, with its counts of rows left out
-    measured    what training.data.report returned: {} if nothing was held out
-    options     of the training, with the SHA-256 of each file, as training.resume.recorded gives them
+    weights     all weights of the learner
+    data        the training data, with counts of the rows left out
+    measured    the result of training.data.report: {} if nothing was held out
+    options     the recorded options of the training (training.resume.recorded), with the SHA-256 of each file
     """
     parts = [header(options.get("dataset_name")) + "# Reward model", *what(learner, weights, tokenizer)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(learner.versions(), options)]
@@ -60,7 +60,7 @@ def write(directory, learner, weights, tokenizer, data, measured, options):
 
 
 def header(dataset=None, base_model=None):
-    """The hub's YAML; it names a dataset only if the hub can have it: owner/name or name"""
+    """The YAML header for the hub; it names a dataset only if that is a hub id: owner/name or name"""
     of_the_hub = dataset and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) and not Path(dataset).exists()
     known = f"datasets:\n- {dataset}\n" if of_the_hub else ""
     return HEADER.format(known=known + (f"base_model: {base_model}\n" if base_model else ""))
@@ -105,7 +105,7 @@ def options_table(versions, options):
 
 
 def measured_table(measured):
-    """Held-out scores beside their floors and the baseline, or that nothing was measured"""
+    """Held-out scores next to floors and baseline, or a sentence that nothing was measured"""
     if not measured:
         yield "Nothing was held out, so nothing was measured."
         return
@@ -162,7 +162,7 @@ def normalised(source, mean, scale, why, data, n, *, where=FOLDED):
 
 
 def load_it(tokenizer):
-    """Code that runs in the card's directory; token ids of an unknown tokenizer have no text to show"""
+    """Code to load the model from the card's directory; none for the token ids of an unknown tokenizer"""
     if tokenizer.name in ("words", "bytes"):
         return LOAD.format(**example(tokenizer))
     return "With `AutoModelForSequenceClassification`; it reads the ids of the tokenizer that made the data."
@@ -181,7 +181,7 @@ def as_list(value):
 
 
 def shown(value):
-    """An option's value; of an absolute path only the last part, since the rest describes somebody's machine"""
+    """An option's value; only the last part of an absolute path, because the rest describes somebody's machine"""
     values = [Path(v).name if isinstance(v, str) and Path(v).is_absolute() else str(v) for v in as_list(value)]
     return ", ".join(values) if values else str(value)
 

@@ -1,12 +1,12 @@
-"""A run's directory: what is written while a model trains. A kill at any moment loses only the steps since a save.
+"""A run's directory: what is written while a model trains. A kill loses only the steps since the last save.
 
     runs/train/metrics.jsonl            what was logged, one line after the other (log.py)
-               latest                   the name of the newest whole checkpoint
+               latest                   the name of the newest complete checkpoint
                checkpoint-400/          the model, state.safetensors + state.json for --resume, and SHA256SUMS
                config.json, ...         the finished model, as the ecosystem loads it
                .lock                    held by the process that trains (lock.py)
 
-A checkpoint gets its name once it is whole and on the disk, and only then is it pointed to.
+A checkpoint gets its name when it is complete and on the disk; only then does `latest` point to it.
 """
 
 import platform
@@ -64,7 +64,7 @@ def check_empty(path):
 
 @contextmanager
 def _writing(run):
-    """Turns an error of the disk into one sentence that says how to go on; what was saved before stays as it is"""
+    """Turns a disk error into one sentence that says how to go on; earlier saves stay intact"""
     try:
         yield
     except OSError as error:
@@ -83,9 +83,12 @@ def log(run, line):
 def save(run, step, learner, tokenizer, options, unlogged, *, write=None, best=None):
     """Writes the checkpoint of this step, then points `latest` to it, then removes the checkpoint before it
 
-    write  `write_model`, or what writes another kind of model; best  the best evaluation so far (training/best.py)
+    write  writes the model, default `write_model`; best  the best evaluation so far (training/best.py)
     """
-    weights, arrays = learner.weights(), learner.state()  # by every process of a job: weights may be spread over them
+    weights, arrays = (
+        learner.weights(),
+        learner.state(),
+    )  # a collective call: FSDP spreads the weights over the processes
     if not learner.writes:
         return
     name = f"checkpoint-{step}"
@@ -106,7 +109,7 @@ def save(run, step, learner, tokenizer, options, unlogged, *, write=None, best=N
 
 
 def publish(directory, learner, tokenizer, write=None):
-    """Writes the finished model into the run's directory, each file whole from the moment that it is there"""
+    """Writes the finished model into the run's directory; each file appears complete"""
     weights = learner.weights()
     if not learner.writes:
         return

@@ -1,6 +1,6 @@
-"""The best evaluation of a run: its weights are kept (--load-best-model-at-end), and a run without progress ends early.
+"""The best evaluation of a run, for --load-best-model-at-end and early stopping.
 
-A save holds both the newest and the best weights, so that a resumed run makes the same choice to the bit.
+A save holds the newest and the best weights, so that a resumed run makes exactly the same choice.
 """
 
 import math
@@ -12,9 +12,9 @@ from ..errors import InputError
 
 @dataclass
 class Best:
-    """The best evaluation so far, the weights that gave it, and how many evaluations have been no better since"""
+    """The best evaluation so far, its weights, and the number of evaluations since then"""
 
-    metric: str  # as it is logged, with `eval_`
+    metric: str  # its logged name, with `eval_`
     larger_is_better: bool
     keeps_weights: bool
     patience: int | None
@@ -24,7 +24,7 @@ class Best:
     weights: dict = field(default_factory=dict)
 
     def consider(self, learner, step, result):
-        """Takes note of an evaluation; a value that is no number is never the best"""
+        """Compares an evaluation with the best one; a value that is not finite is never the best"""
         sign = 1 if self.larger_is_better else -1
         value = result[self.metric]
         if math.isfinite(value) and (self.value is None or sign * value > sign * self.value):
@@ -36,15 +36,15 @@ class Best:
 
     @property
     def is_over(self):
-        """Whether the run is to end early"""
+        """Whether early stopping ends the run"""
         return self.patience is not None and self.since >= self.patience
 
     def state(self):
-        """What a save's state.json says of it"""
+        """Its part of state.json"""
         return {"step": self.step, "value": self.value, "since": self.since}
 
     def restore(self, state, arrays):
-        """Takes up what `state` returned, with the weights of a save; InputError if this is not it"""
+        """Restores what `state` returned, and the weights of a save; InputError if it is damaged"""
         match state:
             case {"step": int(step), "value": float() | None as value, "since": int(since)} if min(step, since) >= 0:
                 self.step, self.value, self.since = step, value, since
@@ -54,16 +54,16 @@ class Best:
 
 
 def weights_of(learner):
-    """All that a learner's rewards depend on: its weights, and a tie model's parameter"""
+    """The weights of a learner, and the parameter of its tie model"""
     return learner.weights() | {name: a for name, a in learner.state().items() if name.startswith("tie.")}
 
 
 def best_of(options, metrics):
-    """The Best that the options ask for, or None; metrics: {name: whether a larger value is better}"""
+    """The Best that the options ask for, or None; metrics as in Stage"""
     if not options.load_best_model_at_end and options.early_stopping_patience is None:
         if "metric_for_best_model" in options.given:
             raise InputError(
-                "--metric-for-best-model: nothing asks for the best: add --load-best-model-at-end, or leave it out"
+                "--metric-for-best-model: has no effect alone: add --load-best-model-at-end, or leave it out"
             )
         return None
     asked = "--load-best-model-at-end" if options.load_best_model_at_end else "--early-stopping-patience"

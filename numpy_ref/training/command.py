@@ -33,9 +33,9 @@ def of_arguments(kind, stage, learner_class):
 def run(options, stage, learner_class, n_processes=1, writes=True, **where):
     """Trains, saves and reports, alone in the run's directory; returns the exit status
 
-    n_processes  how many processes share each step
-    writes       whether this is the process of its job that writes the files
-    where        what the learner is told about device and processes
+    n_processes  number of processes that share each step
+    writes       whether this process writes the files of the job
+    where        keyword arguments of the learner about devices and processes
     """
     with ExitStack() as until_the_end:
         job = begun(until_the_end, options, stage, learner_class, n_processes, writes, **where)
@@ -48,7 +48,7 @@ def run(options, stage, learner_class, n_processes=1, writes=True, **where):
 
 
 def begun(until_the_end, options, stage, learner_class, n_processes, writes, **where):
-    """The Job, and its directory locked until the end"""
+    """The Job; `until_the_end` keeps its directory locked"""
     options, saved = opened(until_the_end, options, stage, learner_class.side, writes)
     options, initial, tokenizer = stage.begin(options, saved)
     learner_options, best = stage.learner_options(options), best_of(options, stage.metrics)
@@ -72,12 +72,12 @@ def begun(until_the_end, options, stage, learner_class, n_processes, writes, **w
     if saved is None and writes:
         directory = runs.new_run(options.output_dir, stage.command)
         until_the_end.enter_context(alone(directory, writes))
-        runs.check_empty(directory)  # again: another run may have come and gone before the lock was ours
+        runs.check_empty(directory)  # again: another run may have written here before we held the lock
     return Job(stage, options, learner, loaded, log, best, directory, saved.step if saved else 0, total_steps)
 
 
 def opened(until_the_end, options, stage, side, writes):
-    """(options, Saved) of the run that is resumed, whose directory is locked; (options, None) for a new run"""
+    """(options, Saved) of the resumed run, with its directory locked; (options, None) for a new run"""
     if options.resume is None:
         if options.output_dir is not None and writes:
             runs.check_empty(Path(options.output_dir))  # before any data are read
@@ -90,26 +90,26 @@ def opened(until_the_end, options, stage, side, writes):
 
 
 def settled(options, loaded, n_processes):
-    """The options of a new run with what was found out when the data were read"""
+    """The options of a new run, completed by what reading the data determined"""
     per_device = options.per_device_train_batch_size or (64 if is_world(options) else 16)
     batch = {"per_device_train_batch_size": per_device, "batch_size": n_processes * options.pieces * per_device}
     return with_fingerprints(replace(options, dataset_sha256=loaded.dataset_sha256, **batch))
 
 
 def step_counts(options, n):
-    """(steps in all, steps of warm-up) for n prompts"""
+    """(total steps, warm-up steps) for n prompts"""
     per_epoch = steps_per_epoch(n, options.batch_size)
     total = options.max_steps or max(1, round(options.num_train_epochs * per_epoch))
     return total, total // 10 if options.warmup_steps is None else min(options.warmup_steps, total)
 
 
 def schedule_options(options):
-    """What a Learner is told about its steps, beside the peak and the counts"""
+    """Keyword arguments of a Learner: weight decay and schedule"""
     return {"weight_decay": options.weight_decay, "lr_scheduler_type": options.lr_scheduler_type}
 
 
 def taken_up(options, saved, learner, log, best, total_steps):
-    """Learner and log as they were saved; the run's directory"""
+    """Restores learner, log and best evaluation from a save; returns the run's directory"""
     directory = Path(options.resume)
     check_fits(options, saved, total_steps)
     learner.restore(saved.weights, saved.arrays, saved.step)
@@ -124,7 +124,7 @@ def taken_up(options, saved, learner, log, best, total_steps):
 
 
 def finish(job):
-    """Writes the finished model, the best one if it is asked for, prints how good it is, and writes its card"""
+    """Writes the finished model (the best one if asked for), prints how good it is, and writes its card"""
     stage, learner, loaded, best = job.stage, job.learner, job.loaded, job.best
     if best and best.is_over:
         print(f"stopped   early: no better {best.metric} in {best.since} evaluations")
@@ -134,7 +134,7 @@ def finish(job):
     runs.publish(job.directory, learner, loaded.tokenizer, stage.write_model)
     measured = stage.report(job.directory, learner, loaded.held)
     if stage.card:
-        weights = learner.weights()  # by every process of a job: they may be spread over them
+        weights = learner.weights()  # a collective call: FSDP spreads the weights over the processes
         if learner.writes:
             options = recorded(job.options)
             stage.card(job.directory, learner, weights, loaded.tokenizer, loaded.data, measured, options)

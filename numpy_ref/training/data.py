@@ -1,4 +1,4 @@
-"""What a model is trained on and held to: preferences or the built-in world as token ids; and the last report."""
+"""The data of a training as token ids, from files or from the built-in world; and its final report."""
 
 from typing import Any, NamedTuple
 
@@ -17,10 +17,10 @@ from ..ranking import ABSENT
 
 
 class Loaded(NamedTuple):
-    """What a training learns from and is measured on, and what is printed about it"""
+    """The data of a training, and the lines that are printed about them"""
 
     data: Any
-    held: Any  # None where nothing is held out
+    held: Any  # None if nothing is held out
     tokenizer: Tokenizer
     about: str
     dataset_sha256: str | None = None
@@ -29,7 +29,7 @@ class Loaded(NamedTuple):
 def load(options, tokenizer=None):
     """The data of `train`        -> Loaded
 
-    tokenizer: of a model that exists already; else words for the world, the ids themselves for ids, bytes for texts
+    tokenizer: that of an existing model; default: words for the world, ids for token ids, bytes for texts
     """
     check_source(options)
     if is_world(options):
@@ -53,16 +53,16 @@ def load(options, tokenizer=None):
 
 
 def evaluate(rewards, held):
-    """The logged names over all held-out pairs, with `eval_` before them"""
+    """The scores over all held-out pairs, under their logged names with the prefix `eval_`"""
     result = summary(all_rewards(rewards, held.rows), held.true, held.ranks)
     return {f"eval_{name}": value for name, value in result.items()}
 
 
 def report(directory, learner, held):
-    """Prints what a user wants to know at the end, beside what it can be compared with; the model card gets the same"""
+    """Prints the final scores next to floors and baseline, and returns them for the model card"""
     measured = {}
     if held is None:
-        print("held-out  nothing was held out: give --eval-data FILE to see how the model does on new pairs")
+        print("held-out  nothing was held out: give --eval-data FILE to measure the model on new pairs")
     else:
         result = evaluate(learner.rewards, held)
         floors = {} if held.true is None else world.floors(held.true)

@@ -1,4 +1,4 @@
-"""The loop of all commands that train: steps, log lines, evaluations, saves, and the end by Ctrl-C."""
+"""The loop of all commands that train: steps, log lines, evaluations, saves, and Ctrl-C."""
 
 import signal
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from .log import Log
 from .resume import recorded
 from .stage import Stage
 
-SHOWN = ("loss", "accuracy", "rewards/accuracies")  # beside the progress bar
+SHOWN = ("loss", "accuracy", "rewards/accuracies")  # next to the progress bar
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training that is ready to run, from step `start` on"""
+    """A training that is ready to run from step `start`"""
 
     stage: Stage
     options: Any
@@ -51,12 +51,12 @@ class Job:
         )
 
     def is_due(self, step, every):
-        """Whether something that is done every so many steps, and at the end, is due"""
+        """Whether an action is due that happens every `every` steps and at the end"""
         return step == self.total_steps or (every is not None and step % every == 0)
 
 
 def loop(job):
-    """The steps with their progress bar, log lines, evaluations and saves; true if Ctrl-C ended it early"""
+    """Runs the steps with progress bar, log lines, evaluations and saves; true if Ctrl-C ended it early"""
     options, learner, best = job.options, job.learner, job.best
     end = job.start if best and best.is_over else job.total_steps
     batches = {"batch_size": options.batch_size, "seed": options.seed, "learn": job.stage.learn}
@@ -84,14 +84,14 @@ def loop(job):
 
 
 def log_steps(job, step, bar):
-    """One line about the steps since the last one"""
+    """Logs one line about the steps since the last line"""
     line = job.log.flush(step)
     bar.set_postfix_str(", ".join(f"{name} {line[name]:.3f}" for name in SHOWN if name in line), refresh=False)
     job.write(line)
 
 
 def evaluate_now(job, step):
-    """One line about the held-out data"""
+    """Evaluates on the held-out data and logs one line"""
     result = job.stage.evaluate(job.learner, job.loaded.held)
     job.write({"step": step, **result})
     if job.best:
@@ -100,7 +100,7 @@ def evaluate_now(job, step):
 
 @contextmanager
 def interrupts():
-    """Turns the first Ctrl-C into a list that is no longer empty, so that the step in hand is finished and saved"""
+    """Collects the first Ctrl-C in a list, so that the current step can be finished and saved; the second one raises"""
     received: list = []
 
     def note(number, _frame):

@@ -1,6 +1,6 @@
-"""The options of `train` and `sft`, each written once: its type, default, help, and whether a resumed run keeps it.
+"""The options of `train` and `sft`: type, default, help, and whether a resumed run keeps the value.
 
-A command's options are a class whose bases are groups of them; the last base comes first in the help.
+Each command has a class of options; its bases are groups, and the last base comes first in the help.
 """
 
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class TokenOptions(Options):
     cache_dir: str | None = option(
         "data",
         None,
-        "keep the files' tokens here, for the next start; if left out, those of large files (from 32 MB, packed 4 MB) "
-        "in ~/.cache/reward-by-hand, the others in memory alone. With --freeze-backbone, the features; if left out, "
+        "keep the tokens of the files here for the next start; default: large files (from 32 MB, packed 4 MB) in "
+        "~/.cache/reward-by-hand, others in memory only. With --freeze-backbone, the features; if left out, "
         "beside the run's directory",
         metavar="DIR",
         changeable=True,
@@ -103,23 +103,23 @@ class LossOptions(Options):
     ties: str = option(
         "loss",
         "drop",
-        "of equal ranks, with --loss kwise: no comparison; half a win each; or a probability of their own, whose "
-        "parameter is learned with the model and reported",
+        "equal ranks with --loss kwise: dropped; half a win each; or a tie model, whose parameter is trained with the "
+        "model and reported",
         choices=list(TIES),
     )
     margin_per_rank: float = option(
         "loss",
         0.0,
-        "the lead in log-odds asked for each place between two responses; not with plackett-luce",
+        "required lead in log-odds per place between two responses; not with plackett-luce",
         type=at_least(0),
     )
-    label_smoothing: float = option("loss", 0.0, "share of labels taken to be flipped", type=at_least(0, 0.5))
+    label_smoothing: float = option("loss", 0.0, "assumed share of flipped labels", type=at_least(0, 0.5))
     center_rewards_coefficient: float = option(
         "loss", 0.0, "pulls each pair's mean reward to 0; try 0.01", type=at_least(0)
     )
 
     def of_learner(self):
-        """What a Learner is told about its loss; an option that the loss would ignore is refused"""
+        """Keyword arguments of a Learner about its loss; InputError for an option that the loss would ignore"""
         self._check()
         if self.loss == "pairwise":
             return {"label_smoothing": self.label_smoothing, "center_coefficient": self.center_rewards_coefficient}
@@ -145,7 +145,7 @@ class OptimisationOptions(Options):
 
     learning_rate: float = option("optimisation", 5e-3, "its peak", type=at_least(0))
     warmup_steps: int | None = option("optimisation", None, "a tenth of all steps if left out", type=natural)
-    num_train_epochs: float = option("optimisation", 1.0, "how often each pair is met", type=at_least(0))
+    num_train_epochs: float = option("optimisation", 1.0, "passes over the data", type=at_least(0))
     max_steps: int | None = option("optimisation", None, "overrides the epochs", type=positive_int)
     per_device_train_batch_size: int | None = option(
         "optimisation",
@@ -168,13 +168,13 @@ class OptimisationOptions(Options):
 
     @property
     def pieces(self):
-        """In how many pieces each process takes a step"""
+        """Number of pieces into which each process splits a step"""
         return 1
 
 
 @dataclass(frozen=True)
 class EvaluationOptions(Options):
-    """When the held-out data are looked at, and what follows from it"""
+    """When to evaluate, and what follows from it"""
 
     eval_steps: int | None = option(
         "evaluation",
@@ -192,7 +192,7 @@ class EvaluationOptions(Options):
     early_stopping_patience: int | None = option(
         "evaluation",
         None,
-        "end the run after so many evaluations in a row that are no better than the best",
+        "end the run after this many evaluations in a row without a new best",
         metavar="N",
         type=positive_int,
     )
@@ -208,7 +208,7 @@ class RunOptions(Options):
     logging_steps: int = option(
         "run", 10, "steps summed up in one line of metrics.jsonl", type=positive_int, changeable=True
     )
-    save_steps: int = option("run", 100, "a kill loses no more than these", type=positive_int, changeable=True)
+    save_steps: int = option("run", 100, "steps between two checkpoints", type=positive_int, changeable=True)
     resume: str | None = option(
         "run", None, "go on with this run from its last save, with its own options", metavar="DIR", recorded=False
     )

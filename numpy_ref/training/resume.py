@@ -1,4 +1,4 @@
-"""Going on with a run: the options that it was started with, and what may differ now."""
+"""Resuming a run: the options it was started with, and which of them may change."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ FILES = ("data", "eval_data")
 
 
 def recorded(options):
-    """The options that a resumed run must have again, as state.json has them"""
+    """The options that a resumed run needs again, as they stand in state.json"""
     return {name: getattr(placed(options), name) for name in options.names("recorded")}
 
 
@@ -28,14 +28,14 @@ def _files(options):
 
 
 def placed(options):
-    """The options with paths that name the same files from any directory; an id of the hub stays as it is"""
+    """The options with absolute paths; the id of a hub dataset stays as it is"""
     named = {name: getattr(options, name) for name in (*FILES, "cache_dir", "dataset_name")}
     is_path = {name: path for name, path in named.items() if path and (name != "dataset_name" or Path(path).is_dir())}
     return replace(options, **{name: str(Path(path).resolve()) for name, path in is_path.items()})
 
 
 def resumed(options, saved, side):
-    """The options of the run that is resumed; one given again on the command line must not contradict them"""
+    """The options of the resumed run; InputError if the command line contradicts one of them"""
     if saved.machine.get("package") != side:
         raise InputError(
             f"--resume {options.resume}: was trained by {saved.machine.get('package')}: resume it with that package"
@@ -58,7 +58,7 @@ def resumed(options, saved, side):
 
 
 def check_files(options):
-    """InputError if a data file is no longer what it was when the run began"""
+    """InputError if a data file is gone or has changed since the run began"""
     for name, path in _files(options).items():
         if not Path(path).is_file():
             raise InputError(f"{path}: the file that the run was trained on is gone: put it back to go on")
@@ -67,9 +67,9 @@ def check_files(options):
 
 
 def of_record(kind, record, run):
-    """The recorded options; InputError for a value that no command line gives
+    """The recorded options; InputError for a value that no command line can give
 
-    A save of version 0.1.0 may lack the batch's size, and all that was no option then.
+    Saves of version 0.1.0 lack the batch size and every newer option.
     """
     record = {"batch_size": record.get("per_device_train_batch_size")} | record
     for name, value in record.items():
@@ -84,7 +84,7 @@ def of_record(kind, record, run):
 
 
 def _could_be(kind, name, value):
-    """Whether a command line gives this value, or for what is found a run"""
+    """Whether a command line can give this value, or a run can determine it"""
     if name == "batch_size":
         return type(value) is int and value > 0
     if name not in kind.names():
@@ -96,8 +96,10 @@ def _could_be(kind, name, value):
 
 
 def check_fits(options, saved, total_steps):
-    """What is read from a save as numbers must fit what is read from it as weights"""
-    n_positions = len(saved.weights["body.pos.weight"]) if saved.weights else options.max_length  # a pretrained body's
+    """InputError if step and length of a save contradict its weights"""
+    n_positions = (
+        len(saved.weights["body.pos.weight"]) if saved.weights else options.max_length
+    )  # for a pretrained body
     if saved.step > total_steps or (options.max_length > n_positions and not is_world(options)):
         raise InputError(
             f"--resume {options.resume}: after step {saved.step} of {total_steps}, with {n_positions} positions for "
@@ -106,7 +108,7 @@ def check_fits(options, saved, total_steps):
 
 
 def warn_other_machine(then, now):
-    """Bitwise equality with the uninterrupted run is promised for the same machine, versions and threads only"""
+    """Warns if machine, versions or threads changed: bitwise equality with an uninterrupted run then ends"""
     differ = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
     if differ:
         print(f"warning   not bitwise the uninterrupted run: {', '.join(differ)}")

@@ -1,4 +1,4 @@
-"""The weights that a training starts from: random, of --init-from, or of the run that is resumed."""
+"""The weights that a training starts from: random, from --init-from, or from the resumed run."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from .stage import Start
 
 
 def saved_run(run, top, **copies):
-    """The newest save of a run with this on the body: "head" or "unembedding"        -> runs.Saved"""
+    """The newest save of a run; InputError unless its model has this top, "head" or "unembedding"    -> runs.Saved"""
     saved = load_state(run, **copies)
     if f"{top}.weight" not in saved.weights:
         other = "sft" if top == "head" else "train"
@@ -25,9 +25,9 @@ def saved_run(run, top, **copies):
 
 
 def begin(options, saved, top, converted=None):
-    """The Start of a model of this project: of the run that is resumed, of --init-from, or with nothing yet
+    """The Start of a model of this project: from the resumed run, from --init-from, or without weights yet
 
-    converted(options, params) puts what is asked for on another model's body
+    converted(options, params) replaces the top of the --init-from model if it has another one
     """
     if saved is not None:
         return Start(options, (saved.weights, saved.n_head), saved.tokenizer)
@@ -35,7 +35,7 @@ def begin(options, saved, top, converted=None):
 
 
 def init_from(options, top, converted):
-    """The Start of --init-from, under this top"""
+    """The Start from the model of --init-from, with this top"""
     given = sorted(options.given & {"n_layer", "n_head", "n_embd"})
     if given:
         option = "--" + given[0].replace("_", "-")
@@ -70,13 +70,13 @@ def first_weights(options, tokenizer):
 
 
 def check_memory(V, T, C, n_layer, itemsize):
-    """InputError where a model of this size cannot be trained here: weights, gradients, two moments, a save's copy"""
+    """InputError if there is too little memory for weights, gradients, two moments and the copy of a save"""
     layer = 12 * C * C + 13 * C
     what = f"a model of {V} tokens, {T} positions, {C} channels and {n_layer} blocks"
-    needed = 5 * itemsize * ((2 * V + T) * C + n_layer * layer) + 2**13 * n_layer  # and Python's own share of a block
+    needed = 5 * itemsize * ((2 * V + T) * C + n_layer * layer) + 2**13 * n_layer  # plus Python's objects per block
     memory.check(needed, what, "choose a smaller --max-length, --n-embd, --n-layer or --vocab-size")
 
 
 def weights_rng(options):
-    """The stream of random numbers that weights are drawn from; 0 is the world's, 1 the labels'"""
+    """The random stream of the weights; stream 0 is for the world, 1 for the labels"""
     return np.random.default_rng([options.seed, 2])

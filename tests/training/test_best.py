@@ -124,7 +124,7 @@ def test_the_language_model_too(package, options):
     [
         (["--load-best-model-at-end"], "--load-best-model-at-end: say how often to evaluate with --eval-steps"),
         ([*BEST, "--metric-for-best-model", "bleu"], "--metric-for-best-model bleu: there are loss, accuracy, brier"),
-        (["--metric-for-best-model", "loss"], "--metric-for-best-model: nothing asks for the best"),
+        (["--metric-for-best-model", "loss"], "--metric-for-best-model: has no effect alone"),
         (["--early-stopping-patience", "2"], "--early-stopping-patience: say how often"),
     ],
 )
