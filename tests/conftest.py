@@ -5,7 +5,12 @@ HYPOTHESIS_PROFILE=dev|ci|deep pytest: 25 examples (the default), 100 the same e
 """
 
 import os
+import signal
 
+# Before NumPy is imported: in small products two threads wait for each other longer than they compute.
+os.environ |= {name: os.environ.get(name, "1") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
+
+# ruff: noqa: E402
 import numpy as np
 import pytest
 import torch
@@ -21,6 +26,8 @@ settings.register_profile(  # for mutants.py: a dead mutant's smallest counterex
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; tests send Ctrl-C to children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Reasons for which CI lets a test be skipped, by how they begin; any other skip fails the run where MAY_SKIP is set.
 # "extra" is for the environment of the README's commands, which holds the extra `test` alone.

@@ -4,6 +4,7 @@ from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,6 +15,7 @@ from numpy_ref.tree import tree_map
 EDGES = [0.0, 36.7, 37.0, 709.0, 709.8, 745.0, 745.2, 1e300, 1.7e308]
 
 seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=max(10, settings.default.max_examples // 5))  # where an example takes half a second
 dtypes = st.sampled_from([np.float32, np.float64])
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

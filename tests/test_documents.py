@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 GUIDE = sorted((ROOT / "notebooks" / "guide").glob("*.md"))
-PAGES = [pytest.param(README, id="README"), *(pytest.param(p, id=p.stem, marks=pytest.mark.slow) for p in GUIDE)]
+PAGES = [pytest.param(page, id=page.stem, marks=pytest.mark.slow) for page in [README, *GUIDE]]
 
 
 def blocks(page):

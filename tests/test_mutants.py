@@ -29,6 +29,7 @@ def test_every_mutant_that_is_not_equivalent_dies(show_table):
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_there_are_many_mutants_and_the_equivalent_ones_are_among_them():
     names = {name for room in mutants.standing() for name in mutants.mutants(room)}
     assert len(names) > 400

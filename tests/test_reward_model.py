@@ -17,7 +17,7 @@ from compare import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import cases, dtypes, make_case, normal, seeds
+from strategies import cases, dtypes, few, make_case, normal, seeds
 from test_losses import analytic_pairwise_loss
 from torch.func import functional_call
 
@@ -108,6 +108,7 @@ def test_rewards_of_any_number_of_responses_hand_derived_equals_autograd_equals_
 
 
 @given(cases(K=3, n_layers=(1,), largest_C=3))
+@few
 def test_every_entry_passes_the_checker_that_students_use(case):
     inputs, scale = case.params | {"n_head": case.n_head}, 10 * rstd_of(case)
     forward, backward, x = reward_model.rewards, reward_model.rewards_backward, (case.tokens, case.length)
@@ -115,6 +116,7 @@ def test_every_entry_passes_the_checker_that_students_use(case):
 
 
 @given(cases(n_layers=(1,), largest_C=3, dtype=np.float64))
+@few
 def test_every_entry_of_the_gradient_of_the_loss_agrees_with_the_complex_step(case):
     def analytic_loss(params):
         r, _ = reward_model.rewards(case.tokens, case.length, **params, n_head=case.n_head)
@@ -129,6 +131,7 @@ def test_every_entry_of_the_gradient_of_the_loss_agrees_with_the_complex_step(ca
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(seed=seeds)
+@few
 def test_a_larger_model_agrees_with_autograd_within_100_eps_of_its_largest_gradient_entry(dtype, seed):
     case = make_case(B=4, K=2, T=9, H=4, C=32, V=50, n_layer=3, dtype=dtype, seed=seed, gain=0.2)
     _, grads, _ = reward_model.loss_and_grads(case.params, case.tokens, case.length, case.n_head)

@@ -21,6 +21,7 @@ def small(monkeypatch, tmp_path):
     """Few steps on a small world"""
     monkeypatch.setattr(world, "make_world", partial(world.make_world, n_train=100, n_eval=8, visits=2))
     monkeypatch.setattr(stages, "STEPS", dict.fromkeys(NAMES, 3))
+    monkeypatch.setattr(stages, "BATCH", 8)
     for name, value in {"DRAWN": 6, "PROMPTS": 2, "POOL": 40, "GROUP": 4}.items():
         monkeypatch.setattr(stages, name, value)
     monkeypatch.chdir(tmp_path)

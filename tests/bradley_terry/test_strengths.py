@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from strategies import few
 
 import torch_impl.bradley_terry.strengths as twin
 from numpy_ref.bradley_terry.existence import groups_of
@@ -159,6 +160,7 @@ def test_one_step_of_mm():
 
 
 @given(tables(held_together=True, with_ties=False))
+@few
 def test_mm_climbs_and_every_way_leads_to_the_same_summit(pairs):
     strength, before = np.zeros(pairs.n_items), -np.inf
     for _ in range(10):

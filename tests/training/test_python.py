@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import PACKAGES, TINY, numbers, run, same_files, write_rows
+from running import PACKAGES, TINY, numbers, run, same_files, small_world, write_rows
 
 import numpy_ref
 import torch_impl
+from numpy_ref.data import world
 from numpy_ref.errors import InputError
 
 TRAIN = {"numpy_ref": numpy_ref.train_reward_model, "torch_impl": torch_impl.train_reward_model}
@@ -43,7 +44,8 @@ def test_held_out_rows_are_evaluated_while_training(package):
 
 
 @BOTH
-def test_without_data_it_is_the_built_in_world_and_a_run_can_be_resumed(package):
+def test_without_data_it_is_the_built_in_world_and_a_run_can_be_resumed(package, monkeypatch):
+    monkeypatch.setattr(world, "make_world", small_world)
     options = SIZE | {"max_length": 1024}
     whole = TRAIN[package](None, "whole", **options | {"max_steps": 4, "save_steps": 2})
     again = TRAIN[package](None, resume="whole")
