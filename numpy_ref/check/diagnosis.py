@@ -17,7 +17,7 @@ from .properties import PROPERTIES
 from .sandbox import Lost, Without
 from .search import Refuted, inputs
 from .submission.adapt import DOUT
-from .values import ULPS, agree
+from .values import ULPS, agree, yardstick
 
 SAMPLE = 20  # inputs of each property on which a mistake must give the same answers as the submission
 ROUNDING = 3e-16  # what is left of a tiny number after 1 was added and subtracted
@@ -104,10 +104,14 @@ def breaks(mistake, oracle, prop, arguments):
         except Exception:
             return True
     right, wrong = outcome(oracle, arguments), outcome(mistake.wrong, arguments)
-    if prop.kind != "tail":
-        return not alike(wrong, right, prop)
-    pairs = zip(parts(wrong), parts(right), strict=False)
-    return isinstance(wrong, str) or not all(agree(a, b, ULPS) for a, b in pairs)
+    if isinstance(wrong, str) or len(parts(wrong)) != len(parts(right)):
+        return True
+    several = isinstance(right, tuple)
+    return not all(
+        agree(a, b, *yardstick(prop, oracle, arguments, place if several else None))
+        for place, (a, b) in enumerate(zip(parts(wrong), parts(right), strict=True))
+        if prop.part in (None, place)
+    )
 
 
 def name_mistake(judge, prop, refuted):

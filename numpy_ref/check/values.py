@@ -1,5 +1,7 @@
 """What a function returned against what it should have: is it the right kind, is it equal, and how it is shown."""
 
+import functools
+
 import numpy as np
 
 from .submission.wire import Foreign
@@ -90,6 +92,12 @@ def agree(got, expected, ulps=None, single=None):
         else:
             allowed = TOLERANCE["float32"] * scale
         return bool((error <= allowed).all())
+
+
+def yardstick(prop, oracle, arguments, part=None):
+    """(ulps, single) of `agree`, as the property judges answers to these arguments"""
+    single = functools.partial(single_error, oracle, arguments, part) if oracle else None
+    return ULPS if prop.kind == "tail" else None, single
 
 
 def single_error(function, arguments, part=None):
