@@ -156,14 +156,18 @@ def option_ignored(judge, refuted):
 
 
 def parts(value):
+    """The results as a tuple, also where there is one"""
     return value if isinstance(value, tuple) else (value,)
 
 
 def back(values, like):
+    """The parts as what they were taken from: a tuple, or one result"""
     return tuple(values) if isinstance(like, tuple) else values[0]
 
 
 def scaled(oracle, factor, only=None):
+    """The right answer times a factor, a number or factor(arguments); `only` one of several results"""
+
     def wrong(*arguments):
         right = oracle(*arguments)
         k = factor(arguments) if callable(factor) else factor
@@ -173,18 +177,22 @@ def scaled(oracle, factor, only=None):
 
 
 def rows(arguments):
+    """The length of the first axis of the first argument"""
     return float(np.shape(arguments[0])[0]) if np.ndim(arguments[0]) else 1.0
 
 
 def columns(arguments):
+    """The length of its last axis, if it has two or more"""
     return float(np.shape(arguments[0])[-1]) if np.ndim(arguments[0]) > 1 else 1.0
 
 
 def entries(arguments):
+    """How many entries it has, if it has two axes or more"""
     return float(np.size(arguments[0])) if np.ndim(arguments[0]) > 1 else 1.0
 
 
 def inverse(factor):
+    """1 / factor(arguments)"""
     return lambda arguments: 1 / factor(arguments)
 
 

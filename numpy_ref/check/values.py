@@ -39,6 +39,7 @@ def fit(value, expected, function, part=None):
 
 
 def fit_one(value, expected, name):
+    """One result as an array; Unfit if kind, shape or dtype are not the published ones"""
     wanted = f"an array of shape {expected.shape}" if expected.ndim else "a number"
     if not isinstance(value, np.ndarray):
         raise Unfit(f"returns {kind_of(value)} for {name}, expected {wanted}")
@@ -57,6 +58,7 @@ def fit_one(value, expected, name):
 
 
 def kind_of(value):
+    """What a value is, in words"""
     if value is None:
         return "None (is a return missing?)"
     if isinstance(value, Foreign):
@@ -139,11 +141,13 @@ def show_value(value):
 
 
 def show_list(value):
+    """Nested lists of numbers, ten digits each"""
     if isinstance(value, list):
         return "[" + ", ".join(map(show_list, value)) + "]"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def show_call(function, arguments):
+    """The call as one would type it: f(x=[1, 2], y=3)"""
     pairs = zip(function.arguments, arguments, strict=False)
     return f"{function.name}({', '.join(f'{name}={show_value(value)}' for name, value in pairs)})"
