@@ -86,6 +86,8 @@ from . import (
 )
 from .attention import self_attention as self_attention
 from .attention import self_attention_backward as self_attention_backward
+from .check.backward import check_backward as check_backward
+from .check.backward import check_second as check_second
 from .dpo import (
     dpo_loss as dpo_loss,
 )
@@ -106,9 +108,6 @@ from .evaluation.model import TrainedModel as TrainedModel
 from .evaluation.model import load as load
 from .gradient_check import (
     central_difference as central_difference,
-)
-from .gradient_check import (
-    check_backward as check_backward,
 )
 from .gradient_check import (
     complex_step as complex_step,
