@@ -303,6 +303,5 @@ def lost_digits(got, expected):
     got, expected = np.ravel(np.asarray(got, float)), np.ravel(np.asarray(expected, float))
     ulps = np.abs(got - expected) / np.spacing(np.abs(expected))
     worst = int(np.argmax(ulps))
-    if got[worst] == 0:
-        return "0 where the answer is tiny; subtract nothing from 1, and use log1p, logaddexp or σ(-x)"
-    return f"off by {ulps[worst]:.0e} units in the last place; use log1p, logaddexp or σ(-x)"
+    size = "0 where the answer is tiny" if got[worst] == 0 else f"off by {ulps[worst]:.0e} units in the last place"
+    return f"{size}; σ(m) - 1, 1 + e^-m and log_softmax or cross_entropy round it away: use σ(-m), log1p or logaddexp"
