@@ -33,8 +33,9 @@ _HOMES = {  # __init__.pyi says the same to type checkers; a test compares the t
     "ties": ["rao_kupper", "rao_kupper_backward", "davidson", "davidson_backward"],
     "language_model": ["next_token_loss", "next_token_loss_backward"],
     "dpo": ["dpo_loss", "dpo_loss_backward", "implicit_reward", "log_probability", "log_probability_backward"],
-    "gradient_check": ["check_backward", "complex_step", "central_difference"],
+    "gradient_check": ["complex_step", "central_difference"],
     "errors": ["InputError"],
+    "check.backward": ["check_backward", "check_second"],
     "evaluation.model": ["load", "TrainedModel"],
     "training.python": ["train_reward_model"],
 }

@@ -31,6 +31,8 @@ from . import transformer as transformer
 from . import tree as tree
 from .attention import self_attention as self_attention
 from .attention import self_attention_backward as self_attention_backward
+from .check.backward import check_backward as check_backward
+from .check.backward import check_second as check_second
 from .dpo import dpo_loss as dpo_loss
 from .dpo import dpo_loss_backward as dpo_loss_backward
 from .dpo import implicit_reward as implicit_reward
@@ -40,7 +42,6 @@ from .errors import InputError as InputError
 from .evaluation.model import TrainedModel as TrainedModel
 from .evaluation.model import load as load
 from .gradient_check import central_difference as central_difference
-from .gradient_check import check_backward as check_backward
 from .gradient_check import complex_step as complex_step
 from .language_model import next_token_loss as next_token_loss
 from .language_model import next_token_loss_backward as next_token_loss_backward

@@ -1,5 +1,6 @@
 """The checker itself: exact where it claims to be, silent on right code, one true sentence on wrong code."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -15,12 +16,6 @@ from numpy_ref.losses import pairwise_loss, pairwise_loss_backward
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5))
-
-
-def test_the_five_lines_of_the_readme():
-    rng = np.random.default_rng(0)
-    x, w, b = rng.standard_normal((2, 3, 5)), rng.standard_normal(5), rng.standard_normal(5)
-    check_backward(layer_norm, layer_norm_backward, x, {"weight": w, "bias": b}, rng=rng)
 
 
 # ---- The derivatives
@@ -63,7 +58,7 @@ def test_code_that_is_not_analytic_is_judged_by_differences_instead():
 
     check_backward(softplus, lambda dout, x: dout / (1 + np.exp(-x)), X, rng=RNG)
     check_backward(pairwise_loss, pairwise_loss_backward, (X[0], X[1]), rng=RNG)
-    with pytest.raises(AssertionError, match=r"dx\[\d, \d\] is .* allowed 1\.\de-07$"):
+    with pytest.raises(AssertionError, match=r"x\.0\[\d, \d\] is .* allowed 1\.\de-07$"):
         check_backward(softplus, lambda dout, x: dout / (1 + np.exp(-x)) + 1e-5, X, rng=RNG)
 
 
@@ -76,76 +71,41 @@ def test_a_kink_that_loses_the_imaginary_part_does_not_condemn_right_code():
     check_backward(lambda x: (np.abs(x), x), lambda dout, x: dout * np.sign(x), X, rng=RNG)
 
 
-# ---- Wrong code gets its sentence
+# ---- Wrong code does not
 
-right = softmax_backward
-
-
-def overwrite(dout, p):
-    dout *= p
-    return dout
-
-
-def write_into_cache(dout, cache):
-    cache[...] = 0
-    return np.zeros_like(dout)
-
-
-SENTENCES = {
-    "returns None": (lambda _dout, _p: None, "returned None .a return statement is missing"),
-    "returns two values": (
-        lambda dout, p: (right(dout, p), {}),
-        r"must return dx, but returned 2 values .ndarray, dict",
+WRONG = {
+    "nothing returned": (lambda _dout, _p: None, "x.0 is float64(3, 5), but its gradient is object()"),
+    "one too many": (
+        lambda dout, p: (softmax_backward(dout, p),) * 2,
+        "the gradients of x.0; it returned 2 of x and 0 of params",
     ),
-    "returns a list": (lambda dout, p: right(dout, p).tolist(), "dx must be an array, but is one list"),
-    "wrong shape": (lambda dout, p: right(dout, p)[0], r"dx has the shape \(5,\); it must have .* \(3, 5\)"),
-    "wrong type": (lambda dout, p: right(dout, p).astype("f"), "dx has the type float32; .* float64"),
-    "writes into its arguments": (overwrite, "dout was changed: a pass must not write into its arguments"),
+    "wrong shape": (
+        lambda dout, p: softmax_backward(dout, p)[0],
+        "x.0 is float64(3, 5), but its gradient is float64(5,)",
+    ),
+    "wrong type": (lambda dout, p: softmax_backward(dout, p).astype("f"), "its gradient is float32(3, 5)"),
+    "writes into its arguments": (
+        lambda dout, p: np.multiply(dout, p, out=dout),
+        "a pass must not write into its arguments",
+    ),
     "zero": (lambda dout, _p: 0 * dout, "it is zero everywhere"),
-    "sign": (lambda dout, p: -right(dout, p), "the minus sign is lost"),
-    "factor": (lambda dout, p: right(dout, p) / 5, "it is 0.2 times the gradient"),
-    "nan": (lambda dout, p: right(dout, p) * np.nan, "it is not finite"),
-    "a term forgotten": (lambda dout, p: p * dout, r"dx\[\d, \d\] is .*, but the gradient is .*: off by"),
+    "nan": (lambda dout, p: softmax_backward(dout, p) * np.nan, "but backward returned nan"),
+    "a relative error of 1e-6": (lambda dout, p: softmax_backward(dout, p) * (1 + 1e-6), "off by"),
 }
 
 
-@pytest.mark.parametrize("mistake", SENTENCES)
-def test_a_wrong_backward_pass_is_told_what_is_wrong(mistake):
-    backward, sentence = SENTENCES[mistake]
-    with pytest.raises(AssertionError, match=sentence):
+@pytest.mark.parametrize("mistake", WRONG)
+def test_a_wrong_backward_pass_is_an_assertion_error_that_says_where(mistake):
+    backward, sentence = WRONG[mistake]
+    with pytest.raises(AssertionError, match=re.escape(sentence)):
         check_backward(softmax, backward, X, rng=RNG)
 
 
-def test_a_cotangent_of_ones_would_not_notice_what_this_notices():
-    """Σ softmax = 1 has no gradient: with dout = 1 a backward pass that returns zeros looks right"""
-    p, _ = softmax(X)
-    assert abs(softmax_backward(np.ones_like(p), p)).max() < 1e-15
-    with pytest.raises(AssertionError, match="zero everywhere"):
-        check_backward(softmax, SENTENCES["zero"][0], X, rng=RNG)
-
-
-def test_a_transposed_weight_gradient_is_named():
-    weight = RNG.standard_normal((5, 5))
-    linear = lambda x, weight: (x @ weight.T, (x, weight))  # noqa: E731
-    with pytest.raises(AssertionError, match=r"grads.weight.* transpose"):
-        check_backward(linear, lambda d, c: (d @ c[1], {"weight": c[0].T @ d}), X, {"weight": weight}, rng=RNG)
-
-
-def test_the_names_of_the_gradients_must_be_those_of_the_parameters():
+def test_a_parameter_without_its_gradient_is_missed():
     params = {"weight": RNG.standard_normal(5), "bias": RNG.standard_normal(5)}
     short = lambda dout, cache: (layer_norm_backward(dout, cache)[0], {"weight": params["weight"]})  # noqa: E731
-    with pytest.raises(AssertionError, match=r"grads must be .* \['bias', 'weight'\], but has \['weight'\]"):
+    with pytest.raises(AssertionError, match=r"x\.0, params\.weight, params\.bias; it returned 1 of x and 1 of params"):
         check_backward(layer_norm, short, X, params, rng=RNG)
-    with pytest.raises(AssertionError, match="must return dx, grads, but returned one ndarray"):
-        check_backward(layer_norm, lambda dout, cache: layer_norm_backward(dout, cache)[0], X, params, rng=RNG)
-    with pytest.raises(AssertionError, match="but is one ndarray"):
-        check_backward(layer_norm, lambda dout, _cache: (dout, dout), X, params, rng=RNG)
-
-
-def test_several_inputs_are_named_by_their_place():
-    swapped = lambda dout, cache: pairwise_loss_backward(dout, cache)[::-1]  # noqa: E731
-    with pytest.raises(AssertionError, match=r"dx\[0\]\[\d\] is .* the minus sign is lost"):
-        check_backward(pairwise_loss, swapped, (X[0], X[1]), rng=RNG)
 
 
 def test_a_cache_that_lives_outside_answers_with_the_wrong_one():
@@ -156,13 +116,8 @@ def test_a_cache_that_lives_outside_answers_with_the_wrong_one():
         kept["x"] = x
         return x * x, None
 
-    with pytest.raises(AssertionError, match=r"is 0\.5 times the gradient"):
+    with pytest.raises(AssertionError, match=r"but backward returned"):
         check_backward(forward, lambda dout, _cache: 2 * dout * kept["x"], X, rng=RNG)
-
-
-def test_a_forward_pass_without_a_cache_is_told():
-    with pytest.raises(AssertionError, match=r"the forward pass must return \(out, cache\), but returned one ndarray"):
-        check_backward(np.sin, lambda dout, _: dout, X, rng=RNG)
 
 
 def test_a_forward_pass_that_writes_into_its_input_is_told():
@@ -170,28 +125,13 @@ def test_a_forward_pass_that_writes_into_its_input_is_told():
         x += 1
         return x, None
 
-    with pytest.raises(AssertionError, match="x was changed"):
+    with pytest.raises(AssertionError, match="an argument was changed"):
         check_backward(forward, lambda dout, _: dout, X.copy(), rng=RNG)
 
 
 def test_nothing_to_check_is_an_error_of_the_caller():
     with pytest.raises(InputError, match="no array of floats"):
         check_backward(embedding, embedding_backward, np.array([1, 2]), rng=RNG)
-
-
-def test_a_catalogue_can_name_its_own_mistakes():
-    def explain(name, got, want):
-        return f"{name} of a famous mistake" if got.shape == want.shape else None
-
-    with pytest.raises(AssertionError, match="; dx of a famous mistake"):
-        check_backward(softmax, SENTENCES["sign"][0], X, rng=RNG, explain=explain)
-
-
-def test_a_relative_error_of_1e_6_is_found():
-    wrong = lambda dout, p: softmax_backward(dout, p) * (1 + 1e-6)  # noqa: E731
-    for x in (X, X[0], X[:, :3]):  # and no mistake is named that was not made: one axis has no transpose
-        with pytest.raises(AssertionError, match=r"off by .* allowed \S+$"):
-            check_backward(softmax, wrong, x, rng=RNG)
 
 
 def test_python_numbers_are_handed_on_and_have_no_gradient():

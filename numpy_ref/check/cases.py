@@ -8,10 +8,12 @@ import numpy as np
 
 
 def vector(low=-3.0, high=3.0, size=(1, 5)):
+    """One axis of 1 to 5 numbers within ±3, unless said otherwise"""
     return lambda draw: (draw.numbers((draw.size(*size),), low, high),)
 
 
 def extreme_vector(draw):
+    """Numbers from one regime: beyond ±750, where eˣ overflows; about -720, where it is not quite 0; or within ±40"""
     low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -716), (-40, 40)])
     return (draw.numbers((draw.size(1, 3),), low, high),)
 
@@ -70,10 +72,13 @@ def far_below(draw):
 
 
 def far_above(draw):
+    """Margins at which e^-margin is tiny or exactly 0"""
     return apart(*draw.choice([(750, 1000), (30, 700)]))(draw)
 
 
 def with_margins(case, low=-2.0, high=3.0):
+    """The pairs of `case`, and a target margin for each"""
+
     def wider(draw):
         chosen, rejected = case(draw)
         return chosen, rejected, draw.numbers(chosen.shape, low, high)
@@ -82,6 +87,8 @@ def with_margins(case, low=-2.0, high=3.0):
 
 
 def with_number(case, options):
+    """The arguments of `case`, and one of these numbers"""
+
     def wider(draw):
         return *case(draw), np.array(draw.choice(options))
 
@@ -111,6 +118,7 @@ def log_probabilities_ahead(draw):
 
 
 def ranked(prompts=(1, 3), responses=(2, 6), low=-3.0, high=3.0):
+    """(prompts, responses): rewards, best first as far as the loss knows"""
     return lambda draw: (draw.numbers((draw.size(*prompts), draw.size(*responses)), low, high),)
 
 
@@ -138,6 +146,7 @@ def lists_at_heights(draw):
 
 
 def extreme_row(draw):
+    """One row with entries about 0 and ±800"""
     shape = 1, draw.size(2, 4)
     return (draw.numbers(shape, -1, 1, 1.0) * 800 + draw.numbers(shape, -3, 3),)
 
@@ -175,6 +184,8 @@ def with_dout(case):
 
 
 def probabilities(draw_case):
+    """A cotangent, and the softmax of the array that `draw_case` draws"""
+
     def wider(draw):
         dout, x = with_dout(draw_case)(draw)
         e = np.exp(x - x.max(-1, keepdims=True))
@@ -184,6 +195,8 @@ def probabilities(draw_case):
 
 
 def linear(leading=(1, 1), rows=(1, 4), dout=False):
+    """x (..., I), weight (O, I) and bias (O,); `dout` (..., O) in front"""
+
     def case(draw):
         inputs, outputs = draw.size(1, 4), draw.size(1, 4)
         head = tuple(draw.size(*rows) for _ in range(draw.size(*leading)))
@@ -232,6 +245,8 @@ def attention(time=(1, 4), size=(1, 4), leading=(1, 1), dout=False, reach=2):
 
 
 def embedding(repeats, leading=(1, 1)):
+    """dout (..., C), tokens and the size of the vocabulary; with `repeats` some token stands twice or more"""
+
     def case(draw):
         vocab, channels = draw.size(2, 5), draw.size(1, 3)
         shape = (draw.size(1, 2), draw.size(2, 4)) if leading == (2, 2) else (draw.size(2, 2 if not repeats else 5),)
@@ -264,6 +279,8 @@ def padded(pad=PAD, full=False, inside=False):
 
 
 def hidden(full=False):
+    """(B, T, C) and the length of each row; `full`: no padding"""
+
     def case(draw):
         B, T, C = draw.size(1, 3), draw.size(2, 4), draw.size(1, 3)
         length = np.full(B, T) if full else draw.integers((B,), 1, T)
@@ -273,6 +290,8 @@ def hidden(full=False):
 
 
 def adamw(first=False, decay=True, eps=1e-8):
+    """The arguments of a step; `first`: the moments are still zero; `decay`: weight decay is on"""
+
     def case(draw):
         shape = (draw.size(1, 3),)
         param, grad = draw.numbers(shape, -3, 3), draw.numbers(shape, -3, 3)
@@ -299,22 +318,26 @@ def two_raters(labels=2):
 
 
 def forecasts(draw):
+    """Probabilities and outcomes, 0 or 1"""
     n = draw.size(1, 6)
     return draw.numbers((n,), 0, 1), draw.numbers((n,), 0, 1, 1.0)
 
 
 def untied(draw):
+    """Pairs of different rewards"""
     rejected, gap = pair(size=(1, 6))(draw)
     gap[gap == 0] = 0.125
     return rejected + gap, rejected
 
 
 def tied(draw):
+    """Pairs of equal rewards"""
     rewards = draw.numbers((draw.size(1, 4),), -3, 3)
     return rewards, rewards.copy()
 
 
 def some_tied(draw):
+    """Pairs from a coarse grid, so that some are equal"""
     n = draw.size(2, 6)
     return draw.numbers((n,), -1, 1, 0.5), draw.numbers((n,), -1, 1, 0.5)
 
@@ -343,10 +366,13 @@ def lora(leading=(1, 1)):
 
 
 def gated(leading=(1, 1)):
+    """dout, gate and up, all of one shape"""
     return with_dout(lambda draw: (x := array(leading=leading)(draw)[0], draw.numbers(x.shape, -3, 3)))
 
 
 def residual(rows):
+    """dout and x (N, C), weight (C, C) and bias (C,)"""
+
     def case(draw):
         N, C = draw.size(*rows), draw.size(1, 4)
         return tuple(draw.numbers(shape, -1, 1) for shape in ((N, C), (N, C), (C, C), (C,)))
@@ -355,6 +381,7 @@ def residual(rows):
 
 
 def rms_norm(leading=(1, 1), rows=(1, 4), step=0.125):
+    """dout and x (..., C) and weight (C,): as layer_norm, without the bias"""
     norm = layer_norm(leading, rows, step, dout=True)
     return lambda draw: norm(draw)[:3]
 
@@ -374,6 +401,8 @@ def next_tokens(prompt=False, batch=(1, 3)):
 
 
 def left_padded(full=False):
+    """Masks of 0 and 1, every row with 1 on the right; `full`: no padding"""
+
     def case(draw):
         B, T = draw.size(1, 3), draw.size(2, 6)
         length = np.full(B, T) if full else draw.integers((B,), 1, T - 1)
@@ -407,6 +436,8 @@ def labelled(batch=(2, 4), square=False):
 
 
 def parts(equal=False):
+    """A gradient for each part of a batch, and how many pairs the part has; `equal`: all the same number"""
+
     def case(draw):
         M = draw.size(2, 4)
         counts = np.full(M, draw.size(1, 4)) if equal else draw.integers((M,), 1, 8)
@@ -418,6 +449,8 @@ def parts(equal=False):
 
 
 def binned(options=(2, 4, 5), low=0.0):
+    """Probabilities from `low` on, outcomes, and a number of bins"""
+
     def case(draw):
         n = draw.size(1, 6)
         return draw.numbers((n,), low, 1), draw.numbers((n,), 0, 1, 1.0), np.array(draw.choice(options))

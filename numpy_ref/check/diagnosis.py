@@ -17,7 +17,7 @@ from .properties import PROPERTIES
 from .sandbox import Lost, Without
 from .search import Refuted, inputs
 from .submission.adapt import DOUT
-from .values import ULPS, agree
+from .values import ULPS, agree, yardstick
 
 SAMPLE = 20  # inputs of each property on which a mistake must give the same answers as the submission
 ROUNDING = 3e-16  # what is left of a tiny number after 1 was added and subtracted
@@ -104,10 +104,14 @@ def breaks(mistake, oracle, prop, arguments):
         except Exception:
             return True
     right, wrong = outcome(oracle, arguments), outcome(mistake.wrong, arguments)
-    if prop.kind != "tail":
-        return not alike(wrong, right, prop)
-    pairs = zip(parts(wrong), parts(right), strict=False)
-    return isinstance(wrong, str) or not all(agree(a, b, ULPS) for a, b in pairs)
+    if isinstance(wrong, str) or len(parts(wrong)) != len(parts(right)):
+        return True
+    several = isinstance(right, tuple)
+    return not all(
+        agree(a, b, *yardstick(prop, oracle, arguments, place if several else None))
+        for place, (a, b) in enumerate(zip(parts(wrong), parts(right), strict=True))
+        if prop.part in (None, place)
+    )
 
 
 def name_mistake(judge, prop, refuted):
@@ -152,14 +156,18 @@ def option_ignored(judge, refuted):
 
 
 def parts(value):
+    """The results as a tuple, also where there is one"""
     return value if isinstance(value, tuple) else (value,)
 
 
 def back(values, like):
+    """The parts as what they were taken from: a tuple, or one result"""
     return tuple(values) if isinstance(like, tuple) else values[0]
 
 
 def scaled(oracle, factor, only=None):
+    """The right answer times a factor, a number or factor(arguments); `only` one of several results"""
+
     def wrong(*arguments):
         right = oracle(*arguments)
         k = factor(arguments) if callable(factor) else factor
@@ -169,18 +177,22 @@ def scaled(oracle, factor, only=None):
 
 
 def rows(arguments):
+    """The length of the first axis of the first argument"""
     return float(np.shape(arguments[0])[0]) if np.ndim(arguments[0]) else 1.0
 
 
 def columns(arguments):
+    """The length of its last axis, if it has two or more"""
     return float(np.shape(arguments[0])[-1]) if np.ndim(arguments[0]) > 1 else 1.0
 
 
 def entries(arguments):
+    """How many entries it has, if it has two axes or more"""
     return float(np.size(arguments[0])) if np.ndim(arguments[0]) > 1 else 1.0
 
 
 def inverse(factor):
+    """1 / factor(arguments)"""
     return lambda arguments: 1 / factor(arguments)
 
 

@@ -51,7 +51,8 @@ def factor(got, want, size):
 def offset(got, want, size):
     """A constant added to every entry"""
     c = float((got - want).mean())
-    return f"it is the gradient plus {c:.6g}" if got.size > 1 and close(got, want + c, size) else None
+    constant = got.size > 1 and abs(c) > 1e-9 * size and close(got, want + c, abs(c))
+    return f"it is the gradient plus {c:.6g}" if constant else None
 
 
 def partly(got, want, size):

@@ -1,6 +1,5 @@
 """Judges one function: first its state, then each property on the inputs of a seed; then names the mistake."""
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from .functions import FUNCTIONS
 from .properties import PROPERTIES
 from .sandbox import Lost, Raised, Without
 from .search import EXAMPLES, Enough, Refuted, drawn, inputs, shrink
-from .values import ULPS, Unfit, agree, fit, show_call, show_value, single_error
+from .values import Unfit, agree, fit, show_call, show_value, yardstick
 
 SHRINK = 3.0  # seconds for finding a smaller counterexample
 FINAL = ("NotImplementedError", "SystemExit", "MemoryError", "NameError", "None")  # no other input will do better
@@ -139,8 +138,8 @@ class Judge:
             if several and prop.part not in (None, part):
                 continue
             a, b = (got[part], expected[part]) if several else (got, expected)
-            ulps = ULPS if prop.kind == "tail" else None
-            if agree(a, b, ulps, oracle and functools.partial(single_error, oracle, arguments, part)):
+            ulps, single = yardstick(prop, oracle, arguments, part)
+            if agree(a, b, ulps, single):
                 continue
             wrong = "the two sides differ" if prop.kind == "law" else "the answer is wrong"
             if ulps and agree(a, b):
@@ -304,6 +303,5 @@ def lost_digits(got, expected):
     got, expected = np.ravel(np.asarray(got, float)), np.ravel(np.asarray(expected, float))
     ulps = np.abs(got - expected) / np.spacing(np.abs(expected))
     worst = int(np.argmax(ulps))
-    if got[worst] == 0:
-        return "0 where the answer is tiny; subtract nothing from 1, and use log1p, logaddexp or σ(-x)"
-    return f"off by {ulps[worst]:.0e} units in the last place; use log1p, logaddexp or σ(-x)"
+    size = "0 where the answer is tiny" if got[worst] == 0 else f"off by {ulps[worst]:.0e} units in the last place"
+    return f"{size}; σ(m) - 1, 1 + e^-m and log_softmax or cross_entropy round it away: use σ(-m), log1p or logaddexp"

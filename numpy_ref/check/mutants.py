@@ -38,6 +38,7 @@ def sources(name):
 
 
 def at_home(target, module):
+    """Is the function defined in this module, and not only imported there?"""
     return getattr(getattr(module, target, None), "__module__", "") == module.__name__
 
 

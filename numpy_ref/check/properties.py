@@ -33,41 +33,50 @@ def shifted(f, chosen, rejected, *rest):
 
 
 def list_shifted(f, rewards):
+    """A constant in all rewards cancels"""
     return f(rewards + 1000), f(rewards)
 
 
 def swapped(f, chosen, rejected):
+    """L(m) - L(-m) = -m, the mean over the pairs"""
     return f(chosen, rejected) - f(rejected, chosen), np.mean(rejected - chosen)
 
 
 def opposite(f, *arguments):
+    """dchosen + drejected = 0"""
     dchosen, drejected = f(*arguments)
     return dchosen + drejected, np.zeros_like(dchosen)
 
 
 def sums_to_zero(f, *arguments):
+    """Σ over the last axis = 0"""
     total = f(*arguments).sum(-1)
     return total, np.zeros_like(total)
 
 
 def symmetric(f, x):
+    """σ(x) + σ(-x) = 1"""
     return f(x) + f(-x), np.ones_like(x)
 
 
 def odd(f, x):
+    """f(x) - f(-x) = x"""
     return f(x) - f(-x), x
 
 
 def sums_to_one(f, x):
+    """Σ over the last axis = 1"""
     total = f(x).sum(-1)
     return total, np.ones_like(total)
 
 
 def exchanged(f, a, b):
+    """f(a, b) = f(b, a)"""
     return f(a, b), f(b, a)
 
 
 def complementary(f, chosen, rejected):
+    """f(chosen, rejected) + f(rejected, chosen) = 1"""
     return f(chosen, rejected) + f(rejected, chosen), np.array(1.0)
 
 
@@ -83,36 +92,44 @@ def both_moved(f, chosen, rejected, ref_chosen, ref_rejected, beta):
 
 
 def tail(statement, case, **more):
+    """A property whose answers must have their digits even where they are tiny"""
     return Property(statement, case, "tail", **more)
 
 
 def one_of_two_wins(f, first, second):
+    """P(first beats second) + P(second beats first) = 1"""
     return f(first, second) + f(second, first), np.ones_like(first)
 
 
 def three_sum_to_one(f, *arguments):
+    """win + tie + loss = 1"""
     total = sum(f(*arguments))
     return total, np.ones_like(total)
 
 
 def strengths_shifted(f, wins, strength):
+    """A constant in all strengths cancels"""
     return f(wins, strength + 7), f(wins, strength)
 
 
 def worths_scaled(f, wins, worth):
+    """f(wins, 4 worth) = 4 f(wins, worth)"""
     return f(wins, 4 * worth), 4 * f(wins, worth)
 
 
 def prompt_shifted(f, score, quality, length):
+    """A constant for each prompt cancels"""
     level = 10.0 * np.arange(len(score))[:, None]
     return f(score + level, quality - level, length + level), f(score, quality, length)
 
 
 def paid_more(f, score, quality, length):
+    """The slope for score + 2 length is the slope plus 2"""
     return f(score + 2 * length, quality, length), f(score, quality, length) + 2
 
 
 def manners(case):
+    """The property that a function leaves its arguments alone, whatever their layout"""
     return Property("its arguments are left as they were", case, "manners")
 
 
@@ -134,6 +151,7 @@ def loss(case, wide):
 
 
 def loss_backward(case, wide):
+    """The properties common to the gradients of these variants"""
     return (
         Property("for one pair, both gradients are the formula", case((1, 1))),
         Property("for a batch, each gradient is divided by the number of pairs", case((2, 12))),
@@ -143,30 +161,37 @@ def loss_backward(case, wide):
 
 
 def plain(size):
+    """Pairs of rewards within ±3"""
     return cases.pair(size=size)
 
 
 def margins(size):
+    """Pairs, and a target margin for each"""
     return cases.with_margins(cases.pair(size=size))
 
 
 def smoothing(size):
+    """Pairs, and a share of flipped labels"""
     return cases.with_number(cases.pair(size=size), [0.1, 0.25, 0.4])
 
 
 def ranked_margin(prompts, responses):
+    """Lists, and a margin per rank"""
     return cases.with_number(cases.ranked(prompts, responses), [0.5, 2.0])
 
 
 def centering(size):
+    """Pairs, and a coefficient"""
     return cases.with_number(cases.pair(size=size), [0.5, 0.1, 1.0])
 
 
 def log_probabilities(size=(1, 3)):
+    """Log-probabilities of policy and reference, and β"""
     return cases.log_probabilities(size)
 
 
 def thresholds(case):
+    """The arguments of `case`, and a threshold"""
     return cases.with_number(case, [0.5, 2.0])
 
 

@@ -103,6 +103,7 @@ def gradescope(results, notes):
 
 
 def junit(results, notes):
+    """The results as JUnit XML: a test case for each property"""
     counts: dict[str, str] = {
         "tests": str(len(results)),
         "failures": str(sum(result.status == "failed" for result in results)),

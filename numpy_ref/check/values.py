@@ -1,18 +1,25 @@
 """What a function returned against what it should have: is it the right kind, is it equal, and how it is shown."""
 
+import functools
+
 import numpy as np
 
 from .submission.wire import Foreign
 
 EPS32 = float(np.finfo(np.float32).eps)
-# float64: half of the digits; torch's softplus, right in every other sense, is off by 2e-9 at its threshold, a careful
-# central difference by 1e-9, one step in float32 by 1e-7. A law subtracts two answers: in float32 a thousand eps.
-TOLERANCE = {"float64": 3e-7, "float32": 1000 * EPS32}
-# float32: so many times the error that our own code makes in float32 on the same inputs. Measured on other spellings of
-# every published function: at most 3. gelu with 0.0447 instead of 0.044715 is beyond 17.
+# Each bound stands between what right code was measured to need and what wrong code makes of it:
+# tests/check/test_tolerances.py measures both against mpmath, and prints them.
+# float64, times the largest entry. Right: 2e-9 (torch's softplus at its threshold), 7e-9 (one constant in
+# float32). Wrong: a gradient times 1 + 1e-6.
+TOLERANCE = 3e-7
+# float32, times the error of our own code in float32 on the same inputs. Right spellings: at most 3.7 (softmax as the
+# exponential of its logarithm). Wrong: 68 (gelu with 0.0447 in place of 0.044715).
 SINGLE = 8
-# Units in the last place where digits get lost. Right spellings stay within 72 (exp of a log-sigmoid of -80, measured
-# against mpmath); σ(m) - 1 and log(1 + e^-m) are off by 10^8 at m = 20 and by everything at 37.
+# float32, in eps times the largest entry, where there is no such measure: two answers that a law subtracts, and inputs
+# beyond FAR, whose exponents float32 rounds by some 800 eps. Right: 270 (torch's attention, scores in the hundreds).
+SINGLE_FAR, FAR = 1000, 8
+# Units in the last place where digits get lost. Right spellings: 28 (the exponential of a log-sigmoid), 1.3 in float32.
+# Wrong, already at margins of 20 to 24: 7e9, 8e6 in float32.
 ULPS = 1024
 
 
@@ -37,6 +44,7 @@ def fit(value, expected, function, part=None):
 
 
 def fit_one(value, expected, name):
+    """One result as an array; Unfit if kind, shape or dtype are not the published ones"""
     wanted = f"an array of shape {expected.shape}" if expected.ndim else "a number"
     if not isinstance(value, np.ndarray):
         raise Unfit(f"returns {kind_of(value)} for {name}, expected {wanted}")
@@ -55,6 +63,7 @@ def fit_one(value, expected, name):
 
 
 def kind_of(value):
+    """What a value is, in words"""
     if value is None:
         return "None (is a return missing?)"
     if isinstance(value, Foreign):
@@ -68,7 +77,7 @@ def agree(got, expected, ulps=None, single=None):
     """Same shape and equal within the tolerance of the dtype that was used; NaN equals NaN, inf equals inf
 
     ulps    each entry within so many units in its last place, instead of a tolerance for the whole array
-    single  () -> the largest error of our own code in float32 on these inputs, the measure of answers in float32
+    single  scale -> the error that is allowed in float32 on these inputs
     """
     got, expected = np.asarray(got), np.asarray(expected)
     if got.shape != expected.shape or got.dtype.kind not in "fiub":
@@ -79,17 +88,30 @@ def agree(got, expected, ulps=None, single=None):
             return False
         error, size = np.abs(got[finite] - expected[finite]), np.abs(expected[finite])
         scale = max(1.0, size.max(initial=0))
-        if (error <= (ulps * np.spacing(size) if ulps else TOLERANCE["float64"] * scale)).all():
+        if (error <= (ulps * np.spacing(size) if ulps else TOLERANCE * scale)).all():
             return True
         if not in_single_precision(got):
             return False
-        if ulps:
-            allowed = ulps * EPS32 * size
-        elif single is not None:
-            allowed = SINGLE * max(single(), EPS32 * scale)
-        else:
-            allowed = TOLERANCE["float32"] * scale
+        allowed = ulps * EPS32 * size if ulps else (single or far_single)(scale)
         return bool((error <= allowed).all())
+
+
+def yardstick(prop, oracle, arguments, part=None):
+    """(ulps, single) of `agree`, as the property judges answers to these arguments"""
+    single = functools.partial(single_allowed, oracle, arguments, part) if oracle else None
+    return ULPS if prop.kind == "tail" else None, single
+
+
+def single_allowed(oracle, arguments, part, scale):
+    """The error allowed in float32 on these inputs"""
+    near = SINGLE * max(single_error(oracle, arguments, part), EPS32 * scale)
+    largest = max((np.abs(a).max(initial=0.0) for a in arguments if a.dtype.kind == "f"), default=0.0)
+    return max(near, far_single(scale)) if largest > FAR else near
+
+
+def far_single(scale):
+    """The error allowed in float32 where nothing else is known"""
+    return SINGLE_FAR * EPS32 * scale
 
 
 def single_error(function, arguments, part=None):
@@ -131,11 +153,13 @@ def show_value(value):
 
 
 def show_list(value):
+    """Nested lists of numbers, ten digits each"""
     if isinstance(value, list):
         return "[" + ", ".join(map(show_list, value)) + "]"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def show_call(function, arguments):
+    """The call as one would type it: f(x=[1, 2], y=3)"""
     pairs = zip(function.arguments, arguments, strict=False)
     return f"{function.name}({', '.join(f'{name}={show_value(value)}' for name, value in pairs)})"

@@ -2,13 +2,16 @@
 
 import re
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+import numpy_ref
 from numpy_ref.check import check_backward, check_second
-from numpy_ref.layers import layer_norm, layer_norm_backward, softmax, softmax_backward
+from numpy_ref.errors import InputError
+from numpy_ref.layers import embedding, embedding_backward, layer_norm, layer_norm_backward, softmax, softmax_backward
 from numpy_ref.losses import pairwise_loss, pairwise_loss_backward
 from torch_impl.check import check_autograd_function, check_module
 
@@ -90,6 +93,137 @@ def test_what_is_wrong_is_said(mistake):
     with pytest.raises(AssertionError) as caught:
         check_backward(forward, backward, *arguments)
     assert re.search(sentence, str(caught.value), re.S)
+
+
+right = softmax_backward
+
+
+def overwrite(dout, p):
+    dout *= p
+    return dout
+
+
+SENTENCES = {
+    "returns None": (lambda _dout, _p: None, "returned None .a return statement is missing"),
+    "returns two values": (
+        lambda dout, p: (right(dout, p), p),
+        "must return dx, but returned 2 values",
+    ),
+    "returns a list": (lambda dout, p: right(dout, p).tolist(), "dx must be an array, but is 3 values .list, "),
+    "wrong shape": (lambda dout, p: right(dout, p)[0], r"dx has the shape \(5,\); it must have .* \(3, 5\)"),
+    "wrong type": (lambda dout, p: right(dout, p).astype("f"), "dx has the type float32; .* float64"),
+    "writes into its arguments": (overwrite, "dout was changed: a pass must not write into its arguments"),
+    "zero": (lambda dout, _p: 0 * dout, "it is zero everywhere"),
+    "sign": (lambda dout, p: -right(dout, p), "the minus sign is lost"),
+    "factor": (lambda dout, p: right(dout, p) / 5, "it is 0.2 times the gradient"),
+    "nan": (lambda dout, p: right(dout, p) * np.nan, "it is NaN"),
+    "a term forgotten": (lambda dout, p: p * dout, r"dx\[\d, \d\] is .*, but the gradient is .*: off by"),
+}
+
+
+@pytest.mark.parametrize("mistake", SENTENCES)
+def test_a_wrong_backward_pass_is_told_what_is_wrong(mistake):
+    backward, sentence = SENTENCES[mistake]
+    with pytest.raises(AssertionError, match=sentence):
+        check_backward(softmax, backward, X[0])
+
+
+def test_a_cotangent_of_ones_would_not_notice_what_this_notices():
+    """Σ softmax = 1 has no gradient: with dout = 1 a backward pass that returns zeros looks right"""
+    p, _ = softmax(X)
+    assert abs(softmax_backward(np.ones_like(p), p)).max() < 1e-15
+    with pytest.raises(AssertionError, match="zero everywhere"):
+        check_backward(softmax, SENTENCES["zero"][0], X[0])
+
+
+def test_a_transposed_weight_gradient_is_named_also_where_x_comes_from_the_usual_seed():
+    """With dout from seed 0 as well, dout = x, and xᵀ dout is its own transpose"""
+    x, weight = np.random.default_rng(0).standard_normal((3, 5)), RNG.standard_normal((5, 5))
+    linear = lambda x, weight: (x @ weight.T, (x, weight))  # noqa: E731
+    with pytest.raises(AssertionError, match=r"grads.weight.* transpose"):
+        check_backward(linear, lambda d, c: (d @ c[1], {"weight": c[0].T @ d}), x, {"weight": weight})
+
+
+def test_the_names_of_the_gradients_must_be_those_of_the_parameters():
+    params = {"weight": RNG.standard_normal(5), "bias": RNG.standard_normal(5)}
+    short = lambda dout, cache: (layer_norm_backward(dout, cache)[0], {"weight": params["weight"]})  # noqa: E731
+    with pytest.raises(AssertionError, match=r"must return dx, grads\.weight, grads\.bias, but .* without grads\.bias"):
+        check_backward(layer_norm, short, X, params)
+    with pytest.raises(AssertionError, match=r"must return dx, grads\.weight, grads\.bias, but returned one ndarray"):
+        check_backward(layer_norm, lambda dout, cache: layer_norm_backward(dout, cache)[0], X, params)
+    with pytest.raises(AssertionError, match="but returned 2 values"):
+        check_backward(layer_norm, lambda dout, _cache: (dout, dout), X, params)
+
+
+def test_several_inputs_are_named_by_their_place():
+    swapped = lambda dout, cache: pairwise_loss_backward(dout, cache)[::-1]  # noqa: E731
+    with pytest.raises(AssertionError, match=r"dx\[0\]\[\d\] is .* it is dx\[1\]: the two are exchanged"):
+        check_backward(pairwise_loss, swapped, (X[0, 0], X[0, 1]))
+
+
+def test_a_cache_that_lives_outside_answers_with_the_wrong_one():
+    """The trap of layer objects: two forward passes, then a backward pass for the first"""
+    kept = {}
+
+    def forward(x):
+        kept["x"] = x
+        return x * x, None
+
+    with pytest.raises(AssertionError, match=r"is 0\.5 times the gradient"):
+        check_backward(forward, lambda dout, _cache: 2 * dout * kept["x"], X[0])
+
+
+def test_a_forward_pass_without_a_cache_is_told_where_one_was_promised():
+    with pytest.raises(AssertionError, match=r"the forward pass must return \(out, cache\), but returned one ndarray"):
+        check_backward(np.sin, lambda dout, _: dout, X[0], cache=True)
+
+
+def test_a_forward_pass_that_writes_into_its_input_is_told():
+    def forward(x):
+        x += 1
+        return x, None
+
+    with pytest.raises(AssertionError, match="x was changed"):
+        check_backward(forward, lambda dout, _: dout, X.copy())
+
+
+def test_nothing_to_check_is_an_error_of_the_caller():
+    with pytest.raises(InputError, match="no array of floats"):
+        check_backward(embedding, embedding_backward, np.array([1, 2]))
+
+
+def test_a_catalogue_can_name_its_own_mistakes():
+    def explain(name, got, want):
+        return f"{name} of a famous mistake" if got.shape == want.shape else None
+
+    with pytest.raises(AssertionError, match="; dx of a famous mistake"):
+        check_backward(softmax, SENTENCES["sign"][0], X[0], explain=explain)
+
+
+def test_a_relative_error_of_1e_6_is_found():
+    wrong = lambda dout, p: softmax_backward(dout, p) * (1 + 1e-6)  # noqa: E731
+    for x in (X[0], X[0, 0], X[0, :, :3]):  # and no mistake is named that was not made: one axis has no transpose
+        with pytest.raises(AssertionError, match=r"off by .* allowed \S+$"):
+            check_backward(softmax, wrong, x)
+
+
+def test_python_numbers_are_handed_on_and_have_no_gradient():
+    params = {"weight": RNG.standard_normal(5), "bias": RNG.standard_normal(5)}
+    check_backward(layer_norm, layer_norm_backward, X, params | {"eps": 0.1})
+    check_backward(partial(layer_norm, eps=0.1), layer_norm_backward, X, params)
+
+
+def test_this_is_what_the_package_offers_by_that_name():
+    assert numpy_ref.check_backward is check_backward
+    assert numpy_ref.check_second is check_second
+
+
+@pytest.mark.parametrize("c", [1e-5, 5.0])
+def test_a_constant_is_named_where_it_was_added_and_nowhere_else(c):
+    with pytest.raises(AssertionError, match=f"the gradient plus {c:g}$"):
+        check_backward(np.sin, lambda dout, x: dout * np.cos(x) + c, X)
+    with pytest.raises(AssertionError, match=r"allowed \S+$"):
+        check_backward(np.sin, lambda dout, x: dout * np.cos(x) + c * (x > 0), X)
 
 
 def test_all_wrong_gradients_are_reported_and_the_right_one_is_not():

@@ -678,7 +678,8 @@ def test_every_mutant_of_our_own_code_is_caught_unless_it_answers_as_the_oracle_
                 got, expected = outcome(mutant.wrong, given), outcome(oracle, given)
                 if isinstance(got, str) and "missing" in got:  # an option that has lost its default: the judge gives it
                     options = inspect.signature(oracle).parameters.values()
-                    got = outcome(mutant.wrong, (*given, *(o.default for o in options if o.default is not o.empty)))
+                    defaults = [np.array(o.default) for o in options if o.default is not o.empty]
+                    got = outcome(mutant.wrong, (*given, *defaults))
                 for a, b in zip(parts(got), parts(expected), strict=True):
                     np.testing.assert_allclose(a, b, 1e-12, 1e-12)
 

@@ -8,11 +8,7 @@ import numpy as np
 
 from .. import oracles as right
 from ..functions import Mistake
-from ..oracles import log_sigmoid, normal_cdf, normal_density, sigmoid
-
-
-def both(dchosen):
-    return dchosen, -dchosen
+from ..oracles import both, log_sigmoid, normal_cdf, normal_density, sigmoid
 
 
 def per_pair(slope):
@@ -21,6 +17,7 @@ def per_pair(slope):
 
 
 def through_sigma(margin, label):
+    """-p log σ(m) - (1 - p) log(1 - σ(m)), each log taken of a σ that may be 0 or 1"""
     s = 1 / (1 + np.exp(-margin))
     return -(label * np.log(s) + (1 - label) * np.log(1 - s)).mean()
 
@@ -31,6 +28,7 @@ def inverted_tail(margin):
 
 
 def linear(pull, features=lambda chosen, rejected: chosen - rejected):
+    """mean of pull(m) · features, m = (chosen - rejected) w"""
     return lambda w, c, r: (pull((c - r) @ w)[:, None] * features(c, r)).mean(0)
 
 
@@ -46,10 +44,12 @@ def outcomes(win, loss):
 
 
 def won_and_expected(wins, strength):
+    """(Σ_j w_ij, Σ_j (w_ij + w_ji) σ(λ_i - λ_j)): the wins of i, and those that its strength predicts"""
     return wins.sum(1), ((wins + wins.T) * sigmoid(strength[:, None] - strength)).sum(1)
 
 
 def factor(wins, worth):
+    """By what minorise-maximise multiplies each worth"""
     return np.divide(*won_and_expected(wins, np.log(worth)))
 
 

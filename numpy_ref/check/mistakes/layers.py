@@ -14,21 +14,25 @@ from ..oracles import sigmoid
 
 
 def erf(x):
+    """The error function, entry by entry"""
     return np.vectorize(math.erf, otypes=[float])(x)
 
 
 def softmax_over(x, axis):
+    """Softmax over an axis of one's choice"""
     e = np.exp(x - x.max(axis, keepdims=True))
     return e / e.sum(axis, keepdims=True)
 
 
 def normalise(x, ddof=0, eps=1e-5, axis=-1):
+    """(x̂, 1/√(σ² + ε)) over an axis of one's choice, the variance divided by C - ddof"""
     centred = x - x.mean(axis, keepdims=True)
     rstd = 1 / np.sqrt((centred**2).sum(axis, keepdims=True) / (x.shape[axis] - ddof) + eps)
     return centred * rstd, rstd
 
 
 def sum_rows(a):
+    """(..., C) -> (C,): the sum over every leading axis"""
     return a.reshape(-1, a.shape[-1]).sum(0)
 
 
@@ -39,6 +43,7 @@ def norm_backward(dout, x, weight, dx):
 
 
 def mean(a):
+    """Over the last axis, which stays as an axis of length 1"""
     return a.mean(-1, keepdims=True)
 
 
@@ -58,10 +63,12 @@ def unshifted(q, k):
 
 
 def masked_late(q, k):
+    """Weights masked after softmax: the past no longer sums to 1"""
     return np.tril(attend(q, k, None, mask=False))
 
 
 def attend_backward(dout, q, k, v, p, scale, jacobian=None):
+    """dq, dk and dv for weights p and a scale; jacobian(p, dp) in place of softmax's own"""
     dp = dout @ v.swapaxes(-1, -2)
     ds = (p * (dp - (dp * p).sum(-1, keepdims=True)) if jacobian is None else jacobian(p, dp)) / scale
     return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dout
@@ -71,10 +78,12 @@ SCALE, CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
 def tanh_part(x):
+    """tanh(√(2/π) (x + 0.044715 x³))"""
     return np.tanh(SCALE * (x + CUBIC * x**3))
 
 
 def mean_free(x):
+    """x less its mean over the last axis"""
     return x - mean(x)
 
 
@@ -87,24 +96,28 @@ def unbiased(dout, x, weight):
 
 
 def without_eps(dout, x, weight):
+    """The gradients of layer norm with ε = 0"""
     xhat, rstd = normalise(x, eps=0)
     dxhat = dout * weight
     return rstd * (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)), sum_rows(dout * xhat), sum_rows(dout)
 
 
 def assigned(dout, tokens, vocab_size):
+    """dW[tokens] = dy: of a token that stands twice, the last gradient alone"""
     dweight = np.zeros((int(vocab_size), dout.shape[-1]))
     dweight[tokens] = dout
     return dweight
 
 
 def turned(q, k):
+    """Weights under the mask's mirror image: every position sees the future"""
     scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
     past = np.tril(np.ones(scores.shape[-2:], bool), -1)
     return softmax_over(np.where(past, -np.inf, scores), -1)
 
 
 def untransposed(dout, q, k, v):
+    """dK = dS Q, with dS not transposed"""
     p = attend(q, k, v)
     dp = dout @ v.swapaxes(-1, -2)
     ds = p * (dp - (dp * p).sum(-1, keepdims=True)) / math.sqrt(q.shape[-1])

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import oracles as right
 from ..functions import Mistake
-from ..oracles import log_sigmoid, sigmoid
+from ..oracles import both, log_sigmoid, sigmoid
 
 TINY = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-15, 1e-16, 1e-20, 1e-30)  # what people add to avoid log(0)
 LIMITS = (10, 20, 30, 50, 100, 500)  # where people clip
@@ -22,11 +22,8 @@ def each(constants, name, hint, wrong):
     return [Mistake(name, hint, functools.partial(wrong, constant)) for constant in constants]
 
 
-def both(dchosen):
-    return dchosen, -dchosen
-
-
 def naive_sigmoid(x):
+    """eˣ / (1 + eˣ): inf / inf for large x"""
     return np.exp(x) / (1 + np.exp(x))
 
 
@@ -43,11 +40,13 @@ def column_gradient(chosen, rejected):
 
 
 def pairs(rewards):
+    """(B, K) -> (B, pairs): r_i - r_j for all i < j"""
     better, worse = np.triu_indices(rewards.shape[1], 1)
     return rewards[:, better] - rewards[:, worse]  # (B, pairs)
 
 
 def from_pairs(rewards, dmargin):
+    """The gradient of the pairs' margins, added up for each reward"""
     better, worse = np.triu_indices(rewards.shape[1], 1)
     drewards = np.zeros_like(rewards)
     np.add.at(drewards.T, better, dmargin.T)
@@ -116,6 +115,7 @@ def overwritten(rewards):
 
 
 def one_sided(rewards, worse):
+    """Each reward's gradient as the better response alone, or with `worse` as the worse alone"""
     better, other = np.triu_indices(rewards.shape[1], 1)
     g = -sigmoid(-pairs(rewards)) / pairs(rewards).size
     drewards = np.zeros_like(rewards)
@@ -124,6 +124,7 @@ def one_sided(rewards, worse):
 
 
 def neighbours(rewards):
+    """The gradient of a loss over neighbours in the list instead of all pairs"""
     g = -sigmoid(rewards[:, 1:] - rewards[:, :-1])
     drewards = np.zeros_like(rewards)
     drewards[:, :-1] += g

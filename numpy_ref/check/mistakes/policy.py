@@ -8,15 +8,10 @@ import numpy as np
 
 from .. import oracles as right
 from ..functions import Mistake
-from ..oracles import sigmoid
+from ..oracles import both, sigmoid
 
 _BATCH = "The loss is a mean over the pairs: its slopes are divided by B."
 _REFERENCE = "Subtract log π_ref from log π, for each response: only the ratio counts."
-
-
-def both(dchosen):
-    """The rejected response's slope is the opposite"""
-    return dchosen, -dchosen
 
 
 def ratio(c, r, cr, rr):

@@ -12,14 +12,17 @@ from ..oracles import sigmoid
 
 
 def first_pad(tokens, length, pad):
+    """The place before the first pad token"""
     return np.argmax(tokens == pad, 1) - 1
 
 
 def rightmost_real(tokens, length, pad):
+    """The last place that holds no pad token"""
     return (np.arange(tokens.shape[1]) * (tokens != pad)).max(1)
 
 
 def adamw(param, grad, m, v, t, lr, beta1, beta2, eps, decay, *, late=False, correct=(True, True), inside=False):
+    """A step with one part changed: decay of the moved weights, no bias correction, ε inside the root"""
     m, v = beta1 * m + (1 - beta1) * grad, beta2 * v + (1 - beta2) * grad * grad
     m_hat = m / (1 - beta1**t) if correct[0] else m
     v_hat = v / (1 - beta2**t) if correct[1] else v
@@ -29,37 +32,44 @@ def adamw(param, grad, m, v, t, lr, beta1, beta2, eps, decay, *, late=False, cor
 
 
 def kappa_from(a, b, expected):
+    """(p_o - p_e) / (1 - p_e) for any p_e"""
     observed = np.mean(a == b)
     return (observed - expected) / (1 - expected)
 
 
 def ascend(p, g, m, v, t, lr, b1, b2, e, w):
+    """The step in the opposite direction"""
     moved, m_new, v_new = adamw(p, g, m, v, t, lr, b1, b2, e, w)
     stay = p - lr * w * p
     return 2 * stay - moved, m_new, v_new
 
 
 def rootless(p, g, m, v, t, lr, b1, b2, e, w):
+    """The step divided by v̂ instead of √v̂"""
     m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
     return p - lr * w * p - lr * (m / (1 - b1**t)) / (v / (1 - b2**t) + e), m, v
 
 
 def unsquared(p, g, m, v, t, lr, b1, b2, e, w):
+    """v as the moving average of g instead of g²"""
     m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g
     return p - lr * w * p - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + e), m, v
 
 
 def heavy(p, g, m, v, t, lr, b1, b2, e, w):
+    """The moments without the factors 1 - β"""
     m, v = b1 * m + g, b2 * v + g * g
     return p - lr * w * p - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + e), m, v
 
 
 def corrected(p, g, m, v, t, lr, b1, b2, e, w):
+    """Returns m̂ and v̂ in place of m and v"""
     p, m, v = adamw(p, g, m, v, t, lr, b1, b2, e, w)
     return p, m / (1 - b1**t), v / (1 - b2**t)
 
 
 def chance(a, b):
+    """p_e: how often two raters with these rates agree by chance"""
     return sum(np.mean(a == k) * np.mean(b == k) for k in np.union1d(a, b))
 
 

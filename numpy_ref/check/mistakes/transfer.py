@@ -9,10 +9,7 @@ import numpy as np
 from .. import oracles as right
 from ..functions import Mistake
 from ..oracles import log_sigmoid, sigmoid
-
-
-def mean(a):
-    return a.mean(-1, keepdims=True)
+from .layers import mean
 
 
 def normalised(x):
@@ -31,10 +28,13 @@ def rms_dx(dx):
 
 
 def lora_dx(dx):
+    """dx(dout, down, up, weight) beside the right ddown and dup"""
     return lambda d, x, a, b, w: (dx(d, a, b, w), *right.lora_backward(d, x, a, b, w)[1:])
 
 
 def lora_mean(part):
+    """One of the three gradients as a mean over the rows"""
+
     def wrong(dout, *arguments):
         found = list(right.lora_backward(dout, *arguments))
         found[part] = found[part] / (dout.size // dout.shape[-1])
@@ -44,6 +44,8 @@ def lora_mean(part):
 
 
 def residual_with(slope=lambda t: 1 - t * t, skip=1.0, branch=1.0):
+    """The gradients for another slope of tanh, or other factors on the two ways"""
+
     def wrong(dout, x, weight, bias):
         dh = dout * slope(np.tanh(x @ weight.T + bias))
         return skip * dout + branch * (dh @ weight), dh.T @ x, dh.sum(0)
@@ -62,6 +64,7 @@ def forecasts(weigh):
 
 
 def margins(rewards, per_rank, distance):
+    """-log σ(r_i - r_j - c · distance(i, j)) of all pairs i < j"""
     i, j = np.triu_indices(rewards.shape[1], 1)
     return -log_sigmoid(rewards[:, i] - rewards[:, j] - per_rank * distance(i, j))
 
@@ -74,14 +77,17 @@ def sorted_into_bins(probability, outcome, bins):
 
 
 def centred(a):
+    """Less the mean of each prompt"""
     return a - a.mean(1, keepdims=True)
 
 
 def simple_slope(score, length):
+    """Σ score · length / Σ length²: quality is not taken into account"""
     return (score * length).sum() / (length * length).sum()
 
 
 def least_squares(score, quality, length):
+    """(a, b) of score = a quality + b length"""
     design = np.stack([quality.ravel(), length.ravel()], 1)
     return np.linalg.lstsq(design, score.ravel(), rcond=None)[0]
 

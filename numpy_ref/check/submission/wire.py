@@ -16,11 +16,13 @@ class Foreign(NamedTuple):
 
 
 def is_tensor(value):
+    """Is this a PyTorch tensor? PyTorch is not imported to find out"""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def encode(value):
+    """A value as JSON: arrays and tensors in base64, containers item by item, whatever is neither in words"""
     if value is None:
         return None
     if is_tensor(value):
@@ -43,6 +45,7 @@ def encode(value):
 
 
 def decode(node):
+    """The value that `encode` took: an array, a number as an array without axes, a container or a Foreign"""
     if node is None:
         return None
     (kind, content), *_ = node.items()
