@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..batches import all_rewards, collate_ranks
+from ..batches import collate_ranks
+from ..cli.text import counted
 from ..data import world
 from ..data.held_out import held_world
 from ..data.reader import length_of, read_preferences
@@ -25,6 +26,7 @@ class Data(NamedTuple):
     subsets: list | None  # N names
     true: np.ndarray | None  # (N, K) rewards, where the world knows them
     about: str
+    row: np.ndarray  # (N,) the number of each in its file, from 0
     left_out: str = ""
 
 
@@ -35,6 +37,7 @@ class Comparisons(NamedTuple):
     true: np.ndarray  # the true margin, ∞ where the label is what it says
     longer: np.ndarray  # by how many characters the first response is longer, relative to the longer of the two
     prompt: np.ndarray
+    row: np.ndarray  # of the file, which is the same for all models
     subset: np.ndarray | None
     rewards: np.ndarray  # of all responses, (R,), each minus its list's mean
     lengths: np.ndarray  # the same of their lengths
@@ -60,7 +63,7 @@ def load_file(path, scorer, subset_column=None):
     # Rows without a prompt are prompts of their own.
     names = [preference.prompt or i for i, preference in enumerate(kept)]
     ranks, lengths = collate_ranks(data.ranks), collate_ranks(lengths)
-    return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, left_out)
+    return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, data.kept, left_out)
 
 
 def with_subsets(path, column):
@@ -88,8 +91,9 @@ def load_world(seed, scorer):
     held = held_world(scorer.tokenizer, responses)
     ranks = np.broadcast_to(np.arange(1, held.true.shape[1] + 1), held.true.shape)
     lengths = np.array([[len(text) for text in texts] for texts in responses.responses])
-    about = f"the built-in world of seed {seed}: {len(held.rows):,} held-out prompts"
-    return Data(held.rows, ranks, lengths, np.arange(len(held.rows)), None, held.true, about)
+    about = f"the built-in world of seed {seed}: {counted(len(held.rows), 'held-out prompt')}"
+    number = np.arange(len(held.rows))
+    return Data(held.rows, ranks, lengths, number, None, held.true, about, number)
 
 
 def numbered(names):
@@ -98,9 +102,8 @@ def numbered(names):
     return np.array([found.setdefault(name, len(found)) for name in names])
 
 
-def compare(data, rewards):
-    """All comparisons of Data: `rewards(tokens, length)` is asked once for each response"""
-    reward = all_rewards(rewards, data.rows)  # (N, K)
+def compare(data, reward):
+    """All comparisons of Data by these rewards        (N, K) -> Comparisons"""
     n, better, worse = comparisons(data.ranks)
     margin = reward[n, better] - reward[n, worse]
     ahead, behind = data.lengths[n, better], data.lengths[n, worse]
@@ -111,6 +114,7 @@ def compare(data, rewards):
         np.broadcast_to(true, margin.shape),
         (ahead - behind) / np.maximum(np.maximum(ahead, behind), 1),
         data.prompts[n],
+        data.row[n],
         None if data.subsets is None else np.array(data.subsets)[n],
         centred(reward, present),
         centred(data.lengths, present),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..cli.text import clean, pad, width
+from ..cli.text import clean, counted, pad, width
 from . import relations
 from . import rows as kept
 from .ceiling import Ceiling, ceiling, longer_wins
@@ -185,11 +185,6 @@ def inflected(what, n):
     """{have} -> has or have, {stand} -> stands or stand"""
     verbs = {verb: verb if n != 1 else verb + "s" for verb in ("stand", "prefer", "hold", "compare")}
     return what.format(have="have" if n != 1 else "has", **verbs)
-
-
-def counted(n, unit):
-    """1 row, 2 rows"""
-    return f"{n:,} {unit}{'s' * (n != 1)}"
 
 
 NAME = 16  # columns of a file's name

@@ -5,7 +5,6 @@ import json
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from running import PACKAGES, is_one_sentence, run, start, write_rows
 from strategies import seeds
 
 from numpy_ref.batches import all_rewards, collate
+from numpy_ref.cli import text
 from numpy_ref.data.tokenizer import Bytes
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation import score, score_files
@@ -70,7 +70,8 @@ def alone(model, prompt, response):
 
 
 @BOTH
-def test_every_row_comes_back_with_its_columns_and_its_rewards(package, model, capsys):
+def test_every_row_comes_back_with_its_columns_and_its_rewards(package, model, capsys, monkeypatch):
+    monkeypatch.setattr(text, "LINE_EVERY", 0)  # seconds between two lines of progress in a log
     found = scored(package, model, ROWS)
     texts = [["4"], ["groß", "klein!", "大"], ["no prompt", "none"], ["b", "a"], ["only one"], ["same", "same"]]
     assert len(found) == len(ROWS)
@@ -350,8 +351,10 @@ def test_score_applies_the_numbers_of_the_config(package, tmp_path):
     assert after == pytest.approx((before - 0.25) / 4, abs=1e-13)
 
 
-def test_counted_moves_the_bar_by_responses():
-    moved = []
-    rewards = score.counted(lambda _, length: length, SimpleNamespace(update=moved.append))
-    assert rewards(None, np.ones((2, 3))).shape == (2, 3)
-    assert moved == [6]
+def test_the_bar_moves_by_distinct_responses(monkeypatch, capsys):
+    """Three of them: [1, 2] stands twice"""
+    monkeypatch.setattr(text, "LINE_EVERY", 0)
+    scorer = score.Scorer(lambda _, length: length.astype(float), Bytes(), 9)
+    rows = [[[1, 2], [3]], [[1, 2], [4, 5, 6]]]
+    np.testing.assert_array_equal(score.rewards_with_bar(scorer, rows), [[2, 1], [2, 3]])
+    assert "scoring: 100%|3/3" in capsys.readouterr().err

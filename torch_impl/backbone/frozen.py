@@ -10,7 +10,7 @@ import torch
 from numpy_ref.batches import all_rewards
 from numpy_ref.bradley_terry.linear_head import fit_standardised, left_out_margins
 from numpy_ref.cli.options import word
-from numpy_ref.cli.text import progress_bar, table
+from numpy_ref.cli.text import counted, progress_bar, table
 from numpy_ref.data.source import columns
 from numpy_ref.data.summary import load_file
 from numpy_ref.data.tokens import comparisons, longer_wins
@@ -56,7 +56,7 @@ def run(options, device):
     rows, pairs = distinct(data.rows)
     cache = options.cache_dir or directory.parent / "features"
     features = cached_features(model, rows, layers, poolings, cache)
-    print(f"features  of {len(rows):,} distinct responses, {sum(map(len, rows)):,} tokens")
+    print(f"features  of {counted(len(rows), 'distinct response')}, {counted(sum(map(len, rows)), 'token')}")
     print(f"cache     {cache}: {features.nbytes / 2**20:,.0f} MiB, read by the next run instead of computed")
     layer, pooling, ridge, found = choose(options, features, pairs, fold, layers, poolings)
     at = features[:, layers.index(layer), poolings.index(pooling)].astype(float)
@@ -114,7 +114,9 @@ class Finished:
 def candidates(options, n_layer):
     """(layers, poolings) to choose among"""
     if options.layer != "auto" and options.layer > n_layer:
-        raise InputError(f"--layer {options.layer}: the model has {n_layer} layers: give 1 to {n_layer}, or auto")
+        raise InputError(
+            f"--layer {options.layer}: the model has {counted(n_layer, 'layer')}: give 1 to {n_layer}, or auto"
+        )
     layers = list(range(1, n_layer + 1)) if options.layer == "auto" else [options.layer]
     return layers, list(POOLINGS) if options.pooling == "auto" else [options.pooling]
 
@@ -226,7 +228,7 @@ def evaluate(finished, held, prompts):
         longer = (np.sign(lengths[:, 0] - lengths[:, 1]) + 1)[alike].mean() / 2
         result |= {"eval_matched_accuracy": score[alike].mean(), "eval_matched_pairs": int(alike.sum())}
         print(
-            f"matched   {alike.sum():,} pairs whose lengths differ by {ALIKE:.0%} at most: accuracy "
+            f"matched   {counted(alike.sum(), 'pair')} whose lengths differ by {ALIKE:.0%} at most: accuracy "
             f"{score[alike].mean():.4f}; the longer wins {longer:.4f}"
         )
     return result
@@ -242,6 +244,6 @@ def interval_of(score, pairs, prompts):
     """(the interval, what was drawn)"""
     rng, prompt = np.random.default_rng(0), np.unique(prompts, return_inverse=True)[1]
     if prompt.max() + 1 >= MANY_PROMPTS:
-        return intervals.prompts_interval(score, prompt, rng), f"{prompt.max() + 1} prompts"
-    drawn = f"responses within each of {prompt.max() + 1} prompts: for other prompts it is wider"
+        return intervals.prompts_interval(score, prompt, rng), counted(prompt.max() + 1, "prompt")
+    drawn = f"responses within each of {counted(prompt.max() + 1, 'prompt')}: for other prompts it is wider"
     return intervals.responses_interval(score, pairs, prompt, rng), drawn
