@@ -94,8 +94,7 @@ class Progress:
             self.bar.update(position - self.bar.n)
 
     def __enter__(self):
-        of_table = unit(self.source) == "row"
-        how = {"unit": " rows"} if of_table else {"unit": "B", "total": os.stat(self.source).st_size}
+        how = {"unit": " rows"} if unit(self.source) == "row" else {"unit": "B", "total": os.stat(self.source).st_size}
         self.bar = progress_bar(desc=f"reading {self.source}", unit_scale=True, leave=True, **how)
 
     def __exit__(self, *_):

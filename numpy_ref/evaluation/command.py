@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..figures.style import check_figure
 from ..files import check_output, write_json
 from ..losses import sigmoid
-from . import against, calibration
+from . import against, calibration, rewardbench
 from . import pairs as evaluate_pairs
 from .best_of import best_of_text, measure_best_of
 from .measures import calibrated, measured
@@ -74,6 +74,8 @@ def run(args, scorer_of=numpy_scorer):
         write_json(args.json, result)
     if args.json != "-":
         print(*text(result), sep="\n")
+        if "rewardbench" in result:
+            print("", *rewardbench.as_text(result["rewardbench"]), sep="\n")
         if other:
             print("", *against.as_text(result["against"], args.model, args.against), sep="\n")
     if args.figure:
@@ -96,11 +98,14 @@ def measure(scorer, path, subset_column=None, temperature=None, temperature_data
 
     data = held_out(scorer)
     of_other = other and scored_pairs(held_out(other), other)
-    pairs, rng = scored_pairs(data, scorer), np.random.default_rng([seed, 3])
+    reward, rng = rewards_with_bar(scorer, data.rows), np.random.default_rng([seed, 3])
+    pairs = evaluate_pairs.compare(data, reward)
     won = drawn_labels(pairs, rng)
     result = {"data": data.about, "left_out": data.left_out, **measured(pairs, won, rng, bins)}
     if temperature is not None:
         result["temperature"] = after_temperature(scorer, pairs, won, temperature, temperature_data, rng, bins)
+    if data.labels:
+        result["rewardbench"] = rewardbench.measured(reward, data.ranks, data.labels)
     if other:
         result["against"] = against.compared(pairs, of_other, rng)
     return result

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..batches import all_rewards, collate, first_of_same
 from ..cli.text import counted, progress_bar, table
+from ..data.reader import unit
 from ..errors import InputError
 from ..files import check_output, claimed, written_whole
 from ..losses import sigmoid
@@ -72,8 +73,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--data",
         metavar="FILE",
-        help="score every row of a .jsonl or .jsonl.gz file instead: prompt with response, responses, or chosen and "
-        "rejected; no label is needed, and all columns are kept",
+        help="score every row of a .jsonl, .json or .csv file instead, plain or .gz: prompt with response, responses, "
+        "or chosen and rejected; no label is needed, and all columns are kept",
     )
     parser.add_argument("--strict", action="store_true", help="with --data: refuse a file with a row that is too long")
     parser.add_argument(
@@ -110,7 +111,9 @@ def score_file(scorer, args):
     with claimed(args.output), written_whole(args.output, "x") as file:
         for row, line in rows:
             if row.reason and args.strict:
-                raise InputError(f"{args.data}, line {row.number}: {row.reason}: shorten it, or leave out --strict")
+                raise InputError(
+                    f"{args.data}, {unit(args.data)} {row.number}: {row.reason}: shorten it, or leave out --strict"
+                )
             too_long += bool(row.reason)
             file.write(line)
     if too_long:
