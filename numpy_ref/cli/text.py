@@ -19,7 +19,7 @@ def clean(item):
 
 def counted(n, unit):
     """1 row, 2 rows"""
-    return f"{n:,} {unit}{'s' * (n != 1)}"
+    return f"{n:,} {unit}{'' if n == 1 else 's'}"
 
 
 def signed(x, form=".4f"):
