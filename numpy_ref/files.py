@@ -325,6 +325,12 @@ def read_bytes(path) -> bytes:
     return content
 
 
+def first_bytes(path, n=4096) -> bytes:
+    """The beginning of a plain or .gz file"""
+    with _opened(path, lambda: "at its beginning") as (file, _):
+        return file.read(n)
+
+
 @contextmanager
 def _opened(path, where):
     """(a binary file, how many bytes it may have); InputError for what cannot be read, where() says how far it was"""

@@ -78,7 +78,8 @@ class _Parser(argparse.ArgumentParser):
 
 class _HelpWithDefaults(argparse.HelpFormatter):
     def _get_help_string(self, action):
-        shown = action.default not in (None, False, argparse.SUPPRESS) and action.option_strings
+        has_one = action.default not in (None, False, argparse.SUPPRESS) and action.option_strings
+        shown = has_one and "%(default)" not in action.help  # which says it in its own words
         return f"{action.help} (default: {action.default})" if shown else action.help
 
 

@@ -17,6 +17,16 @@ def clean(item):
     return " ".join("".join(c if c.isprintable() else " " for c in str(item)).split())
 
 
+def counted(n, unit):
+    """1 row, 2 rows"""
+    return f"{n:,} {unit}{'' if n == 1 else 's'}"
+
+
+def signed(x, form=".4f"):
+    """- 0.5000 or + 0.5000, as it stands behind another number"""
+    return f"{'-' if x < 0 else '+'} {abs(x):{form}}"
+
+
 def width(text):
     """Columns on the screen: wide East Asian characters take two, combining marks none"""
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)

@@ -2,7 +2,7 @@
 
 preference      one prompt with its responses, ranks and margin
 reader          a file's preferences, one after the other; its helpers by the shape of a row:
-                row, ranked, conversation, parquet
+                row, ranked, conversation, parquet, whole_files
 tokenizer       words, bytes or token ids; the text layout bos, prompt, sep, response, eos
 tokens          many preferences as flat arrays of ids, filtered and paired
 cache           a large file's tokens, kept on disk and mapped into memory

@@ -29,7 +29,7 @@ from .tokens import COLUMNS, Tokens, id_type
 LARGE, LARGE_PACKED = 2**25, 2**22  # bytes: from there on a file is cached; .gz and .parquet unpack to some eight times
 READS = 4096  # a read maps up to 64 KB around it: at most 256 MB before they are given back
 # The modules whose code decides which tokens a file becomes; a test holds the list to the imports of `reader`.
-MAKE_TOKENS = ("preference", "reader", "row", "ranked", "conversation", "parquet", "tokenizer", "tokens")
+MAKE_TOKENS = ("preference", "reader", "row", "ranked", "conversation", "parquet", "whole_files", "tokenizer", "tokens")
 RECENT = 2 * 10**9  # ns: a file changed again within the clock's tick would look the same
 
 

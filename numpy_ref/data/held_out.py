@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..cli.text import counted
 from ..errors import InputError
 from ..metrics import summary
 from . import world
@@ -41,7 +42,8 @@ def load_world(options, tokenizer):
         )
     train_set, eval_set = world.make_world(options.seed)
     data = encode(tokenizer, world.rank(np.random.default_rng([options.seed, 1]), train_set), options.max_length)
-    line = f"data      the built-in world: {len(data.rows):,} pairs, {len(eval_set.prompts):,} held-out prompts"
+    n_pairs, n_prompts = counted(len(data.rows), "pair"), counted(len(eval_set.prompts), "held-out prompt")
+    line = f"data      the built-in world: {n_pairs}, {n_prompts}"
     data = comparisons(data, options.margin_per_rank) if options.loss == "pairwise" else data
     return data, held_world(tokenizer, eval_set), tokenizer, line
 

@@ -1,4 +1,4 @@
-"""A ranked list in one row, checked: two or more responses with a rank or a score each."""
+"""A ranked list in one row, checked: responses with a rank or a score each, or correct and incorrect ones."""
 
 import math
 
@@ -9,6 +9,9 @@ from .preference import Preference, found_in, kind
 LIST_COLUMNS = {"responses", "answers", "ranks", "scores"}
 LIST_EXAMPLE = '{"prompt": "...", "responses": ["...", "..."], "ranks": [1, 2]}'
 ANSWERS_EXAMPLE = '{"prompt": "...", "answers": [{"answer": "...", "rank": 1}, ...]}'
+
+SIDES, SEVERAL_CORRECT = ("chosen", "rejected"), "several correct"
+SEVERAL_EXAMPLE = '{"prompt": "...", "chosen": ["..."], "rejected": ["...", "..."]}'
 
 
 def ranked_list(row, check_absent) -> tuple[str, Preference]:
@@ -28,6 +31,37 @@ def ranked_list(row, check_absent) -> tuple[str, Preference]:
     order = sorted(range(len(ranks)), key=ranks.__getitem__)
     ranked = Preference(prompt, tuple(responses[i] for i in order), 0.0, tuple(ranks[i] for i in order))
     return f"ranked {form}", ranked
+
+
+def has_several_correct(row) -> bool:
+    """Whether chosen or rejected is a list of texts, as in RewardBench 2"""
+    lists = [value for side in SIDES if isinstance(value := row.get(side), list) and value]
+    return bool(lists) and all(isinstance(value[0], str) for value in lists)
+
+
+def several_correct(row) -> tuple[str, Preference]:
+    """(format, the correct responses with rank 1 and the incorrect ones with rank 2)        RewardBench 2"""
+    if "margin" in row:
+        raise InputError('"margin" belongs to a pair, but there are lists of responses: leave it out')
+    correct, incorrect = (_texts(side, row) for side in SIDES)
+    names = [f'response {i} of "{side}"' for side in SIDES for i in range(1, len(row[side]) + 1)]
+    form, prompt, responses = shape(row.get("prompt", ""), correct + incorrect, names)
+    ranks = (1,) * len(correct) + (2,) * len(incorrect)
+    return f"{SEVERAL_CORRECT}, {form}", Preference(prompt, tuple(responses), 0.0, ranks)
+
+
+def _texts(side, row):
+    """One of the two lists, which must not be empty, nor a text beside a list"""
+    value = row.get(side)
+    if not isinstance(value, list):
+        found = f'"{side}" is {kind(value)}' if side in row else f'there is no column "{side}"'
+        raise InputError(f"{found}, but the other side is a list of texts: write {SEVERAL_EXAMPLE}")
+    if not value:
+        raise InputError(f'"{side}" is an empty list: give it a text, or leave the row out')
+    for i, item in enumerate(value, 1):
+        if not isinstance(item, str):
+            raise InputError(f'response {i} of "{side}" is {kind(item)}, but a text is expected: {SEVERAL_EXAMPLE}')
+    return value
 
 
 def _answers(row):

@@ -1,10 +1,11 @@
-"""Preferences, read and checked row by row: JSONL, JSONL.gz, Parquet or a dataset; a comparison or a ranked list a row.
+"""Preferences, read and checked row by row: JSONL, JSON, CSV, Parquet or a dataset; a pair or a ranked list a row.
 
     {"prompt": "sort b a", "chosen": "a b", "rejected": "b a", "margin": 1.0}
     {"chosen_ids": [5, 17, 3], "rejected_ids": [5, 17, 9]}                                  tokens of somebody's own
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "ranks": [2, 1, 2]}          1 is best, equal ranks tie
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "scores": [0.5, 3, 0.5]}     higher is better, equal tie
     {"prompt": "sort b a", "answers": [{"answer": "b a", "rank": 2}, {"answer": "a b", "rank": 1}]}
+    {"prompt": "sort b a", "chosen": ["a b"], "rejected": ["b a", "a a"]}           several correct: RewardBench 2
 
 `chosen` is the response that people preferred (the literature also says winner), `rejected` the other (loser); `prompt`
 and `margin` may be left out, and further columns are ignored. Each part may also be the messages of a conversation,
@@ -23,6 +24,7 @@ from ..files import lines
 from .parquet import Split, parquet_rows, split_rows
 from .preference import Ids, Message, Part, Preference, as_text, length_of
 from .row import EXAMPLE, object_of, preference_of
+from .whole_files import array_items, is_array, is_table, table_rows
 
 __all__ = ["Ids", "Message", "Part", "Preference", "Split", "as_text", "longer_wins", "read_preferences", "read_rows"]
 
@@ -63,7 +65,12 @@ def read_rows(source, columns=None) -> Iterator[tuple[int, Preference | InputErr
 
 def unit(source) -> str:
     """What the numbers of its rows count"""
-    return "row" if isinstance(source, Split) or _is_parquet(source) else "line"
+    return "row" if has_columns(source) or is_array(source) else "line"
+
+
+def has_columns(source) -> bool:
+    """Whether all rows have all columns, so that null or an empty cell is a missing value"""
+    return isinstance(source, Split) or _is_parquet(source) or is_table(source)
 
 
 def _is_parquet(path):
@@ -72,22 +79,38 @@ def _is_parquet(path):
 
 def _checked(source, columns, at=None) -> Iterator[tuple[int, tuple[str, Preference] | InputError]]:
     """(number, (format, row) or what is wrong with it)"""
-    of_table = unit(source) == "row"
-    for number, row in _objects(source, at):
+    of_table = has_columns(source)
+    for number, row in objects(source, at, columns):
         try:
             yield number, row if isinstance(row, InputError) else preference_of(row, columns, of_table)
         except InputError as error:
             yield number, error
 
 
-def _objects(source, at=None) -> Iterator[tuple[int, dict | InputError]]:
+def objects(source, at=None, columns=None) -> Iterator[tuple[int, dict | InputError]]:
     """(number, the row as JSON has it or what is wrong with it)"""
     if isinstance(source, Split):
         yield from _numbered(split_rows(source), at)
     elif _is_parquet(source):
         yield from _numbered(parquet_rows(source), at)
     else:
-        yield from _json_objects(source, at)
+        for number, text in texts(source, at, columns):
+            try:
+                yield number, text if isinstance(text, InputError) else object_of(text)
+            except InputError as error:
+                yield number, error
+
+
+def texts(path, at=None, columns=None) -> Iterator[tuple[int, str | InputError]]:
+    """(number, the JSON of a row of a file, or what is wrong with it)"""
+    if _is_parquet(path):
+        raise InputError(f"{path}: a Parquet file has no rows of text: write them as .jsonl")
+    if is_table(path):
+        yield from _numbered(table_rows(path, columns), at)
+    elif is_array(path):
+        yield from _numbered(array_items(path), at)
+    else:
+        yield from _lines(path, at)
 
 
 def _numbered(rows, at):
@@ -97,19 +120,17 @@ def _numbered(rows, at):
         yield number, row
 
 
-def _json_objects(path, at):
+def _lines(path, at):
     for number, line in lines(path, at):
         try:
             text = line.decode("utf-8")
             text = text.removeprefix("\ufeff") if number == 1 else text
             if text.strip():
-                yield number, object_of(text)
+                yield number, text
         except UnicodeDecodeError as error:
             found = f"byte {error.start + 1} of the line ({line[error.start]:#04x}) is not UTF-8"
             remedy = "name the file .gz" if line.startswith(GZIP) else "save the file as UTF-8"
             yield number, InputError(f"{found}: {remedy}")
-        except InputError as error:
-            yield number, error
 
 
 def longer_wins(preferences) -> float:

@@ -9,7 +9,7 @@ from reprlib import repr as shortened
 from ..errors import InputError
 from .conversation import shape
 from .preference import Preference, found_in, ids, kind
-from .ranked import LIST_COLUMNS, ranked_list
+from .ranked import LIST_COLUMNS, has_several_correct, ranked_list, several_correct
 
 REQUIRED, COLUMNS = ("chosen", "rejected"), ("chosen", "rejected", "prompt", "margin")
 EXAMPLE = 'one object a line, as {"prompt": "...", "chosen": "...", "rejected": "..."}'
@@ -48,10 +48,12 @@ def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
     of_table: every row has all columns, so that null says that this row has none
     """
     row = renamed(row, columns) if columns else row
-    row = _without_missing(row) if of_table else row
+    row = without_missing(row) if of_table else row
     for pair in IDS_COLUMNS:
         if not row.keys().isdisjoint(pair):
             return "token ids", _pair_of_ids(pair, row)
+    if has_several_correct(row):
+        return several_correct(row)
     ranked = LIST_COLUMNS & row.keys() and not row.keys() & set(REQUIRED)
     return ranked_list(row, _check_absent) if ranked else _pair(row)
 
@@ -67,7 +69,7 @@ def renamed(row, columns) -> dict:
     return others | {ours: row[theirs] for ours, theirs in columns.items()}
 
 
-def _without_missing(row) -> dict:
+def without_missing(row) -> dict:
     """A table's row without its nulls, but where one side of a pair is missing: that must be said"""
     missing = {name for name, value in row.items() if value is None}
     if not set(REQUIRED) <= missing:

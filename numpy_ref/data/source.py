@@ -94,8 +94,7 @@ class Progress:
             self.bar.update(position - self.bar.n)
 
     def __enter__(self):
-        of_table = unit(self.source) == "row"
-        how = {"unit": " rows"} if of_table else {"unit": "B", "total": os.stat(self.source).st_size}
+        how = {"unit": " rows"} if unit(self.source) == "row" else {"unit": "B", "total": os.stat(self.source).st_size}
         self.bar = progress_bar(desc=f"reading {self.source}", unit_scale=True, leave=True, **how)
 
     def __exit__(self, *_):
@@ -171,17 +170,23 @@ class Sources(NamedTuple):
     dataset_sha256: str | None  # of a dataset's rows, which may change on the hub
 
 
+def named_sources(options) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    """(option, path or Split) of the training data, and of the held-out data, where None is nothing"""
+    train, held = ("--data", options.data), ("--eval-data", options.eval_data)
+    if options.dataset_name:
+        train = "--dataset-name", Split(options.dataset_name, options.dataset_config, options.dataset_train_split)
+    if options.dataset_test_split:
+        held = "--dataset-test-split", Split(options.dataset_name, options.dataset_config, options.dataset_test_split)
+    return train, held
+
+
 def read_sources(options, tokenizer=None):
     """The training data and the held-out data        -> Sources
 
     tokenizer: of a model that exists already; else bytes for texts, and for token ids as many as --vocab-size or the
     largest of them asks for
     """
-    train, held = ("--data", options.data), ("--eval-data", options.eval_data)
-    if options.dataset_name:
-        train = "--dataset-name", Split(options.dataset_name, options.dataset_config, options.dataset_train_split)
-    if options.dataset_test_split:
-        held = "--dataset-test-split", Split(options.dataset_name, options.dataset_config, options.dataset_test_split)
+    train, held = named_sources(options)
     reader = Reader(*train, columns(options), options.cache_dir)
     held_reader = held[1] and Reader(
         *held, columns(options), options.cache_dir

@@ -1,5 +1,6 @@
 """What was kept of a source of preferences and what was left out, in words."""
 
+from ..cli.text import counted
 from ..errors import InputError
 from .reader import read_preferences
 from .tokenizer import TokenIds
@@ -39,7 +40,7 @@ def described(tokenizer, option, source, data, ranked, max_length):
     if ranked:
         ranks = flat_ranks(data.ranks)
         share += f", {ranks.sizes.min()} to {ranks.sizes.max()} responses each, "
-        share += f"{untied(ranks):,} comparisons without the ties"
+        share += f"{counted(untied(ranks), 'comparison')} without the ties"
         left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
     name = "data" if option in ("--data", "--dataset-name") else "held-out"
     vocabulary = f"; a vocabulary of {tokenizer.vocab_size:,}" if isinstance(tokenizer, TokenIds) else ""
@@ -62,5 +63,5 @@ def named(formats):
 def kept_share(data):
     """4 of 6 pairs kept (66.7%)"""
     kept, left_out = len(data.rows), data.too_long + data.identical + data.all_tied
-    unit = "pairs" if are_pairs(data.ranks) else "prompts"
-    return f"{kept:,} of {kept + left_out:,} {unit} kept ({kept / (kept + left_out):.1%})"
+    unit = "pair" if are_pairs(data.ranks) else "prompt"
+    return f"{kept:,} of {counted(kept + left_out, unit)} kept ({kept / (kept + left_out):.1%})"

@@ -11,11 +11,12 @@ import math
 
 import numpy as np
 
-from ..batches import all_rewards
-from ..cli.text import table
+from ..cli.text import counted, table
 from ..errors import InputError
 from .intervals import prompts_interval
+from .score import rewards_with_bar
 from .score_files import checked, located, raw_rows, responses_of
+from .text import interval_text
 
 EXAMPLE = '{"prompt": "...", "responses": ["...", "..."], "scores": [0.5, 1.2]}'
 
@@ -72,7 +73,7 @@ def best_of(rewards, scores, rng):
 def measure_best_of(scorer, path, seed=0):
     """{"prompts", "best_of"} for a file, by the model"""
     rows = read_scored(path, scorer)
-    reward = all_rewards(scorer.rewards, [ids for ids, _ in rows])
+    reward = rewards_with_bar(scorer, [ids for ids, _ in rows])
     rewards = [r[: len(ids)] for r, (ids, _) in zip(reward, rows, strict=True)]
     rng = np.random.default_rng([seed, 3])
     return {"prompts": len(rows), "best_of": best_of(rewards, [score for _, score in rows], rng)}
@@ -82,8 +83,8 @@ def best_of_text(result):
     """The table that `evaluate --best-of` prints"""
     rows = [["n", "KL at most", "true score", "95 % interval", "best possible"]]
     for row in result["best_of"]:
-        interval = "-" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
-        rows.append([f"{row['n']}", f"{row['kl_bound']:.3f}", f"{row['score']:.4f}", interval, f"{row['best']:.4f}"])
-    count = result["prompts"]
-    yield f"The response that the model chooses among n, over {count:,} prompt{'s' * (count != 1)}; KL in nats"
+        rows.append(
+            [f"{row['n']}", f"{row['kl_bound']:.3f}", f"{row['score']:.4f}", interval_text(row), f"{row['best']:.4f}"]
+        )
+    yield f"The response that the model chooses among n, over {counted(result['prompts'], 'prompt')}; KL in nats"
     yield from table(rows, aligned_left=0)

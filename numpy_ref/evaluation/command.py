@@ -7,17 +7,16 @@ Every figure is printed beside what it is to be compared with: an interval, a ba
 import numpy as np
 
 from .. import metrics
-from ..batches import first_of_same
 from ..cli.main import natural, positive_int
 from ..errors import InputError
 from ..figures.style import check_figure
 from ..files import check_output, write_json
 from ..losses import sigmoid
-from . import calibration
+from . import against, calibration, rewardbench
 from . import pairs as evaluate_pairs
 from .best_of import best_of_text, measure_best_of
 from .measures import calibrated, measured
-from .score import counted, numpy_scorer
+from .score import numpy_scorer, rewards_with_bar
 from .text import as_text
 
 
@@ -37,6 +36,11 @@ def add_arguments(parser):
         help="preferences to fit T on; default: --data, which gives an optimistic result",
     )
     parser.add_argument(
+        "--against",
+        metavar="DIR",
+        help="another model: is it better than --model? the differences with intervals over the same pairs",
+    )
+    parser.add_argument(
         "--best-of",
         action="store_true",
         help="of a file with responses and their true scores: the score of the response that the model chooses among n",
@@ -54,20 +58,26 @@ def run(args, scorer_of=numpy_scorer):
     check_figure(args.figure)
     check_output(args.json or "-")
     check_best_of(args)
-    scorer = scorer_of(args.model)
+    scorer, other = scorer_of(args.model), args.against and scorer_of(args.against)
     if args.subset_column and args.data is None:
         raise InputError("--subset-column: the built-in world has no columns: give --data FILE")
     temperature, fitted_on = asked_temperature(args), args.temperature_data
     if args.best_of:
         found, text = measure_best_of(scorer, args.data, args.seed), best_of_text
     else:
-        found = measure(scorer, args.data, args.subset_column, temperature, fitted_on, seed=args.seed, bins=args.bins)
-        text = as_text
+        options = {"other": other, "seed": args.seed, "bins": args.bins}
+        found, text = measure(scorer, args.data, args.subset_column, temperature, fitted_on, **options), as_text
+        if other:
+            found["against"] |= {"model": args.against}
     result = {"model": args.model, **found}
     if args.json:
         write_json(args.json, result)
     if args.json != "-":
         print(*text(result), sep="\n")
+        if "rewardbench" in result:
+            print("", *rewardbench.as_text(result["rewardbench"]), sep="\n")
+        if other:
+            print("", *against.as_text(result["against"], args.model, args.against), sep="\n")
     if args.figure:
         from .figure import draw_evaluation
 
@@ -75,17 +85,29 @@ def run(args, scorer_of=numpy_scorer):
     return 0
 
 
-def measure(scorer, path, subset_column=None, temperature=None, temperature_data=None, *, seed=0, bins=10):
-    """Every figure of --json for the held-out preferences of a file, or of the built-in world where path is None"""
-    if path is None:
-        data = evaluate_pairs.load_world(seed, scorer)
-    else:
-        data = evaluate_pairs.load_file(path, scorer, subset_column)
-    pairs, rng = compare_with_bar(data, scorer), np.random.default_rng([seed, 3])
+def measure(scorer, path, subset_column=None, temperature=None, temperature_data=None, *, other=None, seed=0, bins=10):
+    """Every figure of --json for the held-out preferences of a file, or of the built-in world where path is None
+
+    other   the Scorer of --against
+    """
+
+    def held_out(scorer):
+        if path is None:
+            return evaluate_pairs.load_world(seed, scorer)
+        return evaluate_pairs.load_file(path, scorer, subset_column)
+
+    data = held_out(scorer)
+    of_other = other and scored_pairs(held_out(other), other)
+    reward, rng = rewards_with_bar(scorer, data.rows), np.random.default_rng([seed, 3])
+    pairs = evaluate_pairs.compare(data, reward)
     won = drawn_labels(pairs, rng)
     result = {"data": data.about, "left_out": data.left_out, **measured(pairs, won, rng, bins)}
     if temperature is not None:
         result["temperature"] = after_temperature(scorer, pairs, won, temperature, temperature_data, rng, bins)
+    if data.labels:
+        result["rewardbench"] = rewardbench.measured(reward, data.ranks, data.labels)
+    if other:
+        result["against"] = against.compared(pairs, of_other, rng)
     return result
 
 
@@ -93,7 +115,7 @@ def check_best_of(args):
     """InputError for options that --best-of needs, or would ignore"""
     if args.best_of and args.data is None:
         raise InputError("--best-of: give --data FILE with rows of prompt, responses and scores")
-    for name in ("subset_column", "temperature", "figure"):
+    for name in ("subset_column", "temperature", "figure", "against"):
         if args.best_of and getattr(args, name) is not None:
             raise InputError(f"--{name.replace('_', '-')}: --best-of does not use it: leave it out")
 
@@ -118,12 +140,9 @@ def positive_or_fit(text):
     return value
 
 
-def compare_with_bar(data, scorer):
-    """evaluate_pairs.compare with a progress bar over the responses"""
-    from tqdm import tqdm
-
-    with tqdm(total=len(np.unique(first_of_same(data.rows))), desc="scoring", unit="response") as bar:
-        return evaluate_pairs.compare(data, counted(scorer.rewards, bar))
+def scored_pairs(data, scorer):
+    """All comparisons of the data by a model's rewards        -> Comparisons"""
+    return evaluate_pairs.compare(data, rewards_with_bar(scorer, data.rows))
 
 
 def drawn_labels(pairs, rng):
@@ -138,7 +157,7 @@ def after_temperature(scorer, pairs, won, temperature, temperature_data, rng, bi
         fitted_on = temperature_data or "the evaluated pairs themselves, an optimistic result"
         labelled = np.where(won == 1, pairs.margin, -pairs.margin)
         if temperature_data is not None:
-            labelled = compare_with_bar(evaluate_pairs.load_file(temperature_data, scorer), scorer).margin
+            labelled = scored_pairs(evaluate_pairs.load_file(temperature_data, scorer), scorer).margin
         temperature = calibration.fit_temperature(labelled).temperature
     cooled = pairs.margin / temperature
     return {

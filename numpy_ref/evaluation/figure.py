@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..cli.text import counted
 from ..figures.style import BLUE, INK, RUST, Picture, new_figure, save_as, styled
 from .intervals import wilson
 
@@ -33,7 +34,7 @@ def draw_reliability(axes, result):
     if "temperature" in result:
         cooled = result["temperature"]
         style = {"marker": "s", "color": INK, "ls": ":", "mfc": "white"}
-        curves.append((f"margins divided by T = {cooled['T']:.2f}", cooled["calibration"], style))
+        curves.append((f"margins divided by T = {cooled['T']:#.3g}", cooled["calibration"], style))
     for name, found, style in curves:
         x, y, n = (np.array([row[key] for row in found["curve"]]) for key in ("confidence", "right", "pairs"))
         bounds = np.array([wilson(share * count, count) for share, count in zip(y, n, strict=True)]).T
@@ -56,7 +57,9 @@ def draw_by_length(axes, rows):
             axes.barh(place, row["accuracy"], color="#a9cdea", edgecolor=INK, lw=1)
             axes.text(row["accuracy"] + 0.01, place, f"{row['accuracy']:.2f}", va="center")
     axes.axvline(0.5, color=INK, lw=1, ls=":")
-    axes.set_yticks(places, [f"{row['better_is'].replace(', ', chr(10))}\n({row['pairs']:,} pairs)" for row in rows])
+    axes.set_yticks(
+        places, [f"{row['better_is'].replace(', ', chr(10))}\n({counted(row['pairs'], 'pair')})" for row in rows]
+    )
     axes.set(
         title="Accuracy by length", xlabel="share of pairs ranked right", xlim=(0, 1.1), ylim=(len(rows) - 0.4, -0.6)
     )

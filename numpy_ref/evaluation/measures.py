@@ -44,12 +44,18 @@ def with_interval(score, margin, pairs, rng):
     n_prompts, value = len(np.unique(pairs.prompt)), float(each.mean())
     is_share = score is metrics.accuracy and not np.isfinite(pairs.true).any()
     if is_share and (n_prompts == len(each) or np.ptp(each) == 0):
-        (low, high), how = intervals.wilson(value * n_prompts, n_prompts), "Wilson"
-    elif n_prompts > 1:
-        (low, high), how = intervals.prompts_interval(each, pairs.prompt, rng), "bootstrap over prompts"
+        low, high = intervals.wilson(value * n_prompts, n_prompts)
+        return {"value": value, "low": low, "high": high, "interval": "Wilson"}
+    return bootstrapped(each, pairs.prompt, rng)
+
+
+def bootstrapped(each, prompt, rng):
+    """{"value", "low", "high", "interval"} of a mean over pairs, by prompts drawn again        (M,), (M,)"""
+    if len(np.unique(prompt)) > 1:
+        (low, high), how = intervals.prompts_interval(each, prompt, rng), "bootstrap over prompts"
     else:
         low, high, how = None, None, "none: there is one prompt only"
-    return {"value": value, "low": low, "high": high, "interval": how}
+    return {"value": float(each.mean()), "low": low, "high": high, "interval": how}
 
 
 def correlation(x, y):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batches import all_rewards, first_of_same
+from ..cli.text import counted, signed
 from ..errors import InputError
 from ..files import claimed, write_text, written_directory
 from ..objectives import LEARNED_TIES
@@ -14,9 +14,9 @@ from ..storage.checkpoint import directory_of, load_model, read_config, save_mod
 from ..storage.checksums import seal
 from . import pairs
 from .calibration import fit_temperature
-from .command import compare_with_bar, positive_or_fit
+from .command import positive_or_fit, scored_pairs
 from .normalize import moments, shift_and_scale
-from .score import counted, numpy_scorer
+from .score import numpy_scorer, rewards_with_bar
 from .score_files import checked, located, raw_rows, responses_of
 
 
@@ -34,8 +34,6 @@ def reference_responses(path):
 
 def reference_rewards(path, scorer):
     """The reward of every reference response        -> (R,)"""
-    from tqdm import tqdm
-
     rows = []
     for number, prompt, responses in reference_responses(path):
         with located(path, number):
@@ -44,8 +42,7 @@ def reference_rewards(path, scorer):
                 raise InputError(f"a response is longer than the {scorer.max_length} tokens that the model reads")
     if not rows:
         raise InputError(f"{path}: the file is empty: give prompts with responses whose mean reward is to be 0")
-    with tqdm(total=len(np.unique(first_of_same(rows))), desc="scoring", unit="response") as bar:
-        return all_rewards(counted(scorer.rewards, bar), rows)[:, 0]
+    return rewards_with_bar(scorer, rows)[:, 0]
 
 
 def add_arguments(parser):
@@ -90,17 +87,22 @@ def measured_and_written(args, target, temperature, scorer, write):
     elif not args.mean_only:
         (mean, scale), why = moments(reward, np.finfo(np.float32).eps), "the standard deviation"
     done = write(args.model, target, (mean, scale, why, args.data, len(reward)))
-    print(f"reference {args.data}: {len(reward):,} responses, mean reward {mean:.4f}, deviation {reward.std():.4f}")
-    print(f"{done:<10}(reward - {mean:.4f}) / {scale:.4f}: {why}")
+    print(
+        f"reference {args.data}: {counted(len(reward), 'response')}, mean reward {mean:.4f}, "
+        f"deviation {reward.std():.4f}"
+    )
+    print(f"{done:<10}(reward {signed(-mean)}) / {scale:#.4g}: {why}")
     if scale != 1:
-        print(f"note      P(preferred) was σ(margin) and is σ(margin / {scale:.4f}) now: evaluate before relying on it")
+        print(
+            f"note      P(preferred) was σ(margin) and is σ(margin / {scale:#.4g}) now: evaluate before relying on it"
+        )
     print(f"saved     {target}")
     return 0
 
 
 def fit_on(path, scorer):
     """The temperature of a labelled file's margins"""
-    return fit_temperature(compare_with_bar(pairs.load_file(path, scorer), scorer).margin).temperature
+    return fit_temperature(scored_pairs(pairs.load_file(path, scorer), scorer).margin).temperature
 
 
 def fold(source, target, numbers):

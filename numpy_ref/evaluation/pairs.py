@@ -4,15 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..batches import all_rewards, collate_ranks
+from ..batches import collate_ranks
+from ..cli.text import counted
 from ..data import world
 from ..data.held_out import held_world
-from ..data.reader import length_of, read_preferences
+from ..data.ranked import SEVERAL_CORRECT
+from ..data.reader import has_columns, length_of, objects
+from ..data.row import EXAMPLE, preference_of
 from ..data.summary import kept_share
 from ..data.tokenizer import Words
 from ..data.tokens import encode
 from ..errors import InputError
-from .score_files import checked, located, raw_rows
+from .score_files import located
 
 
 class Data(NamedTuple):
@@ -25,7 +28,9 @@ class Data(NamedTuple):
     subsets: list | None  # N names
     true: np.ndarray | None  # (N, K) rewards, where the world knows them
     about: str
+    row: np.ndarray  # (N,) the number of each in its file, from 0
     left_out: str = ""
+    labels: list | None = None  # N (subset, id), where all rows are those of RewardBench 2
 
 
 class Comparisons(NamedTuple):
@@ -35,6 +40,7 @@ class Comparisons(NamedTuple):
     true: np.ndarray  # the true margin, ∞ where the label is what it says
     longer: np.ndarray  # by how many characters the first response is longer, relative to the longer of the two
     prompt: np.ndarray
+    row: np.ndarray  # of the file, which is the same for all models
     subset: np.ndarray | None
     rewards: np.ndarray  # of all responses, (R,), each minus its list's mean
     lengths: np.ndarray  # the same of their lengths
@@ -42,40 +48,45 @@ class Comparisons(NamedTuple):
 
 def load_file(path, scorer, subset_column=None):
     """A preference file as Data; what a training would leave out is left out and counted"""
-    subsets = None
-    if subset_column is None:
-        preferences = read_preferences(path)
-    else:
-        preferences, subsets = with_subsets(path, subset_column)
+    preferences, subsets, labels = with_labels(path, subset_column)
     data = encode(scorer.tokenizer, preferences, scorer.max_length)
     left_out = f"{data.too_long} longer than {scorer.max_length} tokens, {data.identical} identical"
     if not data.rows:
         raise InputError(f"{path}: nothing is left to evaluate on: {left_out}, {data.all_tied} all tied")
     kept = [preferences[i] for i in data.kept]
     lengths = [tuple(map(length_of, preference.responses)) for preference in kept]
-    if subsets:
-        subsets = [subsets[i] for i in data.kept]
+    subsets, labels = (found and [found[i] for i in data.kept] for found in (subsets, labels))
     left_out += f", {data.all_tied} all tied" if data.all_tied else ""
     about = f"{path}: {kept_share(data)}"
     # Rows without a prompt are prompts of their own.
     names = [preference.prompt or i for i, preference in enumerate(kept)]
     ranks, lengths = collate_ranks(data.ranks), collate_ranks(lengths)
-    return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, left_out)
+    return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, data.kept, left_out, labels)
 
 
-def with_subsets(path, column):
-    """(preferences, the column's value in each row)"""
-    preferences, subsets = [], []
-    for number, _, columns in raw_rows(path):
+def with_labels(path, column):
+    """(preferences, the column's value in each row or None, (subset, id) of each row or None)"""
+    preferences, subsets, labels, forms = [], [], [], set()
+    for number, row in objects(path):
         with located(path, number):
-            preferences.append(checked(columns))
-            name = columns.get(column)
-            if not isinstance(name, str | float):
-                raise InputError(f'--subset-column {column}: the row has no such name: write "{column}": "..."')
-            subsets.append(name if isinstance(name, str) else f"{name:g}")
+            if isinstance(row, InputError):
+                raise row
+            form, preference = preference_of(row, None, has_columns(path))
+            preferences.append(preference)
+            subsets.append(column and subset_of(row, column))
+            labels.append((str(row.get(column or "subset", "all")), row.get("id")))
+            forms.add(form.startswith(SEVERAL_CORRECT))
     if not preferences:
-        raise InputError(f"{path}: the file is empty: write rows with chosen, rejected and {column}")
-    return preferences, subsets
+        raise InputError(f"{path}: the file is empty: write {EXAMPLE}" + (f" and {column}" if column else ""))
+    return preferences, subsets if column else None, labels if forms == {True} else None
+
+
+def subset_of(row, column):
+    """What stands in the column, as a name"""
+    name = row.get(column)
+    if not isinstance(name, str | float):
+        raise InputError(f'--subset-column {column}: the row has no such name: write "{column}": "..."')
+    return name if isinstance(name, str) else f"{name:g}"
 
 
 def load_world(seed, scorer):
@@ -88,8 +99,9 @@ def load_world(seed, scorer):
     held = held_world(scorer.tokenizer, responses)
     ranks = np.broadcast_to(np.arange(1, held.true.shape[1] + 1), held.true.shape)
     lengths = np.array([[len(text) for text in texts] for texts in responses.responses])
-    about = f"the built-in world of seed {seed}: {len(held.rows):,} held-out prompts"
-    return Data(held.rows, ranks, lengths, np.arange(len(held.rows)), None, held.true, about)
+    about = f"the built-in world of seed {seed}: {counted(len(held.rows), 'held-out prompt')}"
+    number = np.arange(len(held.rows))
+    return Data(held.rows, ranks, lengths, number, None, held.true, about, number)
 
 
 def numbered(names):
@@ -98,9 +110,8 @@ def numbered(names):
     return np.array([found.setdefault(name, len(found)) for name in names])
 
 
-def compare(data, rewards):
-    """All comparisons of Data: `rewards(tokens, length)` is asked once for each response"""
-    reward = all_rewards(rewards, data.rows)  # (N, K)
+def compare(data, reward):
+    """All comparisons of Data by these rewards        (N, K) -> Comparisons"""
     n, better, worse = comparisons(data.ranks)
     margin = reward[n, better] - reward[n, worse]
     ahead, behind = data.lengths[n, better], data.lengths[n, worse]
@@ -111,6 +122,7 @@ def compare(data, rewards):
         np.broadcast_to(true, margin.shape),
         (ahead - behind) / np.maximum(np.maximum(ahead, behind), 1),
         data.prompts[n],
+        data.row[n],
         None if data.subsets is None else np.array(data.subsets)[n],
         centred(reward, present),
         centred(data.lengths, present),

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..batches import collate
-from ..cli.text import table
+import numpy as np
+
+from ..batches import all_rewards, collate, first_of_same
+from ..cli.text import counted, progress_bar, table
+from ..data.reader import unit
 from ..errors import InputError
 from ..files import check_output, claimed, written_whole
 from ..losses import sigmoid
@@ -50,15 +53,16 @@ def standardised(raw_rewards, config):
     return lambda tokens, length: (raw_rewards(tokens, length) - mean) / std
 
 
-def counted(raw_rewards, bar):
-    """The same function, which moves a progress bar on by the responses scored"""
+def rewards_with_bar(scorer, rows):
+    """The reward of every response, with a progress bar over the distinct ones        N lists of K lists -> (N, K)"""
+    with progress_bar(total=len(np.unique(first_of_same(rows))), desc="scoring", unit="response") as bar:
 
-    def and_count(tokens, length):
-        found = raw_rewards(tokens, length)
-        bar.update(length.size)
-        return found
+        def and_count(tokens, length):
+            found = scorer.rewards(tokens, length)
+            bar.update(length.size)
+            return found
 
-    return and_count
+        return all_rewards(and_count, rows)
 
 
 def add_arguments(parser):
@@ -69,8 +73,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--data",
         metavar="FILE",
-        help="score every row of a .jsonl or .jsonl.gz file instead: prompt with response, responses, or chosen and "
-        "rejected; no label is needed, and all columns are kept",
+        help="score every row of a .jsonl, .json or .csv file instead, plain or .gz: prompt with response, responses, "
+        "or chosen and rejected; no label is needed, and all columns are kept",
     )
     parser.add_argument("--strict", action="store_true", help="with --data: refuse a file with a row that is too long")
     parser.add_argument(
@@ -99,24 +103,28 @@ def score_file(scorer, args):
 
     A row that is too long for the model gets the reward null, and is counted; with --strict it is an InputError.
     """
-    from tqdm import tqdm
-
     n_rows = sum(1 for _ in score_files.raw_rows(args.data))
     if not n_rows:
         raise InputError(f"{args.data}: the file is empty: write {score_files.EXAMPLE}")
-    rows = tqdm(score_files.scored_rows(scorer, args.data), total=n_rows, desc="scoring", unit="row")
-    too_long = 0
+    too_long, scored = 0, score_files.scored_rows(scorer, args.data)
+    rows = progress_bar(scored, "row", total=n_rows, desc="scoring")
     with claimed(args.output), written_whole(args.output, "x") as file:
         for row, line in rows:
             if row.reason and args.strict:
-                raise InputError(f"{args.data}, line {row.number}: {row.reason}: shorten it, or leave out --strict")
+                raise InputError(
+                    f"{args.data}, {unit(args.data)} {row.number}: {row.reason}: shorten it, or leave out --strict"
+                )
             too_long += bool(row.reason)
             file.write(line)
     if too_long:
-        which = "1 row is" if too_long == 1 else f"{too_long:,} rows are"
-        print(f"{which} too long for the model: the reward is null, and the reason stands beside it", file=sys.stderr)
+        verb = "is" if too_long == 1 else "are"
+        print(
+            f"{counted(too_long, 'row')} {verb} too long for the model: the reward is null, and the reason stands "
+            "beside it",
+            file=sys.stderr,
+        )
     if args.output != "-":
-        print(f"scored    {n_rows - too_long:,} of {n_rows:,} rows -> {args.output}")
+        print(f"scored    {n_rows - too_long:,} of {counted(n_rows, 'row')} -> {args.output}")
     return 0
 
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..batches import all_rewards
-from ..data.row import object_of, preference_of
+from ..data.reader import has_columns, texts, unit
+from ..data.row import object_of, preference_of, without_missing
 from ..errors import InputError
-from ..files import lines
 from ..layers import softmax
 
 EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
@@ -26,27 +26,22 @@ ADDED = ("reward", "rewards", "order", "best_probability", "reason")
 
 
 def raw_rows(path):
-    """(line number from 1, the line's text, its columns, numbers as floats) of each; InputError names file and line"""
-    for number, line in lines(path):
+    """(number from 1, the row as JSON, its columns, numbers as floats) of each; InputError names file and row"""
+    for number, text in texts(path):
         with located(path, number):
-            yield number, *_columns(line, number)
-
-
-def _columns(line, number):
-    try:
-        text = line.decode("utf-8").removeprefix("\ufeff" if number == 1 else "").strip()
-    except UnicodeDecodeError as error:
-        raise InputError(f"byte {error.start + 1} of the line is not UTF-8: save the file as UTF-8") from None
-    return text, object_of(text + "\n")
+            if isinstance(text, InputError):
+                raise text
+            columns = object_of(text.strip() + "\n")
+            yield number, text.strip(), without_missing(columns) if has_columns(path) else columns
 
 
 @contextmanager
 def located(path, number):
-    """Puts the file and the line before what InputError says"""
+    """Puts the file and the row before what InputError says"""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}, line {number}: {error}") from None
+        raise InputError(f"{path}, {unit(path)} {number}: {error}") from None
 
 
 def checked(columns):

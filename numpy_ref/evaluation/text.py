@@ -1,6 +1,6 @@
 """What `evaluate` prints, from what it measured: tables of at most 80 columns."""
 
-from ..cli.text import table
+from ..cli.text import counted, table
 
 NAMES = {"accuracy": "accuracy", "loss": "log loss", "brier": "Brier score", "longer_wins": "the longer one wins"}
 FEW = 20  # prompts: drawn again from fewer, the percentiles of a mean fall short of their 95 %
@@ -12,15 +12,14 @@ def as_text(result):
     yield f"data      {result['data']}"
     if result["left_out"]:
         yield f"left out  {result['left_out']}"
-    yield f"compared  {result['pairs']:,} pairs of responses to {result['prompts']:,} prompts"
+    yield f"compared  {counted(result['pairs'], 'pair')} of responses to {counted(result['prompts'], 'prompt')}"
     yield ""
     best = any("best_reachable" in result[name] for name in NAMES)
     rows = [["", "value", "95 % interval", *(["best reachable"] if best else [])]]
     for name, title in NAMES.items():
         row = result[name]
-        interval = "-" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
         reachable = [f"{row['best_reachable']:.4f}" if "best_reachable" in row else ""] if best else []
-        rows.append([title, f"{row['value']:.4f}", interval, *reachable])
+        rows.append([title, f"{row['value']:.4f}", interval_text(row), *reachable])
     yield from table(rows)
     yield f"Intervals: accuracy {result['accuracy']['interval']}; losses {result['loss']['interval']}."
     if result["prompts"] < FEW and "bootstrap" in result["accuracy"]["interval"]:
@@ -32,6 +31,11 @@ def as_text(result):
     if "subsets" in result:
         yield ""
         yield from subsets_text(result)
+
+
+def interval_text(row, form=".4f"):
+    """0.7012 to 0.7634, or - where there is none"""
+    return "-" if row["low"] is None else f"{row['low']:{form}} to {row['high']:{form}}"
 
 
 def by_length_text(result):
@@ -55,7 +59,7 @@ def calibration_text(result):
     if "temperature" in result:
         cooled = result["temperature"]
         yield ""
-        yield f"Temperature {cooled['T']:.4f}" + (f", fitted on {cooled['fitted_on']}" if cooled["fitted_on"] else "")
+        yield f"Temperature {cooled['T']:#.5g}" + (f", fitted on {cooled['fitted_on']}" if cooled["fitted_on"] else "")
         rows = [
             ["", "as it is", "divided by T"],
             ["log loss", _four(result["loss"]["value"]), _four(cooled["loss"])],

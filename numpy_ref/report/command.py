@@ -36,7 +36,7 @@ def add_arguments(parser):
         "files",
         nargs="+",
         metavar="FILE",
-        help="pairs or ranked lists as .jsonl, .jsonl.gz or .parquet, one file a split",
+        help="pairs or ranked lists as .jsonl, .json or .csv, plain or .gz, or .parquet, one file a split",
     )
     add("--strict", action="store_true", help="exit status 1 where something would mislead training")
     add(

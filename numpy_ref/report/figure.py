@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..cli.text import counted
 from ..errors import InputError
 from ..evaluation.intervals import wilson
 from ..figures.lessons import LIMIT, NO_OPINION
@@ -34,8 +35,8 @@ def report_picture(report, names):
     draw_limit(limit, longest_texts(rows, names), report.max_length)
     draw_trouble(trouble, report)
     share = (chosen > rejected).mean()
-    alt = f"Four panels on {len(chosen)} comparisons, in {share:.0%} of which the chosen answer is the longer one."
-    return Picture(figure, alt)
+    about = f"Four panels on {counted(len(chosen), 'comparison')}, in {share:.0%} of which the chosen answer is"
+    return Picture(figure, f"{about} the longer one.")
 
 
 def draw_lengths(axes, chosen, rejected):
@@ -72,7 +73,7 @@ def draw_deciding(axes, chosen, rejected):
     plain_log(axes)
     axes.margins(x=0.08)
     axes.annotate("chance", (1.01, 0.5), xycoords=axes.get_yaxis_transform(), va="center", annotation_clip=False)
-    about = f"{len(apart):,} comparisons, about {len(apart) // bins:,} at each point, bars: 95 %"
+    about = f"{counted(len(apart), 'comparison')}, about {len(apart) // bins:,} at each point, bars: 95 %"
     axes.text(0.02, 0.03, about, transform=axes.transAxes, fontsize=9)
 
 

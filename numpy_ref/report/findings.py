@@ -8,12 +8,13 @@ note        nothing wrong, but good to know: the longer answer wins, labels disa
 With `repeated_labels`, several labels of one pair are meant: both orders, cycles and repetitions are then notes.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..cli.text import clean, pad, width
+from ..cli.text import clean, counted, pad, width
 from . import relations
 from . import rows as kept
 from .ceiling import Ceiling, ceiling, longer_wins
@@ -187,11 +188,6 @@ def inflected(what, n):
     return what.format(have="have" if n != 1 else "has", **verbs)
 
 
-def counted(n, unit):
-    """1 row, 2 rows"""
-    return f"{n:,} {unit}{'s' * (n != 1)}"
-
-
 NAME = 16  # columns of a file's name
 
 
@@ -202,7 +198,7 @@ def short_names(paths):
     """What a file is called in the tables: its name without .jsonl, cut; a number where that is not one"""
     names: list = []
     for k, path in enumerate(paths, 1):
-        name = clean(Path(path).name).removesuffix(".gz").removesuffix(".jsonl")
+        name = re.sub(r"\.(jsonl|json|csv)$", "", clean(Path(path).name).removesuffix(".gz"))
         name = (pad(name, NAME) if len(name) > NAME else name) or "file"
         if width(name) != len(name):  # a table counts characters, and some take two columns
             name = f"file {k}"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..cli.text import clean, table, wrap, wrapped
-from .findings import SEVERITIES, SHOWN, counted, line_numbers, sentence, short_names
+from ..cli.text import clean, counted, table, wrap, wrapped
+from .findings import SEVERITIES, SHOWN, line_numbers, sentence, short_names
 from .measures import QUANTILES, baseline, counts, lengths
 
 AT_ONCE = 3  # files beside each other in a table

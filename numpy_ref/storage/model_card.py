@@ -6,6 +6,7 @@ The Hugging Face hub reads its header. The card states only what was recorded or
 import re
 from pathlib import Path
 
+from ..cli.text import counted, signed
 from ..data.tokenizer import Words
 from ..files import write_text
 
@@ -122,11 +123,11 @@ def measured_table(measured):
     ]
     rows.append(("baseline: the longer response wins", f"{measured['baseline']:.4f}", *([""] if floors else [])))
     if "eval_matched_accuracy" in result:
-        pairs = f"accuracy on {result['eval_matched_pairs']:,} pairs of similar length"
+        pairs = f"accuracy on {counted(result['eval_matched_pairs'], 'pair')} of similar length"
         rows.append((pairs, f"{result['eval_matched_accuracy']:.4f}", *([""] if floors else [])))
     rows.append(("pairs of equal reward", f"{result.get('eval_ties', 0.0):.4f}", *([""] if floors else [])))
     yield markdown_table(head, rows)
-    yield f"On {measured['prompts']:,} held-out prompts{': ' + measured['kept'] if measured['kept'] else ''}."
+    yield f"On {counted(measured['prompts'], 'held-out prompt')}{': ' + measured['kept'] if measured['kept'] else ''}."
 
 
 def interval(result, name):
@@ -156,8 +157,8 @@ def normalised(source, mean, scale, why, data, n, *, where=FOLDED):
         )
     )
     return (
-        f"{card}\n\n## Normalised\n\nreward = (reward of before - {mean:.6g}) / {scale:.6g}, {where} "
-        f"({why}); the mean is that of {n:,} reference responses in {cell(Path(data).name)}.{changed}\n"
+        f"{card}\n\n## Normalised\n\nreward = (reward of before {signed(-mean, '.6g')}) / {scale:.6g}, {where} "
+        f"({why}); the mean is that of {counted(n, 'reference response')} in {cell(Path(data).name)}.{changed}\n"
     )
 
 

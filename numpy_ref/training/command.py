@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ..batches import steps_per_epoch
+from ..cli.text import counted
 from ..data.source import is_world
 from ..language_model import to_reward_model
 from ..storage import model_card
@@ -127,7 +128,7 @@ def finish(job):
     """Writes the finished model (the best one if asked for), prints how good it is, and writes its card"""
     stage, learner, loaded, best = job.stage, job.learner, job.loaded, job.best
     if best and best.is_over:
-        print(f"stopped   early: no better {best.metric} in {best.since} evaluations")
+        print(f"stopped   early: no better {best.metric} in {counted(best.since, 'evaluation')}")
     if best and best.weights:
         learner.load(best.weights)
         print(f"best      after step {best.step}, {best.metric} {best.value:.4f}: these weights are the model")

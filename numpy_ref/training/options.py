@@ -23,7 +23,7 @@ class SourceOptions(Options):
     data: str | None = option(
         "data",
         None,
-        "pairs or ranked lists as .jsonl, .jsonl.gz or .parquet; the built-in world if left out",
+        "pairs or ranked lists as .jsonl, .json or .csv, plain or .gz, or .parquet; the built-in world if left out",
         metavar="FILE",
     )
     eval_data: str | None = option("data", None, "held-out preferences of the same form", metavar="FILE")

@@ -21,7 +21,9 @@ from torch_impl.backbone import frozen
 from torch_impl.backbone.frozen import coarse_to_fine, distinct, folds
 from torch_impl.backbone.learner import BackboneLearner
 from torch_impl.backbone.load import load_pretrained
+from torch_impl.backbone.options import OURS
 from torch_impl.backbone.saved import load_saved
+from torch_impl.training.options import TrainOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -196,6 +198,33 @@ def test_too_few_prompts_are_refused_before_any_feature_is_computed(
     assert is_one_sentence(error)
     assert named in error
     assert not out.exists()
+
+
+USED = {
+    *("model_name_or_path", "gguf_file", "freeze_backbone", "template", "pooling", "layer", "ridge", "folds"),
+    *("data", "eval_data", "dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split"),
+    *(f"{name}_column" for name in ("prompt", "chosen", "rejected", "margin", "responses", "ranks", "scores")),
+    *("max_length", "cache_dir", "output_dir", "resume", "device", "threads"),
+}
+
+
+def test_a_frozen_model_uses_each_option_or_refuses_it():
+    assert {*frozen.NOT_USED, *OURS} == TrainOptions.names().keys() - USED
+
+
+@pytest.mark.parametrize("option", ["--bf16", "--fsdp", "--gradient-checkpointing", "--seed=3"])
+def test_what_a_frozen_model_would_ignore_is_refused(option, capsys):
+    assert run("torch_impl", "train", "--model-name-or-path", "x", "--data", "y", "--freeze-backbone", option) == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert is_one_sentence(sentence)
+    assert f"{option.split('=')[0]}: a head on a frozen model is fitted exactly and does not use it" in sentence
+
+
+def test_an_existing_directory_is_refused_before_anything_is_read(tmp_path, capsys):
+    (tmp_path / "there").write_text("")
+    options = ["--model-name-or-path", str(tmp_path / "none"), "--data", "none.jsonl", "--freeze-backbone"]
+    assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "there")) == 2
+    assert "there: is a file: choose another" in capsys.readouterr().err
 
 
 def test_distinct_responses_and_the_pairs_among_them():

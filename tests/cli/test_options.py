@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running import run
 
 from numpy_ref.cli.main import at_least, natural
 from numpy_ref.cli.options import Options, found, nearest, option, word
@@ -125,3 +126,17 @@ def test_options_cannot_be_written_to_and_every_one_is_on_the_command_line(kind)
 def test_defaults_are_never_given():
     assert Small.of({"seed": 0}).given == {"seed"}
     assert replace(Small(), seed=3).given == set()
+
+
+def test_the_help_says_the_learning_rate_of_each_kind_of_model(capsys):
+    """One default for each, and argparse's own is not added to them"""
+    with pytest.raises(SystemExit):
+        run("torch_impl", "train", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        "its peak; if left out, 1e-05 for a pretrained model, 0.0002 with --use-peft, else 0.005 --warmup-steps" in text
+    )
+
+
+def test_short_names_of_other_trainers_are_understood():
+    assert nearest("--lr", map(word, theirs.TrainOptions.names())) == "--learning-rate"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from numpy_ref.cli.text import LINE_EVERY, progress_bar
+from numpy_ref.cli.text import LINE_EVERY, counted, progress_bar, signed
 
 
 class Terminal(io.StringIO):
@@ -52,3 +52,8 @@ def test_a_terminal_gets_a_bar(clock, monkeypatch):
     text = shown(Terminal(), clock, monkeypatch, steps=30, every=0.5, delay=0, leave=True)
     assert "\r" in text
     assert "training: 100%" in text
+
+
+def test_one_is_singular_and_a_sign_stands_once():
+    assert [counted(n, "pair") for n in (0, 1, 2, 1234)] == ["0 pairs", "1 pair", "2 pairs", "1,234 pairs"]
+    assert [signed(x) for x in (0.5, -0.0001, 0.0)] == ["+ 0.5000", "- 0.0001", "+ 0.0000"]

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from compare import MODEL, assert_agree, assert_bitwise, assert_trees_agree, largest
-from hypothesis import given
+from compare import MODEL, amplification, assert_agree, assert_bitwise, assert_trees_agree, largest
+from hypothesis import example, given
 from hypothesis import strategies as st
-from running import LEARNERS, TorchLearner, batch, run, torchrun, weights, world_data, write_rows
-from strategies import cases, seeds
+from running import LEARNERS, TINY, TorchLearner, batch, numbers, run, torchrun, weights, world_data, write_rows
+from strategies import cases, make_case, seeds
 from torch.autograd.graph import saved_tensors_hooks
 
+from numpy_ref import reward_model as hand
 from numpy_ref.errors import InputError
 from numpy_ref.ranking import ABSENT
 from numpy_ref.train import train
@@ -36,14 +37,17 @@ def reward_and_grads(model, forward, dreward):
 
 
 @given(cases(), seeds)
+@example(make_case(B=4, K=2, T=2, H=1, C=3, V=11, n_layer=2, dtype=np.float32, seed=10752, gain=0.6), 434)
 def test_lean_rewards_and_their_gradients_are_the_plain_ones(case, seed):
+    """Both round differently, and a layer norm on the way multiplies that by its rstd, 5.6 in the example"""
+    _, cache = hand.rewards(case.tokens, case.length, **case.params, n_head=case.n_head)
     model = model_of(flatten(case.params), case.n_head)
     tokens, length = torch.from_numpy(case.tokens), torch.from_numpy(case.length)
     dreward = np.random.default_rng(seed).standard_normal(case.length.shape).astype(case.params["head"]["weight"].dtype)
     plain, grads = reward_and_grads(model, lambda: model(tokens, length), dreward)
     reward, lean_grads = reward_and_grads(model, lambda: last_token.rewards(model, tokens, length), dreward)
     assert_agree(reward, plain, MODEL, max(1, largest(plain)))
-    assert_trees_agree(lean_grads, grads, MODEL, max(1, largest(grads)))
+    assert_trees_agree(lean_grads, grads, MODEL, max(1, largest(grads)) * amplification(cache))
 
 
 def test_a_list_without_a_response_costs_nothing_and_has_reward_0():
@@ -324,3 +328,10 @@ def test_what_one_process_should_do_is_refused_to_several(what, monkeypatch, cap
     monkeypatch.setattr("torch_impl.engine.processes.start", lambda _: Processes())
     assert run("torch_impl", *what) == 2
     assert "runs in one process: start it with python -m torch_impl, without torchrun" in capsys.readouterr().err
+
+
+def test_a_user_is_told_that_bf16_is_slow_on_a_processor(tmp_path, capsys):
+    data = write_rows(tmp_path / "a.jsonl", numbers(8))
+    options = ["--data", data, *TINY, "--max-steps", "1", "--bf16", "--output-dir", str(tmp_path / "run")]
+    assert run("torch_impl", "train", *options) == 0
+    assert "note      --bf16 on a processor: most take longer" in capsys.readouterr().out

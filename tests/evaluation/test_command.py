@@ -12,7 +12,8 @@ from running import PACKAGES, is_one_sentence, run, small_world, weights, write_
 from strategies import seeds
 
 from numpy_ref import metrics
-from numpy_ref.batches import collate
+from numpy_ref.batches import all_rewards, collate
+from numpy_ref.cli import text
 from numpy_ref.data import world
 from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.evaluation import calibration, command, intervals, measures
@@ -193,7 +194,7 @@ def test_without_data_the_world_is_held_out_with_its_floors(package, model_of_th
 
 def test_labels_of_the_world_are_drawn_with_their_probability(model_of_the_world):
     data = evaluate_pairs.load_world(0, numpy_scorer(model_of_the_world))
-    pairs = evaluate_pairs.compare(data, lambda _, length: length.astype(float))
+    pairs = evaluate_pairs.compare(data, all_rewards(lambda _, length: length.astype(float), data.rows))
     drawn = np.mean([command.drawn_labels(pairs, np.random.default_rng(s)) for s in range(200)], 0)
     p = sigmoid(pairs.true)
     assert abs(drawn - p).max() < 5 * math.sqrt(0.25 / 200)
@@ -236,7 +237,7 @@ def test_a_temperature_is_fitted_where_it_is_asked_to_be(model, capsys):
     assert found["temperature"]["loss"] == pytest.approx(metrics.log_loss(margin / T), rel=1e-6)
     assert found["temperature"]["brier"] == pytest.approx(metrics.brier(margin / T), rel=1e-6)
     out = capsys.readouterr().out
-    assert f"Temperature {T:.4f}, fitted on other.jsonl" in out
+    assert f"Temperature {T:#.5g}, fitted on other.jsonl" in out
     given_T = measured("numpy_ref", model, rows, "--temperature", "2.5")["temperature"]
     assert given_T["T"] == 2.5
     assert given_T["fitted_on"] is None
@@ -254,7 +255,8 @@ def test_both_packages_print_the_same(model, capsys):
     assert screens[0] == screens[1]
 
 
-def test_the_table_fits_eighty_columns(model, capsys):
+def test_the_table_fits_eighty_columns(model, capsys, monkeypatch):
+    monkeypatch.setattr(text, "LINE_EVERY", 0)  # seconds between two lines of progress in a log
     write_rows(Path("held.jsonl"), rows_of_pairs(60))
     arguments = ["--data", "held.jsonl", "--temperature", "2", "--subset-column", "subset"]
     (Path("m")).symlink_to(model)
@@ -318,6 +320,13 @@ def test_the_figure_shows_what_was_measured(model):
     widths = [bar.get_width() for bar in rightmost.patches]
     np.testing.assert_allclose(widths, [row["accuracy"] for row in result["by_length"] if row["pairs"]])
     words = " ".join(text.get_text() for text in picture.figure.findobj(Text))
-    for expected in ("Reliability", "calibrated", "as it is: ECE", "T = 2.00", "σ(|margin|)", "the better response is"):
+    for expected in (
+        "Reliability",
+        "calibrated",
+        "as it is: ECE",
+        "T = 2.00: ECE",
+        "σ(|margin|)",
+        "the better response is",
+    ):
         assert expected in words
     assert f"{result['calibration']['ece']:.3f}" in picture.alt

@@ -76,6 +76,7 @@ def test_the_reference_responses_get_mean_0_and_deviation_1(capsys):
     out = capsys.readouterr().out
     assert f"6 responses, mean reward {before.mean():.4f}, deviation {before.std():.4f}" in out
     assert f"is σ(margin / {before.std():.4f}) now" in out
+    assert f"(reward + {-before.mean():.4f}) / {before.std():.4f}" in out
     assert {path.name for path in Path("n").iterdir()} == {
         "README.md",
         "SHA256SUMS",

@@ -5,7 +5,6 @@ import json
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from running import PACKAGES, is_one_sentence, run, start, write_rows
 from strategies import seeds
 
 from numpy_ref.batches import all_rewards, collate
+from numpy_ref.cli import text
 from numpy_ref.data.tokenizer import Bytes
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation import score, score_files
@@ -70,7 +70,8 @@ def alone(model, prompt, response):
 
 
 @BOTH
-def test_every_row_comes_back_with_its_columns_and_its_rewards(package, model, capsys):
+def test_every_row_comes_back_with_its_columns_and_its_rewards(package, model, capsys, monkeypatch):
+    monkeypatch.setattr(text, "LINE_EVERY", 0)  # seconds between two lines of progress in a log
     found = scored(package, model, ROWS)
     texts = [["4"], ["groß", "klein!", "大"], ["no prompt", "none"], ["b", "a"], ["only one"], ["same", "same"]]
     assert len(found) == len(ROWS)
@@ -162,14 +163,14 @@ def test_a_large_file_is_read_in_chunks_of_bounded_size(model, monkeypatch):
 def test_a_file_is_read_row_by_row_and_not_kept(model, monkeypatch):
     """The first rewards are there before the last row was read"""
     read = []
-    lines = score_files.lines
+    texts = score_files.texts
 
     def noted(path):
-        for number, line in lines(path):
+        for number, row in texts(path):
             read.append(number)
-            yield number, line
+            yield number, row
 
-    monkeypatch.setattr(score_files, "lines", noted)
+    monkeypatch.setattr(score_files, "texts", noted)
     monkeypatch.setattr(score_files, "MOST_RESPONSES", 3)
     write_rows(Path("in.jsonl"), [{"response": "x"}] * 50)
     next(score_files.scored_rows(numpy_scorer(model), "in.jsonl"))
@@ -204,7 +205,7 @@ def test_the_standard_output_holds_the_rows_and_nothing_else(model, capsys):
 GOOD = json.dumps({"prompt": "p", "response": "r"}) + "\n"
 BAD = {
     "not JSON": ("{oops\n", "line 2: not JSON"),
-    "not UTF-8": ('{"response": "\xff"}\n', "line 2: byte 15 of the line is not UTF-8"),
+    "not UTF-8": ('{"response": "\xff"}\n', "line 2: byte 15 of the line \\(0xff\\) is not UTF-8"),
     "a column twice": ('{"response": "x", "response": "y"}\n', "line 2: the column 'response' stands twice"),
     "nested without end": ("[" * 100_000 + "\n", "line 2: the JSON is nested too deeply"),
     "a list": ("[1]\n", "line 2: a list instead of an object"),
@@ -350,8 +351,29 @@ def test_score_applies_the_numbers_of_the_config(package, tmp_path):
     assert after == pytest.approx((before - 0.25) / 4, abs=1e-13)
 
 
-def test_counted_moves_the_bar_by_responses():
-    moved = []
-    rewards = score.counted(lambda _, length: length, SimpleNamespace(update=moved.append))
-    assert rewards(None, np.ones((2, 3))).shape == (2, 3)
-    assert moved == [6]
+def test_the_bar_moves_by_distinct_responses(monkeypatch, capsys):
+    """Three of them: [1, 2] stands twice"""
+    monkeypatch.setattr(text, "LINE_EVERY", 0)
+    scorer = score.Scorer(lambda _, length: length.astype(float), Bytes(), 9)
+    rows = [[[1, 2], [3]], [[1, 2], [4, 5, 6]]]
+    np.testing.assert_array_equal(score.rewards_with_bar(scorer, rows), [[2, 1], [2, 3]])
+    assert "scoring: 100%|3/3" in capsys.readouterr().err
+
+
+def test_arrays_and_tables_come_back_as_lines_with_all_their_columns(model):
+    """Of an array each row letter by letter; of a table its cells as texts"""
+    Path("in.json").write_text('[{"prompt": "p", "response": "a",\n "n": 1.50}, {"response": "b", "n": 7}]')
+    Path("in.csv").write_text('prompt,response,n\np,a,1.50\n,b,"x, y"\n')
+    for name, numbers in (("in.json", ["1.50", "7"]), ("in.csv", ['"1.50"', '"x, y"'])):
+        assert run("numpy_ref", "score", "--model", str(model), "--data", name, "--output", f"{name}.out") == 0
+        lines = Path(f"{name}.out").read_text().splitlines()
+        assert [json.loads(line)["reward"] for line in lines] == pytest.approx(
+            [alone(model, "p", "a"), alone(model, "", "b")]
+        )
+        assert all(f'"n": {number}, "reward"' in line for number, line in zip(numbers, lines, strict=True))
+
+
+def test_a_row_of_a_table_is_named_as_such(model, capsys):
+    Path("in.csv").write_text("prompt,text\np,a\n")
+    assert run("numpy_ref", "score", "--model", str(model), "--data", "in.csv") == 2
+    assert "in.csv, row 1: there is no column of responses" in capsys.readouterr().err

@@ -3,6 +3,7 @@ prompts left out of the training data, and the held-out file is looked at once, 
 
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,8 @@ import torch
 from numpy_ref.batches import all_rewards
 from numpy_ref.bradley_terry.linear_head import fit_standardised, left_out_margins
 from numpy_ref.cli.options import word
-from numpy_ref.cli.text import progress_bar, table
-from numpy_ref.data.source import columns
+from numpy_ref.cli.text import counted, progress_bar, table
+from numpy_ref.data.source import check_source, columns, named_sources
 from numpy_ref.data.summary import load_file
 from numpy_ref.data.tokens import comparisons, longer_wins
 from numpy_ref.errors import InputError
@@ -34,7 +35,8 @@ NOT_USED = (
     *("loss", "ties", "margin_per_rank", "label_smoothing", "center_rewards_coefficient", "learning_rate", "dtype"),
     *("warmup_steps", "num_train_epochs", "max_steps", "per_device_train_batch_size", "use_peft", "lora_r"),
     *("lora_alpha", "lora_target_modules", "logging_steps", "eval_steps", "save_steps", "weight_decay"),
-    *("lr_scheduler_type", "load_best_model_at_end", "metric_for_best_model", "early_stopping_patience"),
+    *("lr_scheduler_type", "load_best_model_at_end", "metric_for_best_model", "early_stopping_patience", "seed"),
+    *("gradient_accumulation_steps", "gradient_checkpointing", "fsdp", "bf16"),
 )
 
 
@@ -45,19 +47,23 @@ def run(options, device):
             raise InputError(
                 f"{word(name)}: a head on a frozen model is fitted exactly and does not use it: leave it out"
             )
-    began = time.monotonic()
+    check_source(options)
+    if options.output_dir is not None:
+        runs.check_empty(Path(options.output_dir))  # before any data are read
+    began, (train, test) = time.monotonic(), named_sources(options)
     model, tokenizer = load_backbone(options.model_name_or_path, options.gguf_file, template=options.template)
     model.to(device)
     layers, poolings = candidates(options, model.body.config.num_hidden_layers)
-    data, prompts = pairs_of(options, tokenizer, "--data", options.data)
-    held = pairs_of(options, tokenizer, "--eval-data", options.eval_data) if options.eval_data else None
-    fold = folds_to_choose_by(options, prompts, len(layers) * len(poolings))
+    data, prompts = pairs_of(options, tokenizer, *train)
+    held = pairs_of(options, tokenizer, *test) if test[1] else None
+    fold = folds_to_choose_by(options, f"{train[0]} {train[1]}", prompts, len(layers) * len(poolings))
     directory = runs.new_run(options.output_dir, "train")
     rows, pairs = distinct(data.rows)
     cache = options.cache_dir or directory.parent / "features"
     features = cached_features(model, rows, layers, poolings, cache)
-    print(f"features  of {len(rows):,} distinct responses, {sum(map(len, rows)):,} tokens")
-    print(f"cache     {cache}: {features.nbytes / 2**20:,.0f} MiB, read by the next run instead of computed")
+    print(f"features  of {counted(len(rows), 'distinct response')}, {counted(sum(map(len, rows)), 'token')}")
+    print(f"cache     {cache}: {features.nbytes / 2**20:,.0f} MiB, read by the next run instead of computed;")
+    print("          it may be deleted at any time")
     layer, pooling, ridge, found = choose(options, features, pairs, fold, layers, poolings)
     at = features[:, layers.index(layer), poolings.index(pooling)].astype(float)
     weight, certificate = fit_standardised(at, pairs, ridge)
@@ -114,19 +120,21 @@ class Finished:
 def candidates(options, n_layer):
     """(layers, poolings) to choose among"""
     if options.layer != "auto" and options.layer > n_layer:
-        raise InputError(f"--layer {options.layer}: the model has {n_layer} layers: give 1 to {n_layer}, or auto")
+        raise InputError(
+            f"--layer {options.layer}: the model has {counted(n_layer, 'layer')}: give 1 to {n_layer}, or auto"
+        )
     layers = list(range(1, n_layer + 1)) if options.layer == "auto" else [options.layer]
     return layers, list(POOLINGS) if options.pooling == "auto" else [options.pooling]
 
 
-def pairs_of(options, tokenizer, option, path):
-    """(a preference file as pairs of ids, their prompts); a ranked list is all its pairs"""
+def pairs_of(options, tokenizer, option, source):
+    """(a preference file or dataset as pairs of ids, their prompts); a ranked list is all its pairs"""
     lists, preferences, line = load_file(
-        tokenizer, option, path, min(options.max_length, tokenizer.max_length), columns=columns(options)
+        tokenizer, option, source, min(options.max_length, tokenizer.max_length), columns=columns(options)
     )
     print(line)
     if lists.margin.any():
-        raise InputError(f"{option} {path}: has margins, which --freeze-backbone cannot use: drop the column margin")
+        raise InputError(f"{option} {source}: has margins, which --freeze-backbone cannot use: drop the column margin")
     pairs = comparisons(lists)
     return pairs, [str(preferences[i].prompt) for i in pairs.kept]
 
@@ -149,7 +157,7 @@ def folds(prompts, n):
     return place * min(n, len(found)) // len(found)
 
 
-def folds_to_choose_by(options, prompts, n_options):
+def folds_to_choose_by(options, named, prompts, n_options):
     """The fold of each pair, None where nothing is open; InputError before any work where prompts are too few"""
     if n_options == 1 and options.ridge != "auto":
         return None
@@ -158,7 +166,7 @@ def folds_to_choose_by(options, prompts, n_options):
     if n_prompts < wanted or options.folds < 2:
         has = "has one prompt" if n_prompts == 1 else f"has {n_prompts} prompts"
         raise InputError(
-            f"--data {options.data}: {has}, too few to leave {wanted if options.folds > 1 else 'one'} parts of them "
+            f"{named}: {has}, too few to leave {wanted if options.folds > 1 else 'one'} parts of them "
             "out in turn: give --layer, --pooling and --ridge" + (", or fewer --folds" if options.folds > 2 else "")
         )
     return folds(prompts, options.folds)
@@ -226,7 +234,7 @@ def evaluate(finished, held, prompts):
         longer = (np.sign(lengths[:, 0] - lengths[:, 1]) + 1)[alike].mean() / 2
         result |= {"eval_matched_accuracy": score[alike].mean(), "eval_matched_pairs": int(alike.sum())}
         print(
-            f"matched   {alike.sum():,} pairs whose lengths differ by {ALIKE:.0%} at most: accuracy "
+            f"matched   {counted(alike.sum(), 'pair')} whose lengths differ by {ALIKE:.0%} at most: accuracy "
             f"{score[alike].mean():.4f}; the longer wins {longer:.4f}"
         )
     return result
@@ -242,6 +250,6 @@ def interval_of(score, pairs, prompts):
     """(the interval, what was drawn)"""
     rng, prompt = np.random.default_rng(0), np.unique(prompts, return_inverse=True)[1]
     if prompt.max() + 1 >= MANY_PROMPTS:
-        return intervals.prompts_interval(score, prompt, rng), f"{prompt.max() + 1} prompts"
-    drawn = f"responses within each of {prompt.max() + 1} prompts: for other prompts it is wider"
+        return intervals.prompts_interval(score, prompt, rng), counted(prompt.max() + 1, "prompt")
+    drawn = f"responses within each of {counted(prompt.max() + 1, 'prompt')}: for other prompts it is wider"
     return intervals.responses_interval(score, pairs, prompt, rng), drawn

@@ -41,6 +41,9 @@ def train_with(options):
     processes, device = distributed.start(options.device), use_device(options)
     job = {"n_processes": processes.size, "writes": processes.rank == 0, "device": device, "processes": processes}
 
+    if options.bf16 and device.type == "cpu":
+        print("note      --bf16 on a processor: most take longer for a step than without it")
+
     def run():
         if is_wanted(options, record_of(options.resume)):
             return backbone.run(options, **job)

@@ -18,7 +18,7 @@ class TrainOptions(DeviceOptions, BackboneOptions, EngineOptions, options.TrainO
     learning_rate: float = option(
         "optimisation",
         options.TrainOptions.learning_rate,
-        f"its peak; if left out, {FULL_RATE:g} for a pretrained model, {LORA_RATE:g} with --use-peft, and otherwise",
+        f"its peak; if left out, {FULL_RATE:g} for a pretrained model, {LORA_RATE:g} with --use-peft, else %(default)s",
         type=at_least(0),
     )
 
