@@ -10,7 +10,6 @@ import signal
 # Before NumPy is imported: in small products two threads wait for each other longer than they compute.
 os.environ |= {name: os.environ.get(name, "1") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
 
-# ruff: noqa: E402
 import numpy as np
 import pytest
 import torch
