@@ -1,7 +1,7 @@
 """Hypothesis profiles, one thread, and floating-point errors that raise, around every test.
 
-HYPOTHESIS_PROFILE=dev|ci|deep pytest: 25 examples (the default), 100 the same every time (the default where CI=true),
-2,000.
+HYPOTHESIS_PROFILE=dev|quick|ci|deep pytest: 25 examples (the default), 25 and 100 the same every time (ci is the default
+where CI=true), 2,000.
 """
 
 import os
@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 slow_is_fine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=25, **slow_is_fine)
+settings.register_profile("quick", max_examples=25, derandomize=True, **slow_is_fine)
 settings.register_profile("ci", max_examples=100, derandomize=True, **slow_is_fine)
 settings.register_profile("deep", max_examples=2_000, **slow_is_fine)
 settings.register_profile(  # for mutants.py: a dead mutant's smallest counterexample interests nobody
