@@ -109,7 +109,7 @@ def notes_of(source, box):
 def judge(name, box, seconds, seed):
     """The results of one function or law"""
     if name in FUNCTIONS:
-        return Judge(name, box.call, seconds, seed=seed).judge()
+        return Judge(name, box.call, seconds, seed=seed, renew=box.renew).judge()
     box.begin()
     return judge_law(name, lambda arguments: box.call(name, arguments, box.left).value)
 

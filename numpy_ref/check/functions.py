@@ -112,6 +112,7 @@ FUNCTIONS = {
             "(B,) four times, () -> (B,), (B,)",
             "of mean(-log σ(β h)), h = (chosen - ref_chosen) - (rejected - ref_rejected), log-probabilities: "
             "dchosen = β (σ(β h) - 1) / B,  drejected = -dchosen",
+            "dpo_loss",
         ),
         Function(
             "ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta) -> loss",
@@ -218,6 +219,7 @@ FUNCTIONS = {
             "lora_backward(dout, x, down, up, weight) -> (dx, ddown, dup)",
             "(..., O), (..., I), (R, I), (O, R), (O, I) -> (..., I), (R, I), (O, R)",
             "of y = x Wᵀ + x Aᵀ Bᵀ, A = down, B = up, W frozen: dx = dy W + dy B A, dA = Σ (dy B)ᵀ x, dB = Σ dyᵀ x Aᵀ",
+            "lora",
         ),
         Function("softmax(x) -> p", "(..., C) -> (..., C)", "p = eˣ / Σ eˣ over the last axis"),
         Function(
@@ -229,6 +231,7 @@ FUNCTIONS = {
             "log_softmax_backward(dout, x) -> dx",
             "(..., C), (..., C) -> (..., C)",
             "of y = x - log Σ eˣ over the last axis: dx = dy - p Σ dy,  p = softmax(x)",
+            "log_softmax",
         ),
         Function(
             "gelu(x) -> y",
@@ -240,11 +243,13 @@ FUNCTIONS = {
             "swiglu_backward(dout, gate, up) -> (dgate, dup)",
             "(...), (...), (...) -> (...), (...)",
             "of y = g σ(g) u: dg = dy u σ(g) (1 + g σ(-g)),  du = dy g σ(g)",
+            "swiglu",
         ),
         Function(
             "residual_backward(dout, x, weight, bias) -> (dx, dweight, dbias)",
             "(N, C), (N, C), (C, C), (C,) -> (N, C), (C, C), (C,)",
             "of y = x + tanh(x Wᵀ + b): dx = dy + dh W,  dW = dhᵀ x,  db = Σ dh,  dh = dy (1 - tanh²)",
+            "residual",
         ),
         Function(
             "layer_norm(x, weight, bias, eps=1e-5) -> y",
@@ -261,6 +266,7 @@ FUNCTIONS = {
             "rms_norm_backward(dout, x, weight, eps=1e-5) -> (dx, dweight)",
             "(..., C), (..., C), (C,) -> (..., C), (C,)",
             "of y = w x̂,  x̂ = x / s,  s = √(mean x² + ε): dx = (dx̂ - x̂ mean(dx̂ x̂)) / s,  dx̂ = w dy;  dw = Σ dy x̂",
+            "rms_norm",
         ),
         Function(
             "embedding_backward(dout, tokens, vocab_size) -> dweight",
@@ -282,6 +288,7 @@ FUNCTIONS = {
             "next_token_loss_backward(logits, targets, weight) -> dlogits",
             "(B, T, V), (B, T) ints, (B, T) of 0 and 1 -> (B, T, V)",
             "of -Σ w log p[target] / Σ w,  p = softmax(logits): dlogits = w (p - one_hot(target)) / Σ w",
+            "next_token_loss",
         ),
         Function(
             "last_token(tokens, length, pad) -> index",

@@ -234,6 +234,15 @@ def test_a_submission_finds_numpy_where_we_are_installed_beside_it(tmp_path, mon
     assert not any("ended" in note for note in notes)
 
 
+def test_a_wrong_answer_that_is_right_in_a_fresh_start_is_said_to_be_kept_from_earlier_calls(tmp_path):
+    kept = "_seen = {}\ndef gelu(x):\n    half = _seen.setdefault(x.shape, x / 2)\n"
+    (tmp_path / "a.py").write_text(
+        f"{HEAD}{kept}    return half * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))"
+    )
+    results, _ = check_file(tmp_path / "a.py", ["gelu"])
+    assert "right in a fresh start: something is kept from earlier calls" in results[0].sentence
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BANK["right"])
 def test_the_bank_of_honest_solutions_none_right_is_refused_and_none_wrong_is_passed(tmp_path, name):
