@@ -1,6 +1,6 @@
 """Side by side with the ecosystem's trainer: the same model, the same pairs, the same threads, in one run.
 
-    python tests/benchmarks/trainer.py [--threads 2] [--steps 20] [--repeats 3] [--parts pairs,losses,...]
+    python tests/benchmarks/trainer.py [--threads 2] [--steps 20] [--repeats 3] [--parts pairs,...] [--clock wall]
 
 A GPT-2-shaped backbone (4 layers, 4 heads, 128 channels, 512 tokens), pairs of 48 to 128 tokens, 16 pairs a step,
 float32, no dropout, AdamW with clipping. The runs take turns, so that whatever else the machine does strikes all.
@@ -10,6 +10,9 @@ float32, no dropout, AdamW with clipping. The runs take turns, so that whatever 
     lists   ranked lists with K = 9: all 36 comparisons of a prompt by nine forward passes, and by TRL as 36 pairs
     shares  pairs whose prompt is 1/4, 1/2 and 3/4 of the tokens, with and without computing it once
     means   what each of the means is worth alone
+    bodies  pretrained bodies of a GPT-2 and a Llama shape: pairs, and lists with K = 9, from the same weights as TRL
+
+Times are processor time, which a busy machine disturbs less than wall time; the work of all threads is counted.
 """
 
 import argparse
@@ -24,19 +27,23 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, default=20, help="timed steps of a run")
 parser.add_argument("--repeats", type=int, default=3, help="runs of each, in turns; medians are shown")
-parser.add_argument("--parts", default="losses,pairs,lists,shares,means")
+parser.add_argument("--parts", default="losses,pairs,lists,shares,means,bodies")
+parser.add_argument("--clock", choices=["processor", "wall"], default="processor")
 parser.add_argument("--device", default="cpu")
 arguments = parser.parse_args()
+now = {"processor": time.process_time, "wall": time.perf_counter}[arguments.clock]
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = str(arguments.threads)  # read when the libraries are loaded, below
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import shutil  # noqa: E402
 import tempfile  # noqa: E402
 import warnings  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+import transformers  # noqa: E402
 
 from numpy_ref.batches import collate  # noqa: E402
 from numpy_ref.cli.main import keep_freed_memory  # noqa: E402
@@ -48,6 +55,8 @@ from numpy_ref.storage.checkpoint import save_model  # noqa: E402
 from numpy_ref.storage.run import processor  # noqa: E402
 from numpy_ref.train import BETA2, MAX_NORM, Log, train  # noqa: E402
 from numpy_ref.tree import flatten, unflatten  # noqa: E402
+from torch_impl.backbone.learner import BackboneLearner  # noqa: E402
+from torch_impl.backbone.model import BackboneReward  # noqa: E402
 from torch_impl.engine import last_token, shared_prompt  # noqa: E402
 from torch_impl.engine.learner import Engine  # noqa: E402
 from torch_impl.optim import adamw  # noqa: E402
@@ -125,7 +134,7 @@ def trl(data, directory):
             self.ends = []
 
         def on_step_end(self, *_args, **_options):
-            self.ends.append(time.perf_counter())
+            self.ends.append(now())
 
     clock = Clock()
     trl_trainer(data, directory, [clock]).train()
@@ -137,9 +146,9 @@ def timed(step, batches):
     began = 0.0
     for i, batch in enumerate(batches):
         if i == SETTLING:
-            began = time.perf_counter()
+            began = now()
         step(batch)
-    return (time.perf_counter() - began) / (i + 1 - SETTLING)
+    return (now() - began) / (i + 1 - SETTLING)
 
 
 def batches_of(data, size=PAIRS):
@@ -186,17 +195,17 @@ def bare(forward, data, size=PAIRS, objective=pairs, fused=True, prepare=lambda 
     return timed(step, batches_of(data, size))
 
 
-def harness(data, size=PAIRS, engine=Engine, **options):
+def harness(data, size=PAIRS, engine=Engine, start=lambda: (WEIGHTS, N_HEAD), **options):
     """Seconds a step of what `torch_impl train` runs: batches made, checked, logged"""
-    learner = engine(WEIGHTS, N_HEAD, 10**6, RATE, 0, device=arguments.device, **options)
+    learner = engine(*start(), 10**6, RATE, 0, device=arguments.device, **options)
     log, began, total = Log(), 0.0, arguments.steps + SETTLING
     for step, record in train(learner, data, start=0, total_steps=total, batch_size=size, seed=0):
         log.add(record)
         if step % 10 == 0:
             log.flush(step)
         if step == SETTLING:
-            began = time.perf_counter()
-    return (time.perf_counter() - began) / arguments.steps
+            began = now()
+    return (now() - began) / arguments.steps
 
 
 def medians(ways):
@@ -320,6 +329,59 @@ def part_means(_directory):
         "the Learner beside numpy_ref's": partial(harness, data, engine=Learner),
     }
     show("what each is worth alone", medians(ways), dict.fromkeys(ways, PAIRS), "pairs", "as it is taught")
+
+
+BODIES = {
+    "GPT-2": lambda **o: transformers.GPT2Config(
+        n_embd=128, n_layer=4, n_head=4, n_positions=128, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **o
+    ),
+    "Llama": lambda **o: transformers.LlamaConfig(
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=344,
+        max_position_embeddings=128,
+        **o,
+    ),
+}
+
+
+def body_directory(kind, beside):
+    """A model of this shape with random weights, and the tokenizer that stands beside it"""
+    torch.manual_seed(0)
+    config = BODIES[kind](vocab_size=WORDS.vocab_size, num_labels=1, pad_token_id=0, bos_token_id=1, eos_token_id=3)
+    place = Path(beside, kind)
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(place)
+    for path in Path(beside).glob("tokenizer*"):
+        shutil.copy(path, place)
+    return str(place)
+
+
+def body_of(place):
+    """The same weights as this project's reward model on a pretrained body"""
+    loaded = transformers.AutoModelForSequenceClassification.from_pretrained(place, dtype=torch.float32)
+    model = BackboneReward(loaded.base_model)
+    model.head.weight = loaded.score.weight
+    return (model,)
+
+
+def part_bodies(directory):
+    """The goals: 1.4 times TRL on pairs, 8 times on lists"""
+    of_pairs, of_lists = lists(1600), lists(64, 9)
+    for kind in BODIES:
+        place = body_directory(kind, directory)
+        ours = partial(harness, engine=BackboneLearner, start=partial(body_of, place))
+        ways = {"TRL RewardTrainer": partial(trl, of_pairs, place), "torch_impl train": partial(ours, of_pairs)}
+        show(f"{kind}: pairs", medians(ways), dict.fromkeys(ways, PAIRS), "pairs", "TRL RewardTrainer")
+        ways = {
+            "TRL RewardTrainer, 36 pairs a list": partial(trl, as_pairs(of_lists), place),
+            "torch_impl train --loss kwise": partial(ours, of_lists, 2, loss="kwise"),
+        }
+        counts = dict(zip(ways, (PAIRS, 72), strict=True))
+        show(f"{kind}: ranked lists, K = 9", medians(ways), counts, "comparisons", next(iter(ways)))
+    ways = {f"torch_impl train{' --bf16' * on}": partial(ours, of_pairs, bf16=on) for on in (False, True)}
+    show(f"{kind}: bfloat16", medians(ways), dict.fromkeys(ways, PAIRS), "pairs", "torch_impl train")
 
 
 def main():
