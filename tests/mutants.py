@@ -52,7 +52,7 @@ JUDGES = {
     "bradley_terry.outcomes": ["bradley_terry.test_strengths"],
     "bradley_terry.mm": ["bradley_terry.test_strengths"],
     "bradley_terry.small_tables": ["bradley_terry.test_strengths", "bradley_terry.test_small_tables"],
-    "bradley_terry.fitted": ["bradley_terry.test_strengths"],
+    "bradley_terry.fitted": ["bradley_terry.test_strengths", "bradley_terry.test_fitted"],
     "bradley_terry.effects": ["bradley_terry.test_effects"],
     "evaluation.calibration": ["evaluation.test_calibration"],
     "evaluation.normalize": ["evaluation.test_normalize"],

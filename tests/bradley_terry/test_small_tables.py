@@ -63,7 +63,7 @@ def test_the_guess_is_the_log_odds_of_winning_spread_for_unequal_opponents():
     np.testing.assert_allclose(guess(np.array([99.0, 0]), np.array([0, 99.0])), wide / math.sqrt(0.2), rtol=1e-14)
 
 
-@pytest.mark.parametrize("length", [1e-12, 1e-7, 9e-6, 1.1e-5, 1e-3, 0.5, 1.0])
+@pytest.mark.parametrize("length", [1e-12, 1e-7, 1e-5, 1.1e-5, 1e-3, 0.5, 1.0])
 def test_shrinkage_is_its_formula(length):
     """e^{D/2} (e^D - 1 - D)/D = D/2 + 5 D²/12 + ...; below 1e-5 the bound D is used"""
     exact = math.exp(length / 2) * sum(length**k / math.factorial(k + 1) for k in range(1, 30))
@@ -77,7 +77,8 @@ def test_shrinkage_is_its_formula(length):
 def test_the_longest_move_is_of_two_items_that_met():
     games = np.array([[0, 2, 0], [2, 0, 1], [0, 1, 0.0]])
     assert longest_move(np.array([-0.25, 0.5, 0.75]), games) == 1.0  # short: whoever met
-    assert longest_move(np.array([-2.0, 0.5, 3.0]), games) == 2.5
+    assert longest_move(np.array([-0.5, 0.25, 1.0]), games) == 0.75
+    assert longest_move(np.array([-1.0, 0.5, 3.0]), games) == 2.5
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
@@ -97,6 +98,32 @@ def test_the_certificate_is_the_distance_to_the_maximum(seed, ridge):
         np.testing.assert_allclose(
             certificate["gradient_norm"], np.linalg.norm(here.gradient - ridge * x), rtol=1e-3, atol=1e-12
         )
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
+def test_the_decrement_is_that_of_the_last_step_shrunk(seed, ridge):
+    rows = rows_of(seed)
+    wins = win_table(rows)
+    start = guess(wins.sum(1), wins.sum(0))
+    gradient, a = slope_and_curvature(start, wins, wins + wins.T, ridge)
+    step = np.linalg.solve(a, gradient)
+    longest = longest_move(step, wins + wins.T)
+    x, certificate, _ = maximum_of_table(rows, ridge, 1e-12, 1)
+    if longest <= 1:
+        np.testing.assert_allclose(x, start + step, rtol=1e-13)
+        expected = shrinkage(longest) * math.sqrt(gradient @ step)
+        np.testing.assert_allclose(certificate["decrement"], expected, rtol=1e-9)
+    assert certificate["iterations"] == 1
+
+
+@pytest.mark.parametrize("games", [1.0, 1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize("odds", [1.1, 3.0, 1e6])
+def test_nothing_below_the_rounding_of_the_gradient_is_asked_for(games, odds):
+    """Two items: five steps or so, whatever the counts; the floor of the stopping rule grows with them"""
+    x, certificate, _ = maximum_of_table(pairs_of_rows([0], [1], [games * odds], [games]), 0.0, 1e-12, 100)
+    assert certificate["converged"]
+    assert certificate["iterations"] <= 12
+    np.testing.assert_allclose(x[0] - x[1], math.log(odds), rtol=1e-12)
 
 
 def test_where_the_table_is_singular_in_floats_the_rows_are_fitted():
