@@ -51,6 +51,9 @@ JUDGES = {
     "bradley_terry.strengths": ["bradley_terry.test_strengths"],
     "bradley_terry.outcomes": ["bradley_terry.test_strengths"],
     "bradley_terry.mm": ["bradley_terry.test_strengths"],
+    "bradley_terry.small_tables": ["bradley_terry.test_strengths", "bradley_terry.test_small_tables"],
+    "bradley_terry.fitted": ["bradley_terry.test_strengths", "bradley_terry.test_fitted"],
+    "bradley_terry.effects": ["bradley_terry.test_effects"],
     "evaluation.calibration": ["evaluation.test_calibration"],
     "evaluation.normalize": ["evaluation.test_normalize"],
     "bradley_terry.linear_head": ["bradley_terry.test_linear_head"],
@@ -70,6 +73,7 @@ LEFT_OUT = {
     "strengths.first_guess": STEERING,
     "strengths.fit": STEERING,
     "strengths.maximum": STEERING,
+    "small_tables.guess": STEERING,
     "mm.fit_mm": STEERING,
 }
 
@@ -171,6 +175,10 @@ EQUIVALENT = {
     "outcomes.tied: -1 -> 1": TWO_AXES,
     "strengths.likelihood_terms: (rows.cross * dv).sum() + rows.tie_curvature * v[-1] if model else 0 -> "
     "(rows.cross * dv).sum() + rows.tie_curvature * v[-1]": NO_MODEL,
+    "strengths.likelihood_terms: 0 -> 1": NO_MODEL,
+    "strengths.likelihood_terms: rows.cross * v[-1] if model else 0 -> rows.cross * v[-1]": (
+        "without a model of ties cross is 0.0, and adding 0 changes nothing"
+    ),
 }
 
 SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
@@ -259,19 +267,24 @@ def short(node):
     return ast.unparse(node).split("\n")[0]
 
 
-def mutants_of_function(function):
-    """(old -> new, changed syntax tree) for every place of a function and everything it could have been"""
+def relabelled(old, new):
+    """old -> new"""
+    return f"{short(old)} -> {short(new)}"
+
+
+def mutants_of_function(function, slips=replacements, label=relabelled):
+    """(label, changed syntax tree) for every place of a function and everything it could have been"""
     annotations = {
         id(n) for argument in ast.walk(function) if isinstance(argument, ast.arg) for n in ast.walk(argument)
     }
     for index, node in enumerate(ast.walk(function)):
         if id(node) in annotations:
             continue
-        for new in (new for new in replacements(node) if ast.unparse(new) != ast.unparse(node)):
+        for new in (new for new in slips(node) if ast.unparse(new) != ast.unparse(node)):
             changed = copy.deepcopy(function)
             place = next(itertools.islice(ast.walk(changed), index, None))  # the copy's node in the same place
             changed = Replace(place, new).visit(changed)
-            yield f"{short(node)} -> {short(new)}", ast.fix_missing_locations(changed)
+            yield label(node, new), ast.fix_missing_locations(changed)
 
 
 def mutants(room):

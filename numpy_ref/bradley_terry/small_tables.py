@@ -54,14 +54,20 @@ def guess(won, lost):
 
 
 def maximum_of_table(rows, ridge, tolerance, max_iterations):
-    """The strengths of greatest (penalised) likelihood, their certificate, and l        -> (N,), dict, ()"""
+    """The strengths of greatest (penalised) likelihood, their certificate, and l        -> (N,), dict, ()
+
+    Not converged where A is singular in floats: far out its entries may differ by more than 10¹⁶ times.
+    """
     wins = win_table(rows)
     games = wins + wins.T
-    x, iteration, converged = guess(wins.sum(1), wins.sum(0)), 0, False
+    x, iteration, converged, decrement = guess(wins.sum(1), wins.sum(0)), 0, False, math.inf
     while not converged and iteration < max_iterations:
         iteration += 1
         gradient, a = slope_and_curvature(x, wins, games, ridge)
-        step = np.linalg.solve(a, gradient)
+        try:
+            step = np.linalg.solve(a, gradient)
+        except np.linalg.LinAlgError:
+            break
         longest = longest_move(step, games)
         x = x + step * (1 if longest <= 1 else max(1, math.log1p(longest)) / longest)
         decrement = shrinkage(longest) * math.sqrt(max(gradient @ step, 0))

@@ -29,7 +29,7 @@ from .spanning_tree import tree_preconditioner
 from .win_counts import blocks, difference, difference_backward, total_per_item, won_and_lost
 
 
-def row_terms(x, pairs, home=False, model=None):
+def row_terms(x, pairs, home, model):
     """l of each row and its derivatives at x = (λ, h if home, tie parameter if a model of ties)        -> RowTerms"""
     d = difference(x[: pairs.n_items], pairs)
     if home:
@@ -48,7 +48,7 @@ def likelihood_terms(x, pairs, home=False, model=None):
     rows, n = row_terms(x, pairs, home, model), pairs.n_items
 
     def per_parameter(of_items, of_home, of_tie):
-        return np.concatenate([of_items, [of_home] * home, [of_tie] * bool(model)]) if home or model else of_items
+        return np.concatenate([of_items, [of_home] * home, [of_tie] * bool(model)])
 
     def multiply(v):
         dv = difference(v[:n], pairs) + (v[n] * pairs.at_home if home else 0)
@@ -64,7 +64,7 @@ def likelihood_terms(x, pairs, home=False, model=None):
 def information(x, pairs, home=False, model=None):
     """A = -H as a square array, for tables of moderate size        -> (N + extra, N + extra)"""
     rows, n = row_terms(x, pairs, home, model), pairs.n_items
-    a = np.zeros((n + home + bool(model),) * 2)
+    a = np.empty((n + home + bool(model),) * 2)
     graph = np.bincount(pairs.first * n + pairs.second, rows.curvature, n * n).reshape(n, n)
     a[:n, :n] = -graph - graph.T
     a[np.arange(n), np.arange(n)] = total_per_item(rows.curvature, pairs)
@@ -126,7 +126,9 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
     """x = (λ, h if home, tie parameter if modelled) of greatest (penalised) likelihood, its certificate, and l there"""
     n, m = rows.n_items, len(rows.first)
     if not (home or model) and n <= SMALL and (m > 2 * n or n <= 50):
-        return maximum_of_table(rows, ridge, tolerance, max_iterations)
+        found = maximum_of_table(rows, ridge, tolerance, max_iterations)
+        if found[1]["converged"]:
+            return found
     parts, start = list(blocks(rows)), first_guess(rows, home, model)
 
     def without_shift(r):  # a ridge holds the strengths in place: its system is solved as it is

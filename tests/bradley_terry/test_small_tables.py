@@ -1,0 +1,147 @@
+"""The square table: the derivatives of the rows, the bound on a step's length, and when it is used."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numpy_ref.bradley_terry.small_tables import (
+    guess,
+    longest_move,
+    maximum_of_table,
+    shrinkage,
+    slope_and_curvature,
+    win_table,
+)
+from numpy_ref.bradley_terry.strengths import fit, information, likelihood_terms
+from numpy_ref.bradley_terry.win_counts import pairs_of_rows
+
+EPS = np.finfo(float).eps
+
+
+def rows_of(seed, n=5):
+    """All pairs of n items, counts of 1 to 9"""
+    rng = np.random.default_rng(seed)
+    first, second = np.triu_indices(n, 1)
+    return pairs_of_rows(first, second, *rng.integers(1, 10, (2, len(first))), n_items=n)
+
+
+def test_the_table_of_wins_of_row_over_column():
+    rows = pairs_of_rows([0, 0, 1], [1, 2, 2], [3, 1, 0], [2, 0, 4])
+    assert win_table(rows).tolist() == [[0, 3, 1], [2, 0, 0], [0, 4, 0]]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
+def test_slope_and_curvature_are_those_of_the_rows(seed, ridge):
+    rows, x = rows_of(seed), np.random.default_rng(seed).normal(0, 2, 5)
+    wins = win_table(rows)
+    gradient, a = slope_and_curvature(x, wins, wins + wins.T, ridge)
+    scale = 20 * EPS * wins.sum()
+    exact = information(x, rows, False, None)
+    expected = exact + (ridge * np.eye(5) if ridge else exact.trace() / 25)
+    np.testing.assert_allclose(gradient, likelihood_terms(x, rows).gradient - ridge * x, rtol=0, atol=scale)
+    np.testing.assert_allclose(a, expected, rtol=0, atol=scale)
+
+
+def test_the_slope_keeps_its_digits_where_one_side_is_sure_to_win():
+    """30 log-odds apart, 10 games won of 10: 10 σ(-30), which 10 - 10 σ(30) has lost"""
+    wins = np.array([[0, 10.0], [0, 0]])
+    gradient, _ = slope_and_curvature(np.array([15.0, -15.0]), wins, wins + wins.T)
+    upset = 10 * math.exp(-30) / (1 + math.exp(-30))
+    np.testing.assert_allclose(gradient, [upset, -upset], rtol=4 * EPS)
+    assert np.isfinite(slope_and_curvature(np.array([500.0, -500.0]), wins, wins + wins.T)[1]).all()
+
+
+def test_the_guess_is_the_log_odds_of_winning_spread_for_unequal_opponents():
+    odds = np.log(np.array([4.5 / 2.5, 2.5 / 4.5]))
+    np.testing.assert_allclose(
+        guess(np.array([4.0, 2]), np.array([2.0, 4])), odds / math.sqrt(1 - 0.39 * odds.var()), rtol=1e-14
+    )
+    wide = np.log(np.array([99.5 / 0.5, 0.5 / 99.5]))
+    np.testing.assert_allclose(guess(np.array([99.0, 0]), np.array([0, 99.0])), wide / math.sqrt(0.2), rtol=1e-14)
+
+
+@pytest.mark.parametrize("length", [1e-12, 1e-7, 1e-5, 1.1e-5, 1e-3, 0.5, 1.0])
+def test_shrinkage_is_its_formula(length):
+    """e^{D/2} (e^D - 1 - D)/D = D/2 + 5 D²/12 + ...; below 1e-5 the bound D is used"""
+    exact = math.exp(length / 2) * sum(length**k / math.factorial(k + 1) for k in range(1, 30))
+    if length > 1e-5:
+        np.testing.assert_allclose(shrinkage(length), exact, rtol=1e-9)
+    else:
+        assert exact <= shrinkage(length) == length
+    assert shrinkage(1.0001) == math.inf
+
+
+def test_the_longest_move_is_of_two_items_that_met():
+    games = np.array([[0, 2, 0], [2, 0, 1], [0, 1, 0.0]])
+    assert longest_move(np.array([-0.25, 0.5, 0.75]), games) == 1.0  # short: whoever met
+    assert longest_move(np.array([-0.5, 0.25, 1.0]), games) == 0.75
+    assert longest_move(np.array([-1.0, 0.5, 3.0]), games) == 2.5
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
+def test_the_certificate_is_the_distance_to_the_maximum(seed, ridge):
+    """decrement bounds √(g' A⁻¹ g) at the point returned; an early stop is seen in it"""
+    rows = rows_of(seed)
+    wins = win_table(rows)
+    for tolerance, most in ((1e-12, 100), (1e-12, 2), (1e-1, 100), (1e-12, 1)):
+        x, certificate, value = maximum_of_table(rows, ridge, tolerance, most)
+        gradient, a = slope_and_curvature(x, wins, wins + wins.T, ridge)
+        true = math.sqrt(gradient @ np.linalg.solve(a, gradient))
+        assert true <= certificate["decrement"] + 1e-13
+        assert certificate["iterations"] <= most
+        assert certificate["converged"] == (certificate["decrement"] <= max(tolerance, 1e-13))
+        here = likelihood_terms(x, rows)
+        np.testing.assert_allclose(value, here.value, rtol=1e-13)
+        np.testing.assert_allclose(
+            certificate["gradient_norm"], np.linalg.norm(here.gradient - ridge * x), rtol=1e-3, atol=1e-12
+        )
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
+def test_the_decrement_is_that_of_the_last_step_shrunk(seed, ridge):
+    rows = rows_of(seed)
+    wins = win_table(rows)
+    start = guess(wins.sum(1), wins.sum(0))
+    gradient, a = slope_and_curvature(start, wins, wins + wins.T, ridge)
+    step = np.linalg.solve(a, gradient)
+    longest = longest_move(step, wins + wins.T)
+    x, certificate, _ = maximum_of_table(rows, ridge, 1e-12, 1)
+    if longest <= 1:
+        np.testing.assert_allclose(x, start + step, rtol=1e-13)
+        expected = shrinkage(longest) * math.sqrt(gradient @ step)
+        np.testing.assert_allclose(certificate["decrement"], expected, rtol=1e-9)
+    assert certificate["iterations"] == 1
+
+
+@pytest.mark.parametrize("games", [1.0, 1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize("odds", [1.1, 3.0, 1e6])
+def test_nothing_below_the_rounding_of_the_gradient_is_asked_for(games, odds):
+    """Two items: five steps or so, whatever the counts; the floor of the stopping rule grows with them"""
+    x, certificate, _ = maximum_of_table(pairs_of_rows([0], [1], [games * odds], [games]), 0.0, 1e-12, 100)
+    assert certificate["converged"]
+    assert certificate["iterations"] <= 12
+    np.testing.assert_allclose(x[0] - x[1], math.log(odds), rtol=1e-12)
+
+
+def test_where_the_table_is_singular_in_floats_the_rows_are_fitted():
+    """10¹² wins to one along a chain of five, one game each way across: curvatures 10²⁶ times apart at the start"""
+    first, second = [0, 1, 2, 3, 0], [1, 2, 3, 4, 4]
+    rows = pairs_of_rows(first, second, [1e12, 1e12, 1e12, 1e12, 1], [1, 1, 1, 1, 1], n_items=5)
+    _, certificate, _ = maximum_of_table(rows, 0.0, 1e-12, 100)
+    assert not certificate["converged"]
+    assert certificate["decrement"] == math.inf
+    fitted = fit(rows)
+    assert fitted.converged
+    assert abs(likelihood_terms(fitted.strength, rows).gradient).max() <= 1e-12
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(3, 8))
+def test_rings_of_any_counts_are_fitted_or_refused_in_a_sentence(seed, n):
+    """Counts of 1 to 10¹² around a ring, each a win or a loss by itself"""
+    rng = np.random.default_rng(seed)
+    wins, losses = np.round(10 ** rng.uniform(0, rng.uniform(0, 12), (2, n)))
+    fitted = fit(pairs_of_rows(np.arange(n), (np.arange(n) + 1) % n, wins, losses))
+    assert fitted.converged or "no maximum found" in fitted.problem

@@ -1,0 +1,277 @@
+"""Break input and output on purpose, one place at a time; the tests of the same folder must notice.
+
+    python tests/io_mutants.py                     300 of data to report, then all of storage and files
+    python tests/io_mutants.py --share 12          the first twelve of storage and files
+    python tests/io_mutants.py --only files.lines  those of functions whose name begins so, all of them
+
+The folder's tests are collected once. A first run finds out which functions each test calls. A mutant then lives in a
+fork of that process, which runs the tests of its function, the quickest first, until one fails. The sample is fixed:
+the mutants whose names have the smallest hashes, so that a change of one function leaves the others in it.
+"""
+
+import argparse
+import ast
+import functools
+import hashlib
+import importlib
+import inspect
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+if __name__ == "__main__":
+    os.environ["HYPOTHESIS_PROFILE"] = "mutants"
+    sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+import pytest
+from mutants import SWAPS, living, mutants_of_function, relabelled, short, with_fields
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parent / "numpy_ref"
+WHOLE = {"files": ["test_files.py"], "storage": ["storage"]}  # part of the package: the tests that judge it
+SAMPLED = {
+    "data": ["data"],
+    "training": ["training", "test_train.py"],
+    "evaluation": ["evaluation"],
+    "report": ["report"],
+}
+SAMPLE = 300
+SECONDS = 20  # besides ten times what its tests took: a mutant that runs longer is dead
+MEMORY = 4 * 10**9
+
+# Mutants that no test can notice, or none should, by name, with the reason.
+ACCEPTED: dict[str, str] = {}
+
+OTHER = SWAPS | {ast.NotEq: [ast.Eq], ast.In: [ast.NotIn], ast.NotIn: [ast.In], ast.And: [ast.Or], ast.Or: [ast.And]}
+RENAMED = {"any": "all", "all": "any", "min": "max", "max": "min", "sorted": "list"}
+
+
+def slips(node):
+    """What a slip of the pen could have written instead of this node, where bytes and texts are read and written"""
+    match node:
+        case ast.Compare(ops=[op]):
+            yield from (with_fields(node, ops=[other()]) for other in OTHER.get(type(op), []))
+        case ast.BoolOp(op=op):
+            yield from (with_fields(node, op=other()) for other in OTHER[type(op)])
+        case ast.BinOp(op=ast.Add() | ast.Sub() as op, left=left, right=right) if not any(map(is_text, (left, right))):
+            yield from (with_fields(node, op=other()) for other in OTHER[type(op)])
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.Constant(value=bool()):
+            yield ast.Constant(not node.value)
+        case ast.Constant(value=int() | float()):
+            yield ast.Constant(2 * node.value or 1)
+        case ast.Slice(lower=lower, upper=upper):
+            yield from (with_fields(node, lower=None) for _ in [0] if lower)
+            yield from (with_fields(node, upper=None) for _ in [0] if upper)
+        case ast.Call(func=ast.Name(id=name)) if name in RENAMED:
+            yield with_fields(node, func=ast.Name(RENAMED[name], ast.Load()))
+        case ast.IfExp():
+            yield from (node.body, node.orelse)
+        case ast.If() | ast.While():
+            yield with_fields(node, test=ast.UnaryOp(ast.Not(), node.test))
+        case ast.Expr(value=ast.Call()) | ast.Raise() | ast.AugAssign():
+            yield ast.Pass()
+        case ast.FunctionDef(body=body):
+            for k in range(has_docstring(node), len(body) - isinstance(body[-1], ast.Return)):
+                yield with_fields(node, body=[*body[:k], ast.Return(None)])
+
+
+def is_text(node):
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)))
+
+
+def has_docstring(function):
+    return isinstance(function.body[0], ast.Expr) and isinstance(function.body[0].value, ast.Constant)
+
+
+def label(old, new):
+    """How a mutant is named: old -> new, and for an early return the statement that is never reached"""
+    if isinstance(new, ast.FunctionDef):
+        return f"returns before: {short(old.body[len(new.body) - 1])}"
+    return relabelled(old, new)
+
+
+def functions(module):
+    """(name, function, syntax tree) of every function and method of a module that can be exchanged"""
+    leaf = module.__name__.removeprefix("numpy_ref.")
+    for node in ast.parse(inspect.getsource(module)).body:
+        owner, nodes, name = (module, [node], leaf)
+        if isinstance(node, ast.ClassDef):
+            owner, nodes, name = getattr(module, node.name), node.body, f"{leaf}.{node.name}"
+        for inner in (n for n in nodes if isinstance(n, ast.FunctionDef)):
+            found = inspect.getattr_static(owner, inner.name)
+            found = getattr(found, "fget", None) or getattr(found, "__func__", found)
+            found = inspect.unwrap(found)
+            if inspect.isfunction(found) and not found.__code__.co_freevars:
+                yield f"{name}.{inner.name}", found, bare(inner)
+
+
+def bare(function):
+    """Without decorators and annotations, which stay what they are"""
+    for argument in (n for n in ast.walk(function) if isinstance(n, ast.arg)):
+        argument.annotation = None
+    function.decorator_list, function.returns = [], None
+    return function
+
+
+def modules(part):
+    """The modules of a file or a folder of the package"""
+    place = PACKAGE / part
+    paths = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths]
+    return [importlib.import_module(name) for name in names if not name.endswith("__init__")]
+
+
+@functools.cache
+def mutants_of_module(module):
+    """{name: (function, syntax tree)} of every mutant; a name stays when lines move"""
+    found: dict = {}
+    for base, function, node in functions(module):
+        for text, tree in mutants_of_function(node, slips, label):
+            name = f"{base}: {text}"
+            while name in found:
+                name += " (again)"
+            found[name] = (function, tree)
+    return found
+
+
+def mutants(parts):
+    """The mutants of every module of these parts of the package"""
+    return {name: mutant for part in parts for m in modules(part) for name, mutant in mutants_of_module(m).items()}
+
+
+def in_order(names):
+    """By hash: the first n are the sample of size n"""
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+
+
+class Judge:
+    """A pytest plugin in whose process tests are collected, and forks of it are ended by mutants"""
+
+    def __init__(self, wanted, deadline):
+        self.wanted, self.deadline = wanted, deadline
+        self.survivors, self.judged, self.failed = [], 0, []
+
+    def pytest_runtest_logreport(self, report):
+        self.failed += [report.nodeid] * report.failed
+
+    def pytest_runtestloop(self, session):
+        calls, seconds = self.rehearsal(session.items)
+        assert not self.failed, f"without a mutant these fail: {self.failed}"
+        for name, (function, tree) in self.wanted.items():
+            if time.monotonic() > self.deadline:
+                break
+            tests = sorted(calls[function.__code__], key=seconds.get)
+            self.judged += 1
+            if not tests or not self.dies(function, tree, tests, SECONDS + 10 * sum(map(seconds.get, tests))):
+                self.survivors.append(name)
+                known = "accepted" if name in ACCEPTED else "SURVIVES" if tests else "SURVIVES, never called"
+                print(f"{known}: {name}", file=sys.__stdout__, flush=True)
+        return True
+
+    def rehearsal(self, items):
+        """{code: tests that call it} and {test: its seconds}"""
+        codes = {function.__code__ for function, _ in self.wanted.values()}
+        calls, seconds = defaultdict(list), {}
+        for item, after in zip(items, [*items[1:], None], strict=True):
+            called: set = set()
+
+            def seen(frame, event, _, called=called):
+                if event == "call" and frame.f_code in codes:
+                    called.add(frame.f_code)
+
+            began = time.monotonic()
+            sys.setprofile(seen)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            sys.setprofile(None)
+            seconds[item] = time.monotonic() - began
+            for code in called:
+                calls[code].append(item)
+        return calls, seconds
+
+    def dies(self, function, tree, tests, limit):
+        """Does one of the tests fail, or none end, while the mutant lives?"""
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+            os._exit(self.noticed(function, tree, tests))
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                return os.waitstatus_to_exitcode(status) != 0
+            time.sleep(0.005)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return True
+
+    def noticed(self, function, tree, tests):
+        """The exit status of a fork: 0 if every test passes"""
+        try:
+            with living(function, tree):
+                for item, after in zip(tests, [*tests[1:], None], strict=True):
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+                    if self.failed:
+                        return 1
+        except BaseException:
+            return 1
+        return 0
+
+
+def judge(paths, wanted, deadline):
+    """A Judge who has judged the mutants, by the tests of these paths"""
+    panel = Judge(wanted, deadline)
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-c", str(HERE.parent / "pyproject.toml")]
+        status = pytest.main([*options, f"--basetemp={folder}/tests", *paths], plugins=[panel])
+    assert status in (0, 1), status
+    return panel
+
+
+def chosen(part, share, only):
+    """{name: mutant} of those of a part that are to be judged, in the order of their hashes"""
+    if share:
+        wanted = set(in_order(mutants(WHOLE))[:share]) if part in WHOLE else ()
+    elif only:
+        near = any(name.split(".")[0] == part for name in only)
+        wanted = [name for name in mutants([part]) if name.startswith(only)] if near else ()
+    else:
+        wanted = mutants([part]) if part in WHOLE else set(in_order(mutants(SAMPLED))[:SAMPLE])
+    found = mutants([part]) if wanted else {}
+    return {name: found[name] for name in in_order(wanted) if name in found}
+
+
+def run(share, only, seconds):
+    """Prints survivors, and a line for each part; 1 if one survives that is not in ACCEPTED"""
+    began, unknown = time.monotonic(), 0
+    for part, paths in (SAMPLED | WHOLE).items():
+        wanted = chosen(part, share, only)
+        if not wanted:
+            continue
+        panel = judge([str(HERE / path) for path in paths], wanted, began + seconds)
+        new = [name for name in panel.survivors if name not in ACCEPTED]
+        unknown += len(new)
+        print(
+            f"{part}: {panel.judged} of {len(wanted)} mutants judged, {len(panel.survivors)} survive, "
+            f"{len(new)} of them without a reason; {time.monotonic() - began:.0f} s",
+            file=sys.__stdout__,
+            flush=True,
+        )
+    return int(unknown > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--share", type=int, default=0, help="so many of storage and files, the same every time")
+    parser.add_argument("--only", nargs="+", default=[], help="beginnings of names")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="judge no further mutants after these")
+    args = parser.parse_args()
+    sys.exit(run(args.share, tuple(args.only), args.seconds))
