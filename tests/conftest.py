@@ -1,7 +1,7 @@
 """Hypothesis profiles, one thread, and floating-point errors that raise, around every test.
 
-HYPOTHESIS_PROFILE=dev|quick|ci|deep pytest: 25 examples (the default), 25 and 100 the same every time (ci is the default
-where CI=true), 2,000.
+HYPOTHESIS_PROFILE=dev|quick|ci|deep pytest: 25 examples (the default), 25 or 100 that are always the same (ci is the
+default where CI=true), 2,000.
 """
 
 import os
