@@ -21,7 +21,7 @@ main h1, main h2, main dt.sig, main code { overflow-wrap: anywhere; }
 
 def write_pages(source, notebooks):
     """Everything that Sphinx reads        notebooks: {file of a lesson: its executed notebook}"""
-    found = modules()
+    found, lessons = modules(), lessons_of(notebooks)
     pages = {f"notebooks/{path.stem}.ipynb": f"{path.stem}.ipynb" for path in notebooks}
     pages |= {"notebooks/start.md": "index.md"} | {
         f"notebooks/guide/{page.name}": f"guide/{page.name}" for page in GUIDE
@@ -35,7 +35,7 @@ def write_pages(source, notebooks):
         (source / "guide" / page.name).write_text(text, encoding="utf-8")
     start = linked((HERE / "start.md").read_text(encoding="utf-8"), "notebooks/start.md", pages)
     (source / "index.md").write_text(start + trees(notebooks), encoding="utf-8")
-    write_reference(source / "api", found, lessons_of(notebooks))
+    write_reference(source / "api", found, lessons)
     (source / "_static" / "site.css").write_text(STYLE, encoding="utf-8")
     shutil.copytree(EXERCISES, source / "extra" / "exercises", ignore=shutil.ignore_patterns(".*"))
 
