@@ -1,9 +1,11 @@
 """One source, three products: lessons/*.py -> *.ipynb (read), exercises/*.ipynb (work), and a web site (--site).
 
-    python notebooks/build.py                execute every lesson, write both notebooks of each, count what they show
+    python notebooks/build.py                write both notebooks of each lesson, and print a table of the course
     python notebooks/build.py --only 04      one lesson
     python notebooks/build.py --check        exit 1 and name what is stale: sources and cell ids, nothing is executed
     python notebooks/build.py --site         build/site/index.html: works from a file:// address with no network
+
+Only what has changed is run: outputs are kept in build/executed/ (delete it to run everything).
 
 How to write a lesson stands at the top of lesson_rules.py; lessons/04_gradient_regimes.py is the pattern.
 """
@@ -16,9 +18,14 @@ import nbformat
 from tqdm import tqdm
 
 from lesson_files import EXERCISES, HERE, ROOT, SITE, exercises_of, read_lesson, sources, stripped, write
-from lesson_rules import values
-from lesson_run import execute
+from lesson_rules import minutes, values
+from lesson_run import CELL_SECONDS
+from lesson_store import executed
+from numpy_ref.cli.main import positive
+from numpy_ref.cli.text import table
 from numpy_ref.errors import InputError
+
+HEADINGS = "lesson", "values shown", "exercises", "minutes to read", "to solve", "to run"
 
 
 def products(path):
@@ -50,21 +57,29 @@ def as_cells(notebook):
     return [(c.id, c.cell_type, c.source, c.metadata.get("nbgrader")) for c in notebook.cells]
 
 
-def build(only=None):
-    """[(file, values shown or None)], written"""
-    made = [product for path in sources(only) for product in products(path)]
-    total = sum(cell.cell_type == "code" for _, notebook, run in made if run for cell in notebook.cells)
+def build(only=None, timeout=CELL_SECONDS):
+    """Writes both notebooks of each lesson; the rows of the table that is printed"""
+    total = sum(cell.cell_type == "code" for path in sources(only) for cell in read_lesson(path).cells)
+    rows = []
     with tqdm(total=total, unit="cell", disable=None) as bar:
-        for file, notebook, run in made:
-            bar.set_description(file.stem)
-            write(file, execute(notebook, file.stem, bar) if run else notebook)
-    return [(file, values(notebook) if run else None) for file, notebook, run in made]
+        for path in sources(only):
+            bar.set_description(path.stem)
+            notebook, seconds = executed(path, bar, timeout)
+            for file, unexecuted, run in products(path):
+                write(file, notebook if run else unexecuted)
+            rows.append(
+                (path.stem, values(notebook), len(exercises_of(notebook)), *minutes(notebook), f"{seconds:.0f} s")
+            )
+    return rows
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--only", nargs="+", metavar="NN", help="these lessons alone, by how their file names begin")
     parser.add_argument("--check", action="store_true", help="execute nothing; exit 1 if a notebook is stale")
+    parser.add_argument(
+        "--timeout", type=positive, default=CELL_SECONDS, metavar="SECONDS", help="for each cell (%(default)s)"
+    )
     parser.add_argument("--site", nargs="?", const=SITE, type=Path, metavar="DIR", help="the site (in build/site)")
     args = parser.parse_args(argv)
     try:
@@ -75,10 +90,9 @@ def main(argv=None):
         if args.site:
             from site_builder import build_site
 
-            print(build_site(args.site, args.only))
+            print(build_site(args.site, args.only, args.timeout))
             return 0
-        for file, count in build(args.only):
-            print(file.relative_to(ROOT), "" if count is None else f"({count} values shown)")
+        print(*table([HEADINGS, *(tuple(map(str, row)) for row in build(args.only, args.timeout))]), sep="\n")
     except InputError as error:
         print(f"build: {error}", file=sys.stderr)
         return 2

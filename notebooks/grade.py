@@ -3,6 +3,7 @@
 SUBMISSIONS_DIR holds one notebook for each student (ada.ipynb) or one folder (ada/04_gradient_regimes.ipynb, ...).
 Every property of an exercise that holds is a point: `python -m numpy_ref check` judges, in a process for each
 submission with limits on time and memory. The table and a feedback file for each student are written anew each time.
+How to teach with it: notebooks/guide/teaching.md.
 """
 
 import argparse
@@ -20,9 +21,15 @@ from lesson_files import read_lesson, sources
 from lesson_rules import CHECK, EXERCISE
 from numpy_ref.check.cell import full_marks
 from numpy_ref.check.command import check_file
+from numpy_ref.check.source import read_blocks
 from numpy_ref.check.text import score, text
+from numpy_ref.cli.main import positive
 from numpy_ref.errors import InputError
 from numpy_ref.files import check_output, write_text
+
+GUIDE = "notebooks/guide/teaching.md"
+EMPTY = "an empty notebook: it holds no code at all; ask for the file again"
+UNTOUCHED = "handed in as it was given out: no exercise has been begun"
 
 
 class Exercise(NamedTuple):
@@ -78,12 +85,24 @@ def grade_one(path, wanted, seconds, seed=0):
     for lesson in dict.fromkeys(exercise.lesson for exercise in wanted):
         file, names = file_of(path, lesson), [exercise.name for exercise in wanted if exercise.lesson == lesson]
         try:
-            results, said = check_file(file, names, seconds, seed)
+            results, said = check_file(file, names, seconds, seed) if holds_code(file) else ([], [f"{file}: {EMPTY}"])
         except InputError as error:
             results, said = [], [str(error)]
+        if untouched(results):
+            said = [f"{file}: {UNTOUCHED}", *said]
         found += [(lesson, result) for result in sorted(results, key=lambda result: names.index(result.function))]
         notes += [note for note in said if note not in notes and "raised NameError" not in note]
     return found, notes
+
+
+def holds_code(file):
+    return any(source.strip() for _, source in read_blocks(file))
+
+
+def untouched(results):
+    """Whether every function still is the stub that was handed out"""
+    failed = [result.sentence for result in results if result.status == "failed"]
+    return bool(failed) and all("is not written yet" in sentence for sentence in failed)
 
 
 def results_of(exercise, results):
@@ -131,13 +150,7 @@ def grade(args):
     csv.writer(table).writerows([["student", *heads, "points", "of", "percent", "notes"], *rows])
     write_text(args.csv, table.getvalue())
     print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}; seed {seed}")
-
-
-def positive(words):
-    value = float(words)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{words} is not a positive number")
-    return value
+    print(f"What the points mean, and what to say about the usual mistakes: {GUIDE}")
 
 
 def main(argv=None):

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import re
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from numpy_ref.files import write_text  # noqa: E402
 
 REPOSITORY = "reward-by-hand/reward-by-hand"  # owner/name on GitHub: the badge and the installation point there
 LESSONS, EXERCISES, SITE = HERE / "lessons", HERE / "exercises", ROOT / "build" / "site"
+STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError"
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},  # no version: it would differ from machine to machine
@@ -97,7 +97,7 @@ def stripped(notebook, stem):
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if SOLUTION.search(cell.source):
-            cell.source = SOLUTION.sub(r"\1# YOUR CODE HERE\n\1raise NotImplementedError", cell.source)
+            cell.source = SOLUTION.sub(STUB, cell.source)
             cell.metadata = nbformat.from_dict({"nbgrader": cell.metadata["nbgrader"]})  # not folded
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace("](../", "](../../")  # one folder further down
@@ -106,11 +106,13 @@ def stripped(notebook, stem):
 
 
 def on_a_page(notebook):
-    """Without installation and badge, and with names in the place of links to files: a page stands alone"""
-    notebook.cells = [cell for cell in notebook.cells[:-1] if cell.source != INSTALL]
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\[`?([\w/.]+)`?\]\(\.\./[^)]*\)", r"`\1`", cell.source)
+    """Without installation and badge; each exercise is its stub, the hints, then the folded solution and its check"""
+    cells = [cell for cell in notebook.cells[:-1] if cell.source != INSTALL]
+    for place in [place for place, cell in enumerate(cells) if cell.source.startswith("### Exercise")][::-1]:
+        solution, check, hints = cells[place + 1 : place + 4]
+        stub = nbformat.v4.new_code_cell(SOLUTION.sub(STUB, solution.source), id=f"{solution.id}-stub")
+        cells[place + 1 : place + 4] = [stub, hints, solution, check]
+    notebook.cells = cells
     return notebook
 
 

@@ -22,7 +22,8 @@ Round: six digits at most, so that every machine shows the same. No address, no 
   says what is to be seen. A figure to take in hand is one HTML file in lessons/, with its own browser test.
   Line styles and names, never colour alone; legible at phone width. No pyplot.
 - Random numbers come from one `rng = np.random.default_rng(seed)`. An experiment of one seed says so, or is the mean of
-  five. No network, no files written, under 90 s. Lesson n needs only lessons below n.
+  five. No network, no file outside a temporary directory, nothing on stderr, under 90 s. Lesson n needs only lessons
+  below n.
 - Import torch and torch_impl only in the cells that show them: where torch is missing these cells alone fail, and no
   other cell may use their names.
 - An exercise is four cells: markdown `### Exercise 4.1 ★☆☆ · 15 minutes · title` with the task (one to three stars);
@@ -55,6 +56,14 @@ CELL_LINES, SENTENCES, VALUES, DIGITS = 12, 4, 10, 6
 def defined(cell):
     """The name of the function that an exercise asks for"""
     return re.findall(r"^def (\w+)", cell.source, re.M)[-1]
+
+
+def minutes(notebook):
+    """(minutes to read, minutes for all exercises), as the lesson says them"""
+    reading = re.search(r"Reading takes\s+about (\d+) minutes", notebook.cells[0].source)
+    return int(reading[1]), sum(
+        int(EXERCISE.match(cell.source)[3]) for cell in notebook.cells if EXERCISE.match(cell.source)
+    )
 
 
 def broken(name, cell, sentence):

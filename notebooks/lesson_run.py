@@ -2,40 +2,50 @@
 
 import base64
 import io
+import logging
 import os
 import re
 
 import nbformat
 
 from lesson_files import HERE, METADATA, ROOT
-from lesson_rules import TORCH, assert_shown
+from lesson_rules import TORCH, assert_shown, broken
 from numpy_ref.errors import InputError
 
 CELL_SECONDS = 90
+SILENT = logging.getLogger("lesson")  # nbclient reports a timeout here too, and raises it
+SILENT.addHandler(logging.NullHandler())
+SILENT.propagate = False
 
 
-def execute(notebook, name, bar=None, solved=True, torch=True):
+def execute(notebook, name, bar=None, solved=True, torch=True, timeout=CELL_SECONDS):
     """Runs the cells in a new kernel, in place; the outputs hold nothing that differs from run to run
 
     solved  the exercises must have full marks.  torch  whether the cells that import it must succeed, or fail
+    timeout seconds for each cell
     """
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     kernel = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
     kernel["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    begun: list = []
     client = NotebookClient(
         notebook,
-        timeout=CELL_SECONDS,
+        timeout=timeout,
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # ipykernel 7 warns of plain TCP on loopback
         resources={"metadata": {"path": str(HERE)}},
+        on_cell_execute=lambda cell, **_: begun.append(cell),
         on_cell_executed=lambda **_: bar and bar.update(),
+        log=SILENT,
     )
     try:
         client.execute(env=os.environ | kernel)
+    except CellTimeoutError:
+        raise broken(name, begun[-1], f"ran longer than {timeout:g} s; allow more with --timeout SECONDS") from None
     except CellExecutionError as error:
         raise InputError(f"{name}: a cell fails\n{uncoloured(str(error))}") from None
     notebook.metadata = nbformat.from_dict(METADATA)
@@ -62,6 +72,11 @@ def assert_output(cell, name, solved, torch):
     if bool(errors) != wanted:
         said = uncoloured("\n".join(errors[0].traceback)) if errors else "it imports torch, and there is none"
         raise InputError(f"{name}: {'a cell fails' if errors else 'a cell does not fail'}\n{said}")
+    for output in cell.outputs:
+        if output.get("name") == "stderr":
+            raise InputError(
+                f"{name}: a cell writes to stderr, which belongs in no lesson: {output.text.strip()[:200]}"
+            )
     graded = cell.metadata.get("nbgrader", {})
     if graded.get("grade"):
         points, full = int(cell.outputs[-1].data["text/plain"]), graded["points"] if solved else 0

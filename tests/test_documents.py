@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+START = ROOT / "notebooks" / "start.md"
 GUIDE = sorted((ROOT / "notebooks" / "guide").glob("*.md"))
 PAGES = [pytest.param(page, id=page.stem, marks=pytest.mark.slow) for page in [README, *GUIDE]]
 
@@ -29,9 +30,9 @@ def test_the_installing_commands_are_the_two_that_ci_runs():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_runs_in_order_in_an_empty_directory(page, tmp_path):
-    """With this interpreter as `python`; what a block leaves behind, the next one finds"""
+    """With this interpreter as `python`, COURSE as the checkout; what a block leaves behind, the next one finds"""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    place = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}}
+    place = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT), "PATH": path, "COURSE": str(ROOT)}}
     found = blocks(page)
     assert found or page.stem in ("claims", "building", "pretrained")  # prose and tables alone
     for language, body in found:
@@ -40,7 +41,7 @@ def test_every_block_runs_in_order_in_an_empty_directory(page, tmp_path):
         assert done.returncode == 0, f"{body}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("page", [README, *GUIDE], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [README, START, *GUIDE], ids=lambda page: page.stem)
 def test_the_files_that_it_names_and_links_exist(page):
     text = page.read_text(encoding="utf-8")
     for path in re.findall(r"`((?:numpy_ref|torch_impl|tests|notebooks|\.ci)/[\w/.-]+)`", text):
@@ -60,3 +61,16 @@ def test_the_readme_fits_in_120_lines_and_its_tree_is_the_house():
     named = set(re.findall(r"\w+", tree))
     missing = {path.stem for path in (ROOT / "numpy_ref").iterdir() if not path.name.startswith(("_", "py."))} - named
     assert not missing, f"the tree lacks {sorted(missing)}"
+
+
+def test_the_map_of_the_start_page_has_every_lesson_with_its_times():
+    """Title, minutes to read, minutes of the exercises: as the lesson says them"""
+    rows = re.findall(r"^\| \[(.*)\]\((\w+)\.ipynb\) \| (\d+) \| (\d+) \|", START.read_text(encoding="utf-8"), re.M)
+    lessons = sorted((ROOT / "notebooks" / "lessons").glob("[0-9]*.py"))
+    assert [stem for _, stem, *_ in rows] == [path.stem for path in lessons]
+    for (title, _, reading, solving), path in zip(rows, lessons, strict=True):
+        text = path.read_text(encoding="utf-8")
+        assert text.splitlines()[1] == f"# # {title}"
+        assert re.search(r"Reading takes about (\d+) minutes", text)[1] == reading
+        exercises = re.findall(r"^# ### Exercise [\d.]+ ★.* · (\d+) minutes", text, re.M)
+        assert sum(map(int, exercises)) == int(solving) or path.stem == "13_capstone"

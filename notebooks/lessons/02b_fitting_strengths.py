@@ -13,7 +13,7 @@
 # %%
 import numpy as np
 
-from numpy_ref import losses
+from numpy_ref import bradley_terry, losses
 from numpy_ref.bradley_terry import existence, inference
 from numpy_ref.bradley_terry.games import BASEBALL, read_games
 from numpy_ref.bradley_terry.strengths import fit
@@ -341,6 +341,29 @@ def bars(axes):
 alt = "Strengths of the seven teams with 95 % intervals, relative to their mean: Milwaukee, Detroit, Toronto, "
 alt += "New York and Boston overlap; Cleveland is a little below 0, Baltimore far below, at about -1."
 picture(bars, "Strengths in 1987, with 95 % intervals", "strength (log-odds against the mean)", "", alt, size=(5.4, 4))
+
+# %% [markdown]
+# ## One call
+#
+# All of this is one call: `bradley_terry.fit` takes the games as they are, with the names of the teams, and gives
+# strengths, standard errors, and the probability of any game. Two bars that overlap do not decide whether two teams
+# differ: `compare` gives the difference itself, with a standard error that knows that both were measured together.
+
+# %%
+games = [(teams[a], teams[b], int(wins[a, b])) for a, b in zip(*np.nonzero(wins), strict=True)]
+answer = bradley_terry.fit(games)  # (winner, loser, how often)
+place = [answer.index(team) for team in teams]
+assert np.allclose(answer.strength[place], fitted.strength, rtol=0, atol=1e-12)
+assert np.allclose(answer.standard_error[place], by_theory, rtol=1e-9)
+columns = ("item", "strength", "standard_error", "games")
+table(zip(*(answer.table[name] for name in columns), strict=True), columns, 2)
+
+# %%
+apart = answer.compare("Boston", "Baltimore")
+print(f"P(Boston beats Baltimore) = {answer.predict('Boston', 'Baltimore'):.2f}")
+print(f"Boston leads by {apart.difference:.2f}, 95 % interval {apart.low:.2f} to {apart.high:.2f}")
+assert np.isclose(apart.difference, relative["Boston"], rtol=0, atol=1e-12)
+assert np.isclose(answer.predict("Boston", "Baltimore"), sigmoid(apart.difference))
 
 # %% [markdown]
 # The file also says who played at home. Add one number $h$ to the strength of the home team and fit it with the rest.

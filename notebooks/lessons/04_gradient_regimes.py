@@ -270,9 +270,10 @@ assert 0.21 < after[7] / after.sum() < 0.23
 # %% [markdown]
 # ## A bug to find
 #
-# With a target margin $t$ the loss is $-\log\sigma(r_c - r_r - t)$ (Llama 2, arXiv:2307.09288, eq. 2): the chosen
-# reward should lead by $t$. The gradient below runs, and its two parts are opposite. But it changes when both rewards
-# of a pair move together, which the loss does not.
+# With a target margin $t$ the loss is $-\log\sigma(r_c - r_r - t)$ (Llama 2,
+# [arXiv:2307.09288](https://arxiv.org/abs/2307.09288), eq. 2): the chosen reward should lead by $t$. The gradient below
+# runs, and its two parts are opposite. But it changes when both rewards of a pair move together, which the loss does
+# not.
 
 
 # %%
@@ -442,7 +443,7 @@ assert np.isclose(along_v, measured, rtol=1e-4)
 assert along_v > 0
 
 # %% [markdown]
-# ### Exercise 4.5 ★★☆ · 25 minutes · the gradient of a linear reward
+# ### Exercise 4.3 ★★☆ · 25 minutes · the gradient of a linear reward
 #
 # Let $w$ hold $F$ weights and `chosen` and `rejected` the features of $B$ pairs, one row each. Derive the gradient of
 # the mean loss over $w$: the chain has one more link than before.
@@ -526,7 +527,7 @@ for epsilon in (0.01, 0.1, 0.3):
 table(rows, ("ε", "optimal margin", "slope 1 below", "slope 1 above"))
 
 # %% [markdown]
-# ### Exercise 4.3 ★★☆ · 25 minutes · the gradient with label smoothing
+# ### Exercise 4.4 ★★☆ · 25 minutes · the gradient with label smoothing
 #
 # Derive the two gradients of the smoothed loss above, line by line: you need the slope of $-\log\sigma(m)$ at $m$ and
 # at $-m$. Code them for $B$ pairs and one number $\varepsilon$.
@@ -565,7 +566,7 @@ check(smoothed_loss_backward)
 # </details>
 
 # %% [markdown]
-# ### Exercise 4.4 ★★★ · 30 minutes · write a property
+# ### Exercise 4.5 ★★★ · 30 minutes · write a property
 #
 # You are given rewards and somebody's answer for the two gradients of exercise 4.1. Without computing the gradient
 # yourself, say whether the answer may be right: use what this lesson has proved about signs, sizes and the three

@@ -174,11 +174,17 @@ rows_shown = [["body", total - 32], ["unembedding, removed", lm["unembedding"]["
 table(rows_shown, ["part", "parameters"])
 
 # %% [markdown]
-# Read the picture from bottom to top. All positions go through the body, and the head reads one row of its output. On
-# the right is the pair of lesson 4: two responses, one set of weights, one loss.
+# Read the picture from bottom to top. All positions go through the body, and the head reads one row of its output.
 
 # %%
-architecture(2, 4, 32, words.vocab_size, 32)
+example = ("<bos>", "hot", "<sep>", "cold", ".", "<eos>", "<pad>", "<pad>")
+architecture(2, 4, 32, words.vocab_size, 32, example, example_length=6, part="model")
+
+# %% [markdown]
+# And here is the pair of lesson 4: two responses, one set of weights, one loss.
+
+# %%
+architecture(2, 4, 32, words.vocab_size, 32, part="pair")
 
 # %% [markdown]
 # ## How much does the fine-tuned start help?

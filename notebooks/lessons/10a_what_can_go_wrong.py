@@ -480,9 +480,10 @@ table(rows, ["errors", "n = 1", "largest", "n = 256"], 2)
 
 # %% [markdown]
 # Our world is of the second kind: its true reward is at most 4.62, for a courteous answer to all three tasks, while a
-# proxy's errors are not bounded in this way. Gao et al. ([arXiv:2210.10760](https://arxiv.org/abs/2210.10760)) measured
-# such curves with large models and fitted, with $d = \sqrt{\mathrm{KL}}$, the law $R_{\text{bon}}(d) = d\,(\alpha -
-# \beta d)$ for best-of-n. Whether their curves fall for the same reason as ours, we cannot tell from our experiment.
+# proxy's errors are not bounded in this way. Gao and others ([arXiv:2210.10760](https://arxiv.org/abs/2210.10760))
+# measured such curves with large models and fitted, with $d = \sqrt{\mathrm{KL}}$, the law $R_{\text{bon}}(d) =
+# d\,(\alpha - \beta d)$ for best-of-n. Whether their curves fall for the same reason as ours, we cannot tell from our
+# experiment. [Lesson 12](12_what_the_reward_is_for.ipynb) shows where such a curve turns, with the true reward at hand.
 
 # %%
 assert np.isclose(gold.max(), world.reward(right=3, rude=False, fillers=0, courteous=True))

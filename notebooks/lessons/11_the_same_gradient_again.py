@@ -7,7 +7,7 @@
 # - derive DPO's gradient, say what β and the reference do to it, and what flipped labels do to the policy;
 # - explain why the chosen responses may become less likely while the margin grows.
 #
-# You need lessons 4, 5 and 7. Reading takes about 50 minutes, the four exercises 75.
+# You need lessons 4, 5 and 7. Reading takes about 50 minutes, the four exercises 70.
 
 # %%
 import numpy as np
@@ -111,8 +111,8 @@ assert all(np.isclose(*m) for m in margins)
 # ## Line 4: the loss of lesson 2
 #
 # Put this margin into $-\log \sigma(m)$: that is DPO, direct preference optimisation (Rafailov et al. 2023,
-# arXiv:2305.18290, equation 7). It is the pairwise loss, with the policy as its own reward model. There is no reward
-# model, no sampling and no $Z$.
+# [arXiv:2305.18290](https://arxiv.org/abs/2305.18290), equation 7). It is the pairwise loss, with the policy as its own
+# reward model. There is no reward model, no sampling and no $Z$.
 
 # %%
 log_p, log_ref = -rng.integers(20, 400, (2, 5, 2)) / 8  # five pairs: log π and log π_ref of chosen and rejected
@@ -389,7 +389,7 @@ assert walk[-1, 0] < -2
 # %% [markdown]
 # A summit has no slope, so no first-order force holds chosen up, and the loss looks at the difference alone. Other
 # causes are known: chosen and rejected that share most of their words pull on the same weights (Razin et al. 2024,
-# arXiv:2410.08847). It is why one watches `logps/chosen` beside `rewards/margins`.
+# [arXiv:2410.08847](https://arxiv.org/abs/2410.08847)). It is why one watches `logps/chosen` beside `rewards/margins`.
 
 # %% [markdown]
 # ## Flipped labels, and cDPO
@@ -430,8 +430,9 @@ assert paths["DPO"][2] > paths["DPO"][1] + 15  # and on, as the logarithm of the
 # %% [markdown]
 # ## IPO: a square with a target
 #
-# Azar et al. (2023, arXiv:2310.12036, eq. 17) give every pair a target without asking for a share of flips: the
-# log-ratio itself, not its sigmoid, should be $h = \frac{1}{2\beta}$, and what is off is squared.
+# Azar et al. (2023, [arXiv:2310.12036](https://arxiv.org/abs/2310.12036), eq. 17) give every pair a target without
+# asking for a share of flips: the log-ratio itself, not its sigmoid, should be $h = \frac{1}{2\beta}$, and what is off
+# is squared.
 
 # %% [markdown]
 # ### Exercise 11.3 ★☆☆ · 10 minutes · IPO's square

@@ -36,9 +36,9 @@ rng = np.random.default_rng(12)
 # %% [markdown]
 # ## Best of n
 #
-# The simplest use of a reward: draw $n$ responses, keep the best one (Stiennon and others 2020, arXiv:2009.01325). It
-# needs no training. **Predict:** four responses have the probabilities 0.4, 0.3, 0.2, 0.1, and the rarest is the best.
-# How often is it the best of four draws?
+# The simplest use of a reward: draw $n$ responses, keep the best one (Stiennon and others 2020,
+# [arXiv:2009.01325](https://arxiv.org/abs/2009.01325)). It needs no training. **Predict:** four responses have the
+# probabilities 0.4, 0.3, 0.2, 0.1, and the rarest is the best. How often is it the best of four draws?
 
 # %%
 log_p, reward = np.log([0.4, 0.3, 0.2, 0.1]), np.array([0.0, 1.0, 2.0, 3.0])
@@ -74,8 +74,9 @@ assert all(bound - 0.01 < exact <= bound + 1e-12 for _, bound, exact, _ in cases
 assert all(two <= np.log(2) + 1e-12 for *_, two in cases)
 
 # %% [markdown]
-# The formula is an upper bound (Beirami et al. 2024, arXiv:2401.01879). With ties it is far too large: once the best
-# level is found, more draws change nothing, and two levels of half the mass are at most $\log 2$ nats away.
+# The formula is an upper bound (Beirami et al. 2024, [arXiv:2401.01879](https://arxiv.org/abs/2401.01879)). With ties
+# it is far too large: once the best level is found, more draws change nothing, and two levels of half the mass are at
+# most $\log 2$ nats away.
 
 # %% [markdown]
 # ## The best policy at any distance
@@ -296,8 +297,8 @@ assert named("gladly") > 0 > named("fool")  # what is worth much is learned firs
 # ## Too much of a good thing
 #
 # Best-of-n by this proxy, exactly, over all responses, until $n = 100{,}000$. We watch both rewards over $d =
-# \sqrt{\mathrm{KL}}$, the distance of Gao and others (2022, arXiv:2210.10760). **Predict:** the proxy must grow; what
-# does the true reward do?
+# \sqrt{\mathrm{KL}}$, the distance of Gao and others (2022, [arXiv:2210.10760](https://arxiv.org/abs/2210.10760)).
+# **Predict:** the proxy must grow; what does the true reward do?
 
 
 # %%
@@ -423,7 +424,8 @@ notebook.picture(doubt, "Doubt does not save the summit here", "d = √KL, √na
 # %% [markdown]
 # The mean of five is a better proxy than one. The penalty, here, saves nothing: five resamples of the same 50 pairs
 # share their accidents, and where all five are wrong together the variance is small. Doubt helps where the members
-# disagree about what is wrong (Coste et al. 2023, arXiv:2310.02743, report gains for language models).
+# disagree about what is wrong (Coste et al. 2023, [arXiv:2310.02743](https://arxiv.org/abs/2310.02743), report gains
+# for language models).
 
 
 # %% [markdown]

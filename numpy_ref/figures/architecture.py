@@ -16,6 +16,10 @@ LEFT, RIGHT, MIDDLE, HALF = 3, 66, 34.5, 15  # the column of one response; its l
 PAIR_LEFT, PAIR_RIGHT = 79.5, 100.5  # the axes of the two responses of a pair
 PAIR = (PAIR_LEFT + PAIR_RIGHT) / 2
 SHAPE = "(B·K, T, C)"
+PAIR_ALT = (
+    "chosen and rejected response go through the same weights, the margin m of their rewards through σ into the loss; "
+    "the gradients σ(m) - 1 and 1 - σ(m) come back."
+)
 
 
 def parameter_count(n_layer, n_embd, vocab_size, n_positions):
@@ -27,9 +31,9 @@ def parameter_count(n_layer, n_embd, vocab_size, n_positions):
 class _Canvas:
     """The few shapes of the drawing"""
 
-    def __init__(self, axes):
+    def __init__(self, axes, left, right):
         self.axes = axes
-        axes.set(xlim=(0, WIDTH), ylim=(-4.5, HEIGHT), aspect="equal")
+        axes.set(xlim=(left, right), ylim=(-5.5, HEIGHT), aspect="equal")
         axes.set_axis_off()
 
     def text(self, x, y, text, size=10, **look):
@@ -64,10 +68,13 @@ class _Canvas:
 
 
 @styled
-def architecture(n_layer, n_head, n_embd, vocab_size, n_positions, example_tokens=EXAMPLE, example_length=7):
+def architecture(
+    n_layer, n_head, n_embd, vocab_size, n_positions, example_tokens=EXAMPLE, example_length=7, part="whole"
+):
     """Tokens (B·K, T) -> embeddings -> N blocks -> layer norm -> row of the last real token -> head -> reward (B·K,)
 
     example_tokens  one response as the model reads it, padding last; the first example_length of them are real
+    part            "whole", or "model" or "pair" alone, at the width of a phone
     """
     tokens, length = list(example_tokens), example_length
     if not 1 <= length <= len(tokens) <= 12:
@@ -76,29 +83,35 @@ def architecture(n_layer, n_head, n_embd, vocab_size, n_positions, example_token
             "which at least the first is real"
         )
     count = parameter_count(n_layer, n_embd, vocab_size, n_positions)
-    figure = new_figure(11, 9.4, f"The reward model: {count:,} parameters turn a response into one number")
-    canvas = _Canvas(figure.add_subplot())
-    _draw_tokens(canvas, tokens, length)
-    _draw_embeddings(canvas)
-    _draw_block(canvas, n_layer, n_head)
-    _draw_reward(canvas, len(tokens), length)
-    _draw_pair(canvas)
-    canvas.text(
-        WIDTH / 2,
-        -3.6,
-        f"prompts B, responses to each K · tokens T = {len(tokens)} · channels C = {n_embd} · heads H = {n_head} · "
-        f"vocabulary V = {vocab_size} · positions P = {n_positions}",
-        size=9.5,
-    )
-    return Picture(
-        figure,
+    title = f"The reward model: {count:,} parameters turn a response into one number"
+    sizes = [f"tokens T = {len(tokens)}", f"channels C = {n_embd}", f"heads H = {n_head}"]
+    sizes = ["prompts B, responses to each K", *sizes, f"vocabulary V = {vocab_size}", f"positions P = {n_positions}"]
+    model = (
         f"Read from bottom to top. {len(tokens)} tokens, {' '.join(tokens)}, of which the first {length} are real, get "
         f"a token embedding and a position embedding of {n_embd} channels each, added. {n_layer} blocks follow: layer "
         f"norm and causal self-attention with {n_head} heads, added back; layer norm and feed-forward, added back. "
         "After a final layer norm only the row of the last real token is read; a linear head without bias turns it "
-        "into the reward r. Beside it a pair: chosen and rejected response go through the same weights, the margin m "
-        "of their rewards through σ into the loss; the gradients σ(m) - 1 and 1 - σ(m) come back.",
+        "into the reward r."
     )
+    if part == "pair":
+        figure = new_figure(3.6, 8.8, "One set of weights, one loss")
+        _draw_pair(_Canvas(figure.add_subplot(), 70.5, 109.5))
+        return Picture(figure, f"Read from bottom to top. A pair: {PAIR_ALT}")
+    if part == "model":
+        figure = new_figure(5.2, 8.2, title.replace("parameters ", "parameters\n"))
+        canvas = _Canvas(figure.add_subplot(), 1.5, 68.5)
+        names, alt = "\n".join([" · ".join(sizes[:3]), " · ".join(sizes[3:])]), model
+    else:
+        figure = new_figure(11, 9.4, title)
+        canvas = _Canvas(figure.add_subplot(), 0, WIDTH)
+        names, alt = " · ".join(sizes), f"{model} Beside it a pair: {PAIR_ALT}"
+        _draw_pair(canvas)
+    _draw_tokens(canvas, tokens, length)
+    _draw_embeddings(canvas)
+    _draw_block(canvas, n_layer, n_head)
+    _draw_reward(canvas, len(tokens), length)
+    canvas.text(sum(canvas.axes.get_xlim()) / 2, -2.6, names, size=9.5, va="top")
+    return Picture(figure, alt)
 
 
 def _cells(count):
@@ -164,7 +177,7 @@ def _draw_mask(canvas, x, y, size):
     edges = np.linspace(0, size, 6)
     sees = np.tril(np.ones((5, 5)))[::-1]  # the first row on top
     canvas.axes.pcolormesh(x + edges, y + edges, sees, cmap="Greys", vmax=1.6, edgecolors=GREY, lw=0.3, zorder=3)
-    canvas.text(x + size / 2, y - 1.8, "a token sees itself\nand the past", size=8.5, va="top", linespacing=1.1)
+    canvas.text(x + size / 2, y - 1.8, "a token sees\nitself and\nthe past", size=8.5, va="top", linespacing=1.1)
     canvas.axes.plot([MIDDLE + HALF, x - 0.6], [y + size / 2] * 2, color=INK, lw=0.9, ls=":")
 
 
@@ -184,8 +197,8 @@ def _draw_reward(canvas, count, length):
     canvas.arrow((head, 80), (head, 84), label="(B·K,)")
     canvas.symbol(head, 85.3, "r", face=WARM)
     beside = LEFT if head > MIDDLE else RIGHT
-    note = "Only the last real token is read,\nh[length − 1]. Attention is causal:\npadding cannot reach it."
-    canvas.text(beside, 79, note, size=9.5, ha="left" if head > MIDDLE else "right")
+    note = "Only the last real\ntoken is read,\nh[length − 1].\nAttention is causal:\npadding cannot\nreach it."
+    canvas.text(beside, 80, note, size=9.5, ha="left" if head > MIDDLE else "right")
 
 
 def _draw_pair(canvas):

@@ -301,6 +301,23 @@ def test_architecture_names_tokens_sizes_and_shapes():
     assert {"length = 7", "padding = 2", "h[6]"} <= set(said)
 
 
+@pytest.mark.parametrize("part", ["model", "pair"])
+def test_a_part_of_the_architecture_is_as_wide_as_a_phone_and_its_letters_stay_legible(part):
+    """At 390 pixels no letter is lower than 8 pixels, and none leaves its box or the picture"""
+    tokens = ("<bos>", "hot", "<sep>", "cold", ".", "<eos>", "<pad>", "<pad>")
+    picture = architecture(2, 4, 32, 60, 32, tokens, example_length=6, part=part)
+    scale = min(1, 390 / (100 * picture.figure.get_size_inches()[0]))
+    places = drawn_texts(picture)
+    assert min(text.get_fontsize() for text in picture.figure.findobj(Text) if text.get_text()) / 72 * 100 * scale > 8
+    width, height = picture.figure.bbox.size
+    assert all(0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height for _, box in places)
+    boxes = [patch.get_window_extent() for patch in picture.figure.axes[0].patches if patch.get_zorder() == 2]
+    for text, place in places:
+        for box in boxes:
+            if box.contains((place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2):
+                assert box.x0 <= place.x0 < place.x1 <= box.x1, text
+
+
 @pytest.mark.parametrize(
     ("tokens", "length"),
     [

@@ -23,8 +23,10 @@ import build  # noqa: E402
 import grade  # noqa: E402
 import lesson_files  # noqa: E402
 import lesson_rules  # noqa: E402
+import lesson_store  # noqa: E402
 from lesson_run import execute  # noqa: E402
 from numpy_ref.check.cell import full_marks  # noqa: E402
+from numpy_ref.check.laws import LAWS  # noqa: E402
 from numpy_ref.errors import InputError  # noqa: E402
 
 LESSONS = lesson_files.sources()
@@ -109,7 +111,7 @@ def test_the_lesson_comes_first_and_the_badge_last():
         assert notebook.cells[1].source == lesson_files.INSTALL
         assert notebook.cells[1].metadata["jupyter"] == {"source_hidden": True}
         page = lesson_files.on_a_page(notebook)
-        assert not [cell for cell in page.cells if "colab" in cell.source.lower() or "](../" in cell.source]
+        assert not [cell for cell in page.cells if "colab" in cell.source.lower()]
 
 
 def test_a_figure_to_take_in_hand_is_stored_as_its_picture_for_pages_without_scripts():
@@ -189,6 +191,14 @@ def test_numbers_of_exercises_follow_the_lessons():
         assert exercise.number.split(".")[0] == str(int(exercise.lesson[:2]))
     numbers = [exercise.number for exercise in grade.exercises(None)]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_the_table_of_points_is_that_of_the_exercises():
+    page = (ROOT / "notebooks" / "guide" / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d.]+)(\*?) \| `(\w+)` \| (\d+) \|", page, re.M)
+    wanted = [(e.number, "*" * (e.name in LAWS), e.name, str(e.points)) for e in grade.exercises(None)]
+    assert rows == wanted
+    assert len(rows) >= 36
 
 
 def test_no_function_is_asked_for_twice():
@@ -341,6 +351,62 @@ def test_a_cell_that_fails_is_named_unless_it_wants_the_torch_that_is_not_there(
         run(NO_TORCH + "\nimport torch", torch=False)
 
 
+def test_a_cell_that_runs_out_of_time_or_writes_to_stderr_is_one_sentence(tmp_path):
+    slow = GOOD.replace("import numpy as np\n", "import numpy as np\nimport time\ntime.sleep(60)\n")
+    notebook = lesson_files.read_lesson(lesson(tmp_path, slow))
+    with pytest.raises(InputError) as caught:
+        execute(notebook, "01_title", timeout=3)
+    assert str(caught.value) == (
+        "01_title: the cell that begins 'import numpy as np' ran longer than 3 s; allow more with --timeout SECONDS"
+    )
+    loud = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys\nprint('oh', file=sys.stderr)")])
+    with pytest.raises(InputError, match="01_title: a cell writes to stderr, which belongs in no lesson: oh"):
+        execute(loud, "01_title")
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """The store in a new place, and the lessons that are really run: cells show their own source"""
+    done = []
+
+    def run(notebook, name, *_, **__):
+        done.append(name)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = [nbformat.v4.new_output("stream", text=cell.source)]
+        return notebook
+
+    monkeypatch.setattr(lesson_store, "STORE", tmp_path / "executed")
+    monkeypatch.setattr(lesson_store, "execute", run)
+    return done
+
+
+def test_a_lesson_is_run_again_only_if_something_has_changed(tmp_path, runs, monkeypatch):
+    path = lesson(tmp_path, GOOD)
+    first, seconds = lesson_store.executed(path)
+    again, same_seconds = lesson_store.executed(path)
+    assert runs == ["01_title"]
+    assert nbformat.writes(first) == nbformat.writes(again)
+    assert seconds == same_seconds
+    assert "seconds" not in first.metadata
+    lesson(tmp_path, GOOD.replace("import numpy as np", "import numpy as np  # changed"))
+    changed, _ = lesson_store.executed(path)
+    assert "# changed" in changed.cells[2].outputs[0].text
+    (stored,) = (tmp_path / "executed").iterdir()
+    stored.write_text("{")  # damaged: run again
+    lesson_store.executed(path)
+    source = tmp_path / "numpy_ref" / "losses.py"
+    source.parent.mkdir()
+    source.write_text("")
+    monkeypatch.setattr(lesson_store, "ROOT", tmp_path)
+    monkeypatch.setattr(lesson_store, "HERE", tmp_path)
+    lesson_store.executed(path)
+    lesson_store.executed(path)
+    source.write_text("# changed")
+    lesson_store.executed(path)
+    assert len(runs) == 5
+
+
 def test_a_cells_id_changes_only_with_the_cell(tmp_path):
     before = lesson_files.read_lesson(lesson(tmp_path, GOOD))
     after = lesson_files.read_lesson(lesson(tmp_path, GOOD.replace("assert sigmoid(0)", "assert 1 * sigmoid(0)")))
@@ -423,6 +489,7 @@ def test_a_class_is_graded_whatever_is_handed_in(tmp_path):
     (room / "eve.py").write_text(HOSTILE)
     (room / "fay").mkdir()
     (room / "=gus.py").write_bytes(b"\xff\xfe\x00def")
+    lesson_files.write(room / "hal.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")]))
     made = graded(room, "--lesson", "04", "--seconds", "10", "--jobs", "2")
     assert made.returncode == 0, made.stderr
     lines = [line.split(",") for line in (tmp_path / "grades.csv").read_text().splitlines()]
@@ -437,9 +504,14 @@ def test_a_class_is_graded_whatever_is_handed_in(tmp_path):
         "dan": zero,
         "eve": zero,
         "fay": zero,
+        "hal": zero,
     }
     told = {file.stem: file.read_text() for file in (tmp_path / "feedback").iterdir()}
-    assert set(told) == {"=gus", "ada", "bob", "cyn", "dan", "eve", "fay"}
+    assert set(told) == {"=gus", "ada", "bob", "cyn", "dan", "eve", "fay", "hal"}
+    assert "hal.ipynb: an empty notebook: it holds no code at all; ask for the file again" in told["hal"]
+    assert "handed in as it was given out: no exercise has been begun" in told["cyn"]
+    assert "given out" not in told["bob"]
+    assert made.stdout.splitlines()[-1].endswith(": notebooks/guide/teaching.md")
     assert "not a notebook" in told["dan"]
     assert "no such file" in told["fay"]
     assert "not UTF-8" in told["=gus"]

@@ -1,12 +1,16 @@
 """The self-study site in a real browser, from file:// and with no network: pages, formulas, figures to take in hand."""
 
 import importlib.util
+import inspect
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from numpy_ref import losses
 
 BUILD = Path(__file__).parents[2] / "notebooks" / "build.py"
 FIGURE = BUILD.parent / "lessons" / "gradient_regimes.html"
@@ -35,7 +39,7 @@ def open_page(browser, page):
     browser.run("return window.MathJax ? MathJax.startup.promise.then(() => 1) : 0")
 
 
-@pytest.mark.parametrize("name", ["index.html", "04_gradient_regimes.html", "search.html"])
+@pytest.mark.parametrize("name", ["index.html", "04_gradient_regimes.html", "search.html", "api/numpy_ref.losses.html"])
 def test_no_request_fails_none_leaves_the_folder_and_no_error_is_logged(site, browser, name):
     browser.open("about:blank")
     browser.requests()
@@ -71,6 +75,58 @@ def test_the_figure_to_take_in_hand_is_the_file_itself_as_tall_as_its_content(si
     move += "handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'Home'}));"
     assert browser.run(find + move + "return page.getElementById('regime').textContent") == "misranked by far"
     assert browser.run(find + "return page.getElementById('m-value').textContent") == "−8.00"
+
+
+def test_the_start_page_comes_first_and_every_page_is_reached_from_it(site, browser):
+    open_page(browser, site / "index.html")
+    assert browser.run("return document.querySelector('h1').textContent").startswith("Reward by hand: start here")
+    found = browser.run("return [...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
+    guide = {f"guide/{page.stem}.html" for page in (BUILD.parent / "guide").glob("*.md")}
+    assert {"04_gradient_regimes.html", "api/index.html"} | guide <= set(found)
+    assert not [link for link in found if link.endswith((".ipynb", ".md", ".py"))]
+
+
+def test_a_lesson_and_the_module_that_it_explains_link_to_each_other(site, browser):
+    links = "return [...document.querySelectorAll('main a')].map(a => a.getAttribute('href'))"
+    open_page(browser, site / "04_gradient_regimes.html")
+    assert "api/numpy_ref.losses.html" in browser.run(links)
+    open_page(browser, site / "api" / "numpy_ref.losses.html")
+    assert "../04_gradient_regimes.html" in browser.run(links)
+
+
+def test_docstrings_are_shown_as_they_are_written(site, browser):
+    open_page(browser, site / "api" / "numpy_ref.losses.html")
+    shown = browser.run("return [...document.querySelectorAll('main .docstring pre')].map(e => e.textContent.trim())")
+    functions = [f for f in vars(losses).values() if getattr(f, "__module__", "") == losses.__name__]
+    assert [inspect.getdoc(part) for part in (losses, *functions)] == shown
+
+
+def test_every_public_function_of_the_heart_is_found_by_the_search(site, browser):
+    open_page(browser, site / "search.html")
+    browser.open((site / "search.html").as_uri() + "?q=pairwise_loss_backward")
+    for _ in range(100):
+        found = browser.run("return [...document.querySelectorAll('#search-results li a')].map(a => a.href)")
+        if any("api/numpy_ref.losses.html" in link for link in found):
+            return
+        time.sleep(0.1)
+    raise AssertionError(found)
+
+
+@pytest.mark.parametrize("name", ["index", "04_gradient_regimes", "guide/teaching", "api/numpy_ref.losses"])
+def test_no_page_is_wider_than_a_phone(site, browser, name):
+    browser.command("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+    try:
+        open_page(browser, site / f"{name}.html")
+        assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    finally:
+        browser.command("Emulation.clearDeviceMetricsOverride")
+
+
+def test_an_exercise_is_its_stub_the_hints_then_the_solution(site, browser):
+    open_page(browser, site / "04_gradient_regimes.html")
+    text = browser.run("return document.querySelector('main').textContent")
+    parts = re.findall(r"Exercise 4\.\d ★|YOUR CODE HERE|Hint [123]:|BEGIN SOLUTION", text)
+    assert [part[:8] for part in parts] == ["Exercise", "YOUR COD", "Hint 1:", "Hint 2:", "Hint 3:", "BEGIN SO"] * 5
 
 
 def test_solutions_are_folded_and_pictures_have_alt_text(site, browser):

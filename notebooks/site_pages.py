@@ -1,0 +1,100 @@
+"""The pages of the site: the start page, the lessons, the guide and the reference, linked to each other."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from lesson_files import EXERCISES, HERE, LESSONS, exercises_of, on_a_page, write
+from lesson_rules import ROOM
+from numpy_ref.figures.notebook import frame
+from site_reference import file_of, modules, page_of, write_reference
+
+LINK = re.compile(r"(?<!!)\[([^][]*)\]\(([^()\s]+)\)")
+ORDER = ["data", "training", "pretrained", "using", "tables", "checking_gradients", "claims", "teaching", "building"]
+GUIDE = sorted((HERE / "guide").glob("*.md"), key=lambda page: (*ORDER, page.stem).index(page.stem))
+STYLE = """.docstring pre { white-space: pre-wrap; font-size: 0.8em; }
+main table { display: block; overflow-x: auto; }
+main h1, main h2, main dt.sig, main code { overflow-wrap: anywhere; }
+"""
+
+
+def write_pages(source, notebooks):
+    """Everything that Sphinx reads        notebooks: {file of a lesson: its executed notebook}"""
+    found, lessons = modules(), lessons_of(notebooks)
+    pages = {f"notebooks/{path.stem}.ipynb": f"{path.stem}.ipynb" for path in notebooks}
+    pages |= {"notebooks/start.md": "index.md"} | {
+        f"notebooks/guide/{page.name}": f"guide/{page.name}" for page in GUIDE
+    }
+    pages |= {file_of(name, module): f"api/{page_of(name)}.rst" for name, module in found.items()}
+    for path, notebook in notebooks.items():
+        write_lesson(source, path.stem, notebook, pages)
+    (source / "guide").mkdir()
+    for page in GUIDE:
+        text = linked(page.read_text(encoding="utf-8"), f"notebooks/guide/{page.name}", pages)
+        (source / "guide" / page.name).write_text(text, encoding="utf-8")
+    start = linked((HERE / "start.md").read_text(encoding="utf-8"), "notebooks/start.md", pages)
+    (source / "index.md").write_text(start + trees(notebooks), encoding="utf-8")
+    write_reference(source / "api", found, lessons)
+    (source / "_static" / "site.css").write_text(STYLE, encoding="utf-8")
+    shutil.copytree(EXERCISES, source / "extra" / "exercises", ignore=shutil.ignore_patterns(".*"))
+
+
+def write_lesson(source, stem, notebook, pages):
+    """One lesson, with a link to its exercises under the title"""
+    has_exercises = exercises_of(notebook)
+    notebook = on_a_page(notebook)
+    take_in_hand(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source, f"notebooks/{stem}.ipynb", pages)
+    if has_exercises:
+        notebook.cells[0].source += f'\n\n<a href="exercises/{stem}.ipynb" download>The exercise notebook</a>'
+    write(source / f"{stem}.ipynb", notebook)
+
+
+def linked(text, here, pages):
+    """Markdown whose links to files lead to pages of the site; of a link to any other file only the words are left
+
+    here    the file of the repository that holds the text.  pages  {file of the repository: page of the site}
+    """
+
+    def there(match):
+        words, target = match[1], match[2]
+        if "://" in target or target.startswith("#"):
+            return match[0]
+        page = pages.get(os.path.normpath(Path(here).parent / target))
+        return f"[{words}]({os.path.relpath(page, Path(pages[here]).parent)})" if page else words
+
+    return LINK.sub(there, text)
+
+
+def trees(notebooks):
+    """The table of contents beside every page"""
+    parts = {
+        "The course": [path.stem for path in notebooks],
+        "Guide": [f"guide/{page.stem}" for page in GUIDE],
+        "Reference": ["api/index"],
+    }
+    lines = ["", ""]
+    for caption, names in parts.items():
+        lines += ["```{toctree}", ":hidden:", ":titlesonly:", f":caption: {caption}", "", *names, "```", ""]
+    return "\n".join(lines)
+
+
+def lessons_of(notebooks):
+    """{file of the project: [(title, page) of each lesson that explains it]}"""
+    found: dict[str, list] = {}
+    for path, notebook in notebooks.items():
+        title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        for file in dict.fromkeys(ROOM.findall(text)):
+            found.setdefault(file.removeprefix("../"), []).append((title, path.stem))
+    return found
+
+
+def take_in_hand(notebook):
+    """Puts each HTML figure, which the metadata of an output name, in the place of its picture"""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if name := output.get("metadata", {}).get("explorable"):
+            output.data = {"text/html": frame(LESSONS / name), "text/plain": output.data["text/plain"]}
