@@ -9,6 +9,7 @@ import json
 import os
 import queue
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ MEMORY = 2 * 1024**3  # bytes a submission may ask for beyond what NumPy and PyT
 START = 120  # seconds for the interpreter and its imports, which are not the submission's fault
 IDLE = 5  # seconds after its time is up in which a process that computes nothing may still answer
 LINE = 50_000_000  # bytes of an answer
+LENT = 50_000_000  # bytes of a data file, or a folder of them, that a submission reads beside itself
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = "PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV"
 THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
@@ -102,6 +104,7 @@ class Sandbox:
         self.process: Any = None
         self.isolate, self.isolated = isolate, True
         self.scratch = tempfile.TemporaryDirectory(prefix="check-")
+        lend_files(self.folder, source.mentioned, self.scratch.name)
 
     def __enter__(self):
         self.loaded = self.load()
@@ -274,6 +277,23 @@ class Sandbox:
         process.wait()
         process.stdout.close()
         return code
+
+
+def lend_files(folder, names, scratch):
+    """Copies the data that the code names, files or folders beside the submission, into its working directory"""
+    for name in names:
+        with contextlib.suppress(OSError, ValueError):  # a string that is no path
+            path = Path(folder, name).resolve()
+            inside = path != folder and path.is_relative_to(folder) and path.suffix not in (".py", ".ipynb")
+            if inside and path.exists() and size_of(path) <= LENT:
+                target = Path(scratch, path.relative_to(folder))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+
+
+def size_of(path):
+    """Bytes of a file, or of a folder and everything in it"""
+    return sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")))
 
 
 def is_answer(answer, identity):

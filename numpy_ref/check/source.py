@@ -36,6 +36,7 @@ class Source(NamedTuple):
     blocks: list
     notes: list
     suspicions: list
+    mentioned: list = []  # noqa: RUF012  every string in the code: names of files, perhaps
 
 
 def read_source(path):
@@ -46,7 +47,7 @@ def read_source(path):
         blocks = [(label, python_of(source)) for label, source in blocks]
         if any(SHELL.search(source) for _, source in blocks):
             notes.append("shell lines are not run")
-    return Source(blocks, notes, suspicions(blocks))
+    return Source(blocks, notes, suspicions(blocks), mentioned(blocks))
 
 
 def read_blocks(path):
@@ -98,20 +99,29 @@ def python_of(cell):
         return cell
 
 
+def nodes_of(blocks):
+    """(label, node of the syntax tree) of all blocks that parse"""
+    for label, source in blocks:
+        try:
+            yield from ((label, node) for node in ast.walk(ast.parse(source)))
+        except UNREADABLE:
+            continue
+
+
+def mentioned(blocks):
+    """Every string in the code"""
+    constants = (node.value for _, node in nodes_of(blocks) if isinstance(node, ast.Constant))
+    return sorted({value for value in constants if isinstance(value, str)})
+
+
 def suspicions(blocks):
     """[sentence]: where the code does what only an attempt on the checker needs; nothing of it changes a mark"""
     found: dict[str, str] = {}
-    for label, source in blocks:
-        try:
-            nodes = list(ast.walk(ast.parse(source)))
-        except UNREADABLE:
-            continue
-        for node in nodes:
-            for word in _words(node):
-                if word in SUSPECT:
-                    found.setdefault(
-                        SUSPECT[word], f"{label}, line {getattr(node, 'lineno', 1)} {SUSPECT[word]} ({word})"
-                    )
+    for label, node in nodes_of(blocks):
+        for word in _words(node):
+            if word in SUSPECT:
+                place = f"{label}, line {getattr(node, 'lineno', 1)}"
+                found.setdefault(SUSPECT[word], f"{place} {SUSPECT[word]} ({word})")
     return list(found.values())
 
 

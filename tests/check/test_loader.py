@@ -1,5 +1,6 @@
 """A notebook means what Jupyter means; what a submission cannot reach; the same marks in the kernel and the file."""
 
+import ast
 import json
 import re
 import time
@@ -14,7 +15,7 @@ from numpy_ref.check.command import check_file
 from numpy_ref.check.functions import FUNCTIONS
 from numpy_ref.check.sandbox import Sandbox, published
 from numpy_ref.check.source import python_of, read_source
-from numpy_ref.check.submission.ours import MOVED
+from numpy_ref.check.submission.ours import ALLOWED, IMPORTS, INERT, MOVED, PACKAGES
 from numpy_ref.check.text import score
 
 SUBMISSIONS = Path(__file__).parent / "submissions"
@@ -36,7 +37,7 @@ def all_passed(results):
     return not wrong or pytest.fail(str(wrong))
 
 
-IMPORTS = """%matplotlib inline
+PREAMBLE = """%matplotlib inline
 from __future__ import annotations
 import numpy as np
 from math import pi, sqrt
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 """
 CELLS = [  # each line is something that the checker once stumbled over
-    IMPORTS,
+    PREAMBLE,
     "%%time\nC = sqrt(2 / pi)  # why this one?\ndef gelu(x: NDArray):\n    'really?'\n"
     "    return x / 2 * (1 + np.tanh(C * (x + 0.044715 * x**3)))",
     "%%capture out\ndef _softmax(x, axis):\n"
@@ -138,6 +139,52 @@ def test_the_reference_is_out_of_reach(tmp_path, cheat):
     path.write_text(f"{cheat}\ndef pairwise_loss_backward(chosen, rejected):\n    return f(1.0, chosen - rejected)\n")
     results, _ = check_file(path, ["pairwise_loss_backward"])
     assert score(results) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("from numpy_ref.layers import gelu", "numpy_ref.layers.gelu is the answer itself: write it"),
+        ("from numpy_ref.layers import math", "numpy_ref.layers.math is not among the imports of the exercises"),
+        ("from numpy_ref import optim\noptim.sgd", "numpy_ref.optim.sgd is not among the imports"),
+        ("from numpy_ref import pairwise_loss", "numpy_ref.pairwise_loss is not among the imports"),
+        ("import numpy_ref.report", "numpy_ref.report is not among the imports of the exercises"),
+    ],
+)
+def test_the_imports_of_the_exercises_are_allowed_and_no_others(tmp_path, line, sentence):
+    (tmp_path / "a.py").write_text(f"{line}\ndef gelu(x):\n    return x\n")
+    _, notes = check_file(tmp_path / "a.py", ["gelu"])
+    assert any(sentence in note for note in notes)
+
+
+def test_every_name_that_a_lesson_imports_of_ours_is_allowed():
+    for path in sorted((Path(__file__).parents[2] / "notebooks" / "lessons").glob("*.py")):
+        for module, name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            known = f"{module}.{name}" in ALLOWED or name in IMPORTS.get(module, "").split()
+            assert known or f"{module}.{name}".startswith(INERT), f"{path.stem}: {module}.{name}"
+
+
+def imported(tree):
+    """(module, name) of ours that a lesson imports, or uses of a module that it imports"""
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module.startswith(PACKAGES)]
+    homes = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+    used = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+    yield from ((node.module, alias.name) for node in nodes for alias in node.names)
+    yield from ((homes[n.value.id], n.attr) for n in used if n.value.id in homes)
+
+
+def test_data_beside_the_submission_can_be_read_and_not_changed(tmp_path):
+    (tmp_path / "data.csv").write_text("0.044715\n")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "half.txt").write_text("0.5")
+    source = "import numpy as np\nfrom pathlib import Path\nCUBIC = np.loadtxt('data.csv')\n"
+    source += "HALF = float((Path('tables') / 'half.txt').read_text())\nopen('data.csv', 'w').write('0')\n"
+    source += "def gelu(x):\n    return HALF * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + CUBIC * x**3)))\n"
+    (tmp_path / "a.py").write_text(source)
+    results, notes = check_file(tmp_path / "a.py", ["gelu"])
+    assert all_passed(results)
+    assert not notes
+    assert (tmp_path / "data.csv").read_text() == "0.044715\n"
 
 
 def test_the_process_holds_nothing_of_ours():

@@ -32,23 +32,47 @@ MOVED = {  # 0.1.0 -> today; "" is inert
 }
 ELSEWHERE = {("numpy_ref.bradley_terry", "fit"): "numpy_ref.bradley_terry.strengths"}  # names that left their module
 INERT = "numpy_ref.check", "numpy_ref.figures"
-ALLOWED = {
-    *(
-        "agreement",
-        "attention",
-        "batches",
-        "bradley_terry",
-        "calibration",
-        "cli",
-        "commands",
-        "data",
-        "errors",
-        "games",
-    ),
-    *("evaluation", "existence", "gradient_check", "inference", "language_model", "layers", "listwise", "losses"),
-    *("metrics", "objectives", "optim", "pairs", "ranking", "reward_model", "ties", "tokenizer", "train"),
-    *("transformer", "tree", "world"),
+LAYERS = "linear", "layer_norm", "softmax", "embedding", "gelu"
+IMPORTS = {  # module -> the names that exercises import from it or use of it, today and in version 0.1.0
+    "numpy_ref.attention": "attention attention_backward merge_heads self_attention self_attention_backward"
+    " split_heads",
+    "numpy_ref.batches": "all_rewards batch_indices collate encode steps_per_epoch",
+    "numpy_ref.bradley_terry.existence": "describe_groups groups_of",
+    "numpy_ref.bradley_terry.games": "BASEBALL read_games",
+    "numpy_ref.bradley_terry.inference": "standard_errors",
+    "numpy_ref.bradley_terry.linear_head": "fit_heads",
+    "numpy_ref.bradley_terry.strengths": "fit",
+    "numpy_ref.bradley_terry.win_counts": "pairs_of_rows",
+    "numpy_ref.cli.main": "keep_freed_memory",
+    "numpy_ref.cli.text": "table",
+    "numpy_ref.data.responses": "enumerate_responses",
+    "numpy_ref.data.tokenizer": "BOS EOS PAD SEP Words",
+    "numpy_ref.data.tokens": "encode",
+    "numpy_ref.data.world": "FACTS Responses WORDS floors make_world rank reward sample_prompts sample_response"
+    " sample_responses",
+    "numpy_ref.dpo": "dpo_loss dpo_loss_backward implicit_reward log_probability",
+    "numpy_ref.errors": "InputError",
+    "numpy_ref.evaluation.agreement": "cohen_kappa percent_agreement",
+    "numpy_ref.gradient_check": "central_difference check_backward complex_step",
+    "numpy_ref.language_model": "init_unembedding loss_and_grads next_token_loss to_reward_model",
+    "numpy_ref.layers": " ".join(f"{name} {name}_backward" for name in LAYERS),
+    "numpy_ref.losses": "log_sigmoid pairwise_loss pairwise_loss_backward sigmoid",
+    "numpy_ref.metrics": "accuracy log_loss pair_differences spearman summary",
+    "numpy_ref.optim": "adamw adamw_state clip_by_global_norm warmup_cosine",
+    "numpy_ref.policy": "best_of_n clipped_loss clipped_loss_backward group_advantage kl log_softmax optimum"
+    " penalised_reward penalised_reward_backward reinforce_loss reinforce_loss_backward",
+    "numpy_ref.ranking": "ABSENT kwise_loss kwise_loss_backward",
+    "numpy_ref.reward_model": "init_params loss_and_grads rewards rewards_backward",
+    "numpy_ref.ties": "rao_kupper",
+    "numpy_ref.train": "LanguageLearner Learner PolicyLearner check_alive train",
+    "numpy_ref.training.dpo": "starts",
+    "numpy_ref.transformer": "block block_backward feed_forward feed_forward_backward transformer transformer_backward",
+    "numpy_ref.tree": "flatten tree_map unflatten",
+    "torch_impl.reward_model": "RewardModel",
+    "torch_impl.train": "Learner loss_and_grads model_of",
 }
+FOLDERS = {name.rpartition(".")[0] for name in IMPORTS} - {"numpy_ref", "torch_impl"}
+ALLOWED = {*IMPORTS, *FOLDERS, *MOVED}  # modules
 VARIANTS = "margin_loss", "smoothed_loss", "centered_loss"  # options of pairwise_loss, which would be their answer
 
 
@@ -71,25 +95,29 @@ class Inert:
 
 
 class Facade(types.ModuleType):
-    """A module of ours, without the names that are asked for"""
+    """A module of ours with the names that exercises import, without those that they ask for"""
 
-    def __init__(self, name, load, forbidden):
+    def __init__(self, name, home, load, forbidden):
         super().__init__(name)
-        self.__dict__.update(__path__=[], _load=load, _forbidden=forbidden)
+        names = set(IMPORTS.get(home, "").split())
+        self.__dict__.update(__path__=[], __getattr__=lambda wanted: resolve(name, wanted, names, load, forbidden))
 
-    def __getattr__(self, name):
-        if name == "__all__":
-            return [n for n in dir(self._load()) if not n.startswith("_") and n not in self._forbidden]
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name in self._forbidden:
-            raise ImportError(f"{self.__name__}.{name} is the answer itself: write it")
-        submodule = f"{self.__name__}.{name}"
-        if name in ALLOWED or MOVED.get(submodule) is not None:
-            return importlib.import_module(submodule)
-        if (self.__name__, name) in ELSEWHERE:
-            return getattr(importlib.import_module(ELSEWHERE[self.__name__, name]), name)
-        return getattr(self._load(), name)
+
+def resolve(module, name, names, load, forbidden):
+    """What a facade gives for a name; ImportError in a sentence where it gives nothing"""
+    if name == "__all__":
+        return sorted(names - forbidden)
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name in forbidden:
+        raise ImportError(f"{module}.{name} is the answer itself: write it")
+    if f"{module}.{name}" in ALLOWED or f"{module}.{name}".startswith(INERT):
+        return importlib.import_module(f"{module}.{name}")
+    if (module, name) in ELSEWHERE:
+        return getattr(importlib.import_module(ELSEWHERE[module, name]), name)
+    if name not in names:
+        raise ImportError(f"{module}.{name} is not among the imports of the exercises")
+    return getattr(load(), name)
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -116,11 +144,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         name = MOVED.get(spec.name, spec.name)
         if not name or name.startswith(INERT):
             return self.inert(spec.name)
-        if spec.name in PACKAGES:
-            return Facade(spec.name, lambda: self.package(spec.name), self.forbidden)
-        if spec.name.split(".")[1] not in ALLOWED:
+        if spec.name not in ALLOWED and spec.name not in PACKAGES:
             raise ImportError(f"{spec.name} is not among the imports of the exercises")
-        return Facade(spec.name, lambda: self.real(name), self.forbidden)
+        return Facade(spec.name, name, lambda: self.real(name), self.forbidden)
 
     def exec_module(self, module):
         """Nothing: a facade loads when it is asked"""
