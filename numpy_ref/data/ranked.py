@@ -2,6 +2,7 @@
 
 import math
 
+from ..cli.text import counted
 from ..errors import InputError
 from .conversation import shape
 from .preference import Preference, found_in, kind
@@ -22,11 +23,13 @@ def ranked_list(row, check_absent) -> tuple[str, Preference]:
         raise InputError('"margin" belongs to a pair: leave it out, or ask for a lead with --margin-per-rank')
     responses, column, numbers = _answers(row) if "answers" in row else _columns(row, check_absent)
     if len(responses) < 2:
-        raise InputError(f"{len(responses)} response{'s' * (len(responses) != 1)}: a ranking needs two or more")
+        raise InputError(f"{counted(len(responses), 'response')}: a ranking needs two or more")
     names = [f"response {i}" for i in range(1, len(responses) + 1)]
     form, prompt, responses = shape(row.get("prompt", ""), responses, names)
     if len(numbers) != len(responses):
-        raise InputError(f"{len(responses)} responses, but {len(numbers)} {column}: give each response one")
+        raise InputError(
+            f"{len(responses)} responses, but {counted(len(numbers), column[:-1])}: give each response one"
+        )
     ranks = _ranks(numbers) if column == "ranks" else _ranks_of_scores(numbers)
     order = sorted(range(len(ranks)), key=ranks.__getitem__)
     ranked = Preference(prompt, tuple(responses[i] for i in order), 0.0, tuple(ranks[i] for i in order))

@@ -31,8 +31,8 @@ def described(tokenizer, option, source, data, ranked, max_length):
         found = data.too_long + data.identical + data.all_tied
         raise InputError(
             f"{option} {source}: no {'prompt' if ranked else 'pair'} is left of {found}: {data.too_long} "
-            f"are longer than --max-length {max_length} tokens and {data.identical} are the same on both sides"
-            f"{f' and {data.all_tied} all tied' if ranked else ''}: "
+            f"longer than --max-length {max_length} tokens, {data.identical} the same on both sides"
+            f"{f', {data.all_tied} all tied' if ranked else ''}: "
             f"{'raise --max-length' if data.too_long else 'write responses that differ'}"
         )
     share, indent = kept_share(data), "\n" + 10 * " " if ranked else " "

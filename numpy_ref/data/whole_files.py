@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..cli import memory
+from ..cli.text import counted
 from ..errors import InputError
 from ..files import MAX_LINE, first_bytes, read_bytes
 
@@ -98,10 +99,8 @@ def table_rows(path, columns=None) -> Iterator[str]:
             continue
         number += 1
         if len(cells) != len(names):
-            raise InputError(
-                f"{path}, row {number}: {len(cells)} cells, but the header has {len(names)}: put texts with a comma in "
-                "quotes"
-            )
+            found = f"{counted(len(cells), 'cell')}, but the header has {len(names)}"
+            raise InputError(f"{path}, row {number}: {found}: put texts with a comma in quotes")
         members = (
             f"{json.dumps(name)}: {_value(name, cell, as_json)}" for name, cell in zip(names, cells, strict=True)
         )

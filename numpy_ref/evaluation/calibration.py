@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..cli.text import counted
 from ..errors import InputError
 from ..losses import log_sigmoid, sigmoid, sigmoid_derivative
 
@@ -175,7 +176,7 @@ def check_margins(margin):
     if margin.ndim != 1 or not len(margin) or not np.isfinite(margin).all():
         raise InputError(f"margins of shape {margin.shape}: expected (N,) finite numbers, at least one")
     if not (margin < 0).any():
-        what = "every margin is 0" if not margin.any() else f"all {len(margin)} pairs are ranked right, or tie"
+        what = "every margin is 0" if not margin.any() else f"none of {counted(len(margin), 'pair')} is ranked wrong"
         raise InputError(f"no temperature is the best: {what}, so the loss has no minimum: fit on more held-out pairs")
     scale = abs(margin).max()
     if (margin / scale).mean() <= 0:

@@ -541,8 +541,12 @@ def test_groups_and_shared_prompts_change_neither_rewards_nor_gradients(place, p
     model.body.register_forward_hook(
         lambda _module, _inputs, out: calls.append(out.last_hidden_state.shape[:2].numel())
     )
+    in_last_block = []
+    first = next(model.parts_alone()[0].children())  # of the last block's feed-forward part
+    first.register_forward_hook(lambda _module, inputs, _out: in_last_block.append(inputs[0][..., 0].numel()))
     for way in (model, learner.rewards_of):
         model.zero_grad()
+        model.lean = way is not model
         reward = torch.where(here, way(*batch), 0)
         (reward * weight).sum().backward()
         found.append(
@@ -558,3 +562,4 @@ def test_groups_and_shared_prompts_change_neither_rewards_nor_gradients(place, p
         assert_agree(ours, theirs, 2000 if single == 1 else 20 * single, scale)
     if pooling == "last":
         assert sum(calls[1:]) < calls[0], "fewer tokens went through the body"
+        assert sum(in_last_block[1:]) <= length.size, "and through its last block no more than the last tokens"

@@ -58,7 +58,7 @@ BAD_FILES = {
     "an infinite margin": (LINE + LINE.replace(b"}", b', "margin": 1e999}'), 'line 2: "margin" is inf'),
     "a truncated gzip": (gzip.compress(LINE * 500)[:-9], "gzip data end early"),
     "a gzip under a plain name": (gzip.compress(LINE), "line 1: .*name the file .gz"),
-    "only identical pairs": (row(chosen="bad")[len(LINE) :], "1 are the same on both sides"),
+    "only identical pairs": (row(chosen="bad")[len(LINE) :], "1 the same on both sides"),
 }
 
 
@@ -100,7 +100,7 @@ def test_bad_input_is_the_same_sentence_in_both_packages(package, capsys):
         (["--data", "."], ".: this is a directory"),
         (["--data", "bad.jsonl"], "bad.jsonl, line 2: not JSON"),
         (["--data", "good.jsonl", "--eval-data", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
-        (["--data", "good.jsonl", "--max-length", "6"], "--data good.jsonl: no pair is left of 1: 1 are longer than"),
+        (["--data", "good.jsonl", "--max-length", "6"], "--data good.jsonl: no pair is left of 1: 1 longer than"),
         (["--data", "good.jsonl", "--output-dir", "full"], "--output-dir full: exists and is not empty"),
         (["--data", "good.jsonl", "--n-embd", "10", "--n-head", "4"], "--n-embd 10 is not a multiple of --n-head 4"),
         (["--resume", "full"], "full: holds no save to go on from"),

@@ -96,7 +96,7 @@ def test_an_array_is_cut_into_its_items(tmp_path_factory, rows, indent):
         ("a.json", "[" * 100_000, "a.json, row 1: the JSON is nested too deeply"),
         ("c.csv", "", "c.csv: holds no row"),
         ("c.csv", "chosen,rejected\n", "c.csv: holds no row"),
-        ("c.csv", "chosen,rejected\na\n", "c.csv, row 1: 1 cells, but the header has 2"),
+        ("c.csv", "chosen,rejected\na\n", "c.csv, row 1: 1 cell, but the header has 2"),
         ("c.csv", 'chosen,rejected\na,"b', "c.csv, row 1: not CSV (unexpected end of data)"),
         ("c.csv", "chosen,chosen\na,b\n", "c.csv: the column 'chosen' stands twice: keep one"),
         ("c.csv", "chosen,rejected\na,\n", 'c.csv, row 1: "rejected" is null, but a text is expected'),

@@ -74,7 +74,7 @@ def test_the_command_prints_a_table_within_80_columns_and_writes_the_same_as_jso
     ("rows", "options", "sentence"),
     [
         ([{"prompt": "p", "responses": ["a", "b"], "ranks": [1, 2]}], [], "line 1: there are no true scores"),
-        ([{"prompt": "p", "responses": ["a", "b"], "scores": [1]}], [], "line 1: 2 responses, but 1 scores"),
+        ([{"prompt": "p", "responses": ["a", "b"], "scores": [1]}], [], "line 1: 2 responses, but 1 score:"),
         ([], [], "the file is empty"),
         (ROWS, ["--figure", "x.png"], "--figure: --best-of does not use it"),
         (None, [], "--best-of: give --data FILE"),

@@ -286,7 +286,7 @@ def test_extreme_margins_have_a_temperature_too(margin):
 @pytest.mark.parametrize(
     ("margin", "reason"),
     [
-        ([1.0, 2.0, 0.0], "all 3 pairs are ranked right, or tie"),
+        ([1.0, 2.0, 0.0], "none of 3 pairs is ranked wrong"),
         ([0.0, 0.0], "every margin is 0"),
         ([1.0, -2.0], "the mean margin is -0.5"),
         ([1.0, -1.0], "the mean margin is 0"),

@@ -243,11 +243,11 @@ WRONG = {
     ),
     "all longer than the context": (
         ["--init-from", "bytes", "--data", "long.jsonl"],
-        "no pair is left of 2: 2 are longer than --max-length 32 tokens",
+        "no pair is left of 2: 2 longer than --max-length 32 tokens",
     ),
     "all identical": (
         ["--init-from", "bytes", "--data", "same.jsonl"],
-        "no pair is left of 1: 0 are longer than --max-length 32 tokens and 1 are the same on both sides",
+        "no pair is left of 1: 0 longer than --max-length 32 tokens, 1 the same on both sides",
     ),
     "an empty response": (
         ["--init-from", "bytes", "--data", "empty.jsonl"],

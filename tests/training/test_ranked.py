@@ -383,7 +383,7 @@ REFUSED = {
     "NaN": ([{"responses": ["a", "b"], "ranks": [1, math.nan]}], [], "lists.jsonl, line 1: rank 2 is nan"),
     "strings": ([{"responses": ["a", "b"], "ranks": ["1", "2"]}], [], "lists.jsonl, line 1: rank 1 is a string"),
     "length": ([{"responses": ["a", "b"], "ranks": [1, 2, 3]}], [], "lists.jsonl, line 1: 2 responses, but 3 ranks"),
-    "all tied": (ALL_TIED, [], "no prompt is left of 1: 0 are longer"),
+    "all tied": (ALL_TIED, [], "no prompt is left of 1: 0 longer"),
     "ties with pairwise": (numbers(2), ["--ties", "half"], "--ties: --loss pairwise does not use it"),
     "ties with Plackett-Luce": (numbers(2), ["--loss", "plackett-luce", "--ties", "half"], "take --loss kwise"),
     "a margin in Plackett-Luce": (

@@ -19,6 +19,7 @@ class BackboneLearner(Engine):
 
     def __init__(self, model, *schedule, **options):
         self.pretrained = model
+        model.lean &= not (options.get("fsdp") or options.get("gradient_checkpointing"))  # which call whole blocks
         super().__init__({}, 0, *schedule, **options)
 
     def _made(self, weights, n_head):  # noqa: ARG002  the model comes with its weights

@@ -4,6 +4,9 @@ The end of a response is its explicit length, never looked for by the pad token;
 is off. How it is saved and loaded: see saved.py.
 """
 
+from contextlib import contextmanager
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -15,6 +18,7 @@ from .tokenizer import BackboneTokenizer
 
 POOLINGS = ("last", "mean")
 PACKED = ("gpt2", "llama", "qwen2", "qwen3")  # types whose rewards are tested to be the same in packed rows
+ALONE = ("mlp", "attn.c_proj", "self_attn.o_proj", "self_attn.q_proj")  # parts of a block that see each token alone
 LAYERS, NORMS = ("layers", "h"), ("norm", "ln_f", "final_layer_norm")  # what architectures call them
 
 
@@ -40,6 +44,7 @@ class BackboneReward(nn.Module):
     def __init__(self, body, pooling="last"):
         super().__init__()
         self.body, self.pooling = body, pooling
+        self.lean = body.config.model_type in PACKED  # whether the last block may leave out what is not read
         self.head = nn.Linear(body.config.hidden_size, 1, bias=False)
         nn.init.zeros_(self.head.weight)
         self.train(False)
@@ -55,20 +60,58 @@ class BackboneReward(nn.Module):
     def features(self, tokens, length):
         """What the head reads        (n, T), (n,) -> (n, C)"""
         mask = real_tokens(tokens.shape[1], length)
-        states = self.body(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
+        with self.last_block_at(tokens, length[:, None] - 1):
+            states = self.body(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
         return pooled(states, length, self.pooling)
 
     def packed_features(self, tokens, position, branch, last):
         """What the head reads of K responses in one row behind their prompt        (n, S) ..., (n, K) -> (n, K, C)"""
         dtype = self.head.weight.dtype
         mask = torch.where(seen(branch), torch.zeros((), dtype=dtype), torch.finfo(dtype).min)  # added to the scores
-        states = self.body(input_ids=tokens, attention_mask=mask, position_ids=position, use_cache=False)
+        with self.last_block_at(tokens, last):
+            states = self.body(input_ids=tokens, attention_mask=mask, position_ids=position, use_cache=False)
         return states.last_hidden_state[torch.arange(len(last), device=last.device)[:, None], last]
+
+    @contextmanager
+    def last_block_at(self, tokens, last):
+        """The last block's parts that see each token alone run at these tokens only        (n, T), (n, K)
+
+        What they give at all other tokens is 0 and is never read: keys and values alone are needed of these.
+        """
+        modules = self.parts_alone() if self.lean and self.pooling == "last" else []
+        read = torch.zeros(tokens.shape, dtype=torch.bool, device=tokens.device)
+        at = read.scatter_(1, last.clamp(min=0), True).nonzero(as_tuple=True)
+        for module in modules:
+            module.forward = partial(run_at, module.forward, at)
+        try:
+            yield
+        finally:
+            for module in modules:
+                del module.forward  # the class has its own
+
+    def parts_alone(self):
+        """The modules ALONE of the last block, as far as it has them"""
+        owner, name = blocks_of(self.body)
+        last = getattr(owner, name)[-1]
+        return [module for path in ALONE if (module := at_path(last, path)) is not None]
 
     def packs(self):
         """Whether responses may share a row: bodies that are known to follow a mask of their caller, read at the end"""
         sliding = "sliding_attention" in (getattr(self.body.config, "layer_types", None) or [])
         return self.pooling == "last" and self.body.config.model_type in PACKED and not sliding
+
+
+def at_path(module, path):
+    """The module at a dotted path, or None"""
+    for name in path.split("."):
+        module = getattr(module, name, None)
+    return module
+
+
+def run_at(forward, at, x):
+    """forward(x) at some tokens, 0 at the others        at: two of (M,), (n, T, C) -> (n, T, O)"""
+    out = forward(x[at])
+    return out.new_zeros(*x.shape[:2], out.shape[-1]).index_put(at, out)
 
 
 def load_backbone(name_or_path=None, gguf_file=None, pooling="last", dtype=torch.float32, template=None):

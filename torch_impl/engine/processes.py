@@ -100,7 +100,7 @@ def end_together(run, processes):
         if processes.size > 1:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if processes.rank:  # what strikes all is said by the first, whose end ends this one too; else it is said here
-            time.sleep(3)
+            time.sleep(20)  # a busy machine takes its time to end this one
         raise
     except (RuntimeError, Ended) as error:  # RuntimeError: what torch.distributed raises when another process is gone
         if not isinstance(error, Ended) and (processes.size == 1 or not _is_of_a_connection(error)):
