@@ -1,7 +1,8 @@
 """Slips of the pen: every operation of a piece of code broken once, a copy of the tree for each."""
 
 import ast
-import copy
+import itertools
+import pickle
 
 SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.MatMult: ast.Mult}
 METHODS = {"mean": "sum", "sum": "mean"}
@@ -9,11 +10,12 @@ METHODS = {"mean": "sum", "sum": "mean"}
 
 def broken_trees(tree):
     """(old code, new code, line, a copy of the tree with the new in place of the old), for every place"""
+    kept = pickle.dumps(tree)  # copy.deepcopy takes several times as long
     for place, node in enumerate(ast.walk(tree)):
         for new in broken_nodes(node):
-            changed = copy.deepcopy(tree)
-            twin = next(other for i, other in enumerate(ast.walk(changed)) if i == place)
-            twin.__class__, twin.__dict__ = new.__class__, copy.deepcopy(new).__dict__
+            changed = pickle.loads(kept)
+            twin = next(itertools.islice(ast.walk(changed), place, None))
+            twin.__class__, twin.__dict__ = new.__class__, pickle.loads(pickle.dumps(new)).__dict__
             yield ast.unparse(node), ast.unparse(new), getattr(node, "lineno", 1), ast.fix_missing_locations(changed)
 
 

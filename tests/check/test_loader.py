@@ -1,6 +1,7 @@
 """A notebook means what Jupyter means; what a submission cannot reach; the same marks in the kernel and the file."""
 
 import ast
+import functools
 import json
 import re
 import time
@@ -233,25 +234,38 @@ def test_what_a_submission_does_to_its_process_costs_one_function_and_stands_in_
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_kernel_and_the_file_give_the_same_marks(name, unusual, tmp_path):
+def test_the_kernel_and_the_file_give_the_same_marks(name, unusual, lessons):
     """For right solutions, and for the same with their first digit changed; else for the solution of a lesson"""
-    module, results = unusual
-    if name not in module:
-        cells = lesson_cells(name)
-        module = executed("\n\n\n".join(cells))
-        results = check_file(notebook(tmp_path / "n.ipynb", *cells), [name])[0]
+    module, results = unusual if name in unusual[0] else lessons(name)
     helpers = [module[FUNCTIONS[name].forward]] if FUNCTIONS[name].forward in module else []
     assert marks(judged(name, module[name], helpers)) == marks([r for r in results if r.function == name])
 
 
-def lesson_cells(name):
-    """The imports of the lesson that asks for a function, and its solution there"""
+@pytest.fixture(scope="module")
+def lessons(unusual, tmp_path_factory):
+    """name -> (the kernel's names, the file's results) of the lesson that asks for it: one process for each lesson"""
+    path = tmp_path_factory.mktemp("lessons") / "n.ipynb"
+
+    @functools.cache
+    def judged_lesson(imports, solutions):
+        names = re.findall(r"^def (\w+)\(", "\n".join(solutions), re.M)
+        found = check_file(notebook(path, imports, *solutions), [n for n in names if n in FUNCTIONS])
+        return executed("\n\n\n".join([imports, *solutions])), found[0]
+
+    by_name = {name: found for found in solved(set(FUNCTIONS) - set(unusual[0])) for name in found[0]}
+    return lambda name: judged_lesson(*by_name[name][1:])
+
+
+def solved(wanted):
+    """(names, the cell with the imports, the cells with the solutions) of each lesson, for functions not seen before"""
     for path in sorted((Path(__file__).parents[2] / "notebooks" / "lessons").glob("*.py")):
         cells = re.split(r"^# %%.*$", path.read_text(encoding="utf-8"), flags=re.M)
-        solutions = [c for c in cells if "BEGIN SOLUTION" in c and re.search(rf"^def {name}\(", c, re.M)]
-        if solutions:
-            return [next(c for c in cells if "\nimport numpy" in c), solutions[0]]
-    raise AssertionError(f"no lesson asks for {name}, and unusual.py has no solution of it")
+        cells_of = {n: c for c in cells if "BEGIN SOLUTION" in c for n in re.findall(r"^def (\w+)\(", c, re.M)}
+        names = [name for name in cells_of if name in wanted]
+        wanted = wanted - set(names)
+        if names:
+            yield names, next(c for c in cells if "\nimport numpy" in c), tuple(cells_of[name] for name in names)
+    assert not wanted, f"no lesson asks for {sorted(wanted)}, and unusual.py has no solutions of them"
 
 
 def executed(text):
