@@ -254,7 +254,7 @@ import torch.distributed as dist
 from numpy_ref.train import train
 from running import weights, world_data
 from engine.test_engine import DATA, LOSSES, SCHEDULE, losses_of
-from torch_impl import distributed
+from torch_impl.engine import processes as distributed
 from torch_impl.engine.learner import Engine
 
 how = {"pieces_each": int(sys.argv[1]), "fsdp": sys.argv[2] == "fsdp", "processes": distributed.start("cpu")}
