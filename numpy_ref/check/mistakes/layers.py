@@ -256,6 +256,16 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             lambda x: 0.5 * x * (1 + np.tanh(SCALE * (x + 0.0447 * x**3))),
         ),
         Mistake(
+            "√(π/2) instead of √(2/π)",
+            "The factor inside tanh is √(2/π), about 0.7979.",
+            lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(math.pi / 2) * (x + CUBIC * x**3))),
+        ),
+        Mistake(
+            "0.44715 instead of 0.044715",
+            "The constant is 0.044715: a zero is missing.",
+            lambda x: 0.5 * x * (1 + np.tanh(SCALE * (x + 0.44715 * x**3))),
+        ),
+        Mistake(
             "the exact erf form",
             "x Φ(x) with erf; here GPT-2's tanh form is asked, up to 5e-4 away.",
             lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),

@@ -667,6 +667,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("Plackett-Luce", "This is the gradient of the listwise loss.", right.plackett_luce_loss_backward),
     ),
     "plackett_luce_loss": (
+        Mistake(
+            "the rewards are sorted first",
+            "The order is the annotators', best first; sorting the rewards throws it away.",
+            lambda r: right.plackett_luce_loss(-np.sort(-r, 1)),
+        ),
         Mistake("one maximum for all prompts", _MAXIMUM, lambda r: one_maximum(r)),
         Mistake(
             "the minus sign is lost", "The loss is the negative log-likelihood.", lambda r: -right.plackett_luce_loss(r)

@@ -18,6 +18,17 @@ def normalised(x):
     return x / size, size
 
 
+def rms_norm_by(size):
+    """All of RMS norm's gradient for another size, as if that were the root mean square"""
+
+    def wrong(dout, x, weight):
+        xhat, dxhat = x / size(x), dout * weight
+        dx = (dxhat - xhat * mean(dxhat * xhat)) / size(x)
+        return dx, (dout * xhat).reshape(-1, len(weight)).sum(0)
+
+    return wrong
+
+
 def rms_dx(dx):
     """dx(dxhat, xhat, size) beside the right dweight"""
 
@@ -121,6 +132,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "rms_norm_backward": (
+        Mistake(
+            "ε outside the root",
+            "√(mean x² + ε), not √(mean x²) + ε: rows near 0 differ.",
+            rms_norm_by(lambda x: np.sqrt(mean(x * x)) + 1e-5),
+        ),
         Mistake(
             "layer norm's gradient",
             "No mean was subtracted on the way forward, so none comes off on the way back.",
