@@ -386,6 +386,10 @@ def test_ties_as_halves_dropped_and_modelled():
     assert rao_kupper_threshold(torch.tensor(-3.0)) > 0
 
 
+def test_equal_wins_and_losses_are_games_when_ties_are_dropped():
+    np.testing.assert_array_equal(fit(pairs_of_rows([0], [1], [2], [2], [1]), ties="drop").strength, [0, 0])
+
+
 def test_without_enough_steps_there_is_no_number():
     fitted = fit(read_games(BASEBALL).pairs, max_iterations=1)
     assert not fitted.converged
