@@ -1,9 +1,10 @@
-"""One source, three products: lessons/*.py -> *.ipynb (read), exercises/*.ipynb (work), and a web site (--site).
+"""One source, three products: lessons/*.py -> *.ipynb (read), exercises/*.ipynb (work), and a web site (--site, --pdf).
 
     python notebooks/build.py                write both notebooks of each lesson, and print a table of the course
     python notebooks/build.py --only 04      one lesson
     python notebooks/build.py --check        exit 1 and name what is stale: sources and cell ids, nothing is executed
     python notebooks/build.py --site         build/site/index.html: works from a file:// address with no network
+    python notebooks/build.py --pdf course.pdf
 
 Only what has changed is run: outputs are kept in build/executed/ (delete it to run everything).
 
@@ -81,6 +82,7 @@ def main(argv=None):
         "--timeout", type=positive, default=CELL_SECONDS, metavar="SECONDS", help="for each cell (%(default)s)"
     )
     parser.add_argument("--site", nargs="?", const=SITE, type=Path, metavar="DIR", help="the site (in build/site)")
+    parser.add_argument("--pdf", type=Path, metavar="FILE", help="start page and lessons on paper, by chromium")
     args = parser.parse_args(argv)
     try:
         if args.check:
@@ -91,6 +93,11 @@ def main(argv=None):
             from site_builder import build_site
 
             print(build_site(args.site, args.only, args.timeout))
+            return 0
+        if args.pdf:
+            from site_print import build_pdf
+
+            print(build_pdf(args.pdf, args.only, args.timeout))
             return 0
         print(*table([HEADINGS, *(tuple(map(str, row)) for row in build(args.only, args.timeout))]), sep="\n")
     except InputError as error:

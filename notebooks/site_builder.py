@@ -6,6 +6,7 @@ folded. Needs the site extra.
 
 import io
 import tempfile
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -59,15 +60,27 @@ def build_site(folder, only=None, timeout=CELL_SECONDS):
     script = mathjax()
     if folder != SITE and folder.exists():
         raise InputError(f"--site {folder}: exists already, and nothing is overwritten; name a new folder")
-    notebooks = {path: executed(path, timeout=timeout)[0] for path in tqdm(sources(only), "lessons", disable=None)}
+    notebooks = all_executed(only, timeout)
+    with sources_of(script) as source, written_directory(folder, replace=folder == SITE) as building:
+        write_pages(source, notebooks)
+        run_sphinx(source, building, "html")
+    return folder / "index.html"
+
+
+def all_executed(only, timeout):
+    """{file of a lesson: its notebook with outputs}"""
+    return {path: executed(path, timeout=timeout)[0] for path in tqdm(sources(only), "lessons", disable=None)}
+
+
+@contextmanager
+def sources_of(script):
+    """A folder for what Sphinx reads, with MathJax in it"""
     with tempfile.TemporaryDirectory() as scratch:
-        source, doctrees = Path(scratch, "source"), Path(scratch, "doctrees")
+        source = Path(scratch, "source")
         (source / "_static" / "mathjax").mkdir(parents=True)
         (source / "_static" / "mathjax" / "tex-svg.js").write_bytes(script.read_bytes())
-        write_pages(source, notebooks)
-        with written_directory(folder, replace=folder == SITE) as building:
-            run_sphinx(source, building, doctrees)
-    return folder / "index.html"
+        (source / "extra").mkdir()
+        yield source
 
 
 def mathjax():
@@ -81,14 +94,16 @@ def mathjax():
         raise InputError(f"--site needs {error.name}: install the site extra, pip install -e '.[site]'") from None
 
 
-def run_sphinx(source, folder, doctrees):
+def run_sphinx(source, folder, builder):
     """InputError with what Sphinx says, if it says anything: a warning is a hole in the site"""
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
 
     said = io.StringIO()
     try:
-        site = Sphinx(source, None, folder, doctrees, "html", CONFIGURATION, status=None, warning=said)
+        site = Sphinx(
+            source, None, folder, source.parent / "doctrees", builder, CONFIGURATION, status=None, warning=said
+        )
         site.connect("autodoc-process-docstring", as_written)
         site.connect("autodoc-skip-member", is_noise)
         site.build()

@@ -16,35 +16,48 @@ GUIDE = sorted((HERE / "guide").glob("*.md"), key=lambda page: (*ORDER, page.ste
 STYLE = """.docstring pre { white-space: pre-wrap; font-size: 0.8em; }
 main table { display: block; overflow-x: auto; }
 main h1, main h2, main dt.sig, main code { overflow-wrap: anywhere; }
+@media print { main pre { white-space: pre-wrap; } }
 """
 
 
 def write_pages(source, notebooks):
     """Everything that Sphinx reads        notebooks: {file of a lesson: its executed notebook}"""
     found, lessons = modules(), lessons_of(notebooks)
-    pages = {f"notebooks/{path.stem}.ipynb": f"{path.stem}.ipynb" for path in notebooks}
-    pages |= {"notebooks/start.md": "index.md"} | {
-        f"notebooks/guide/{page.name}": f"guide/{page.name}" for page in GUIDE
-    }
+    pages = course(notebooks) | {f"notebooks/guide/{page.name}": f"guide/{page.name}" for page in GUIDE}
     pages |= {file_of(name, module): f"api/{page_of(name)}.rst" for name, module in found.items()}
-    for path, notebook in notebooks.items():
-        write_lesson(source, path.stem, notebook, pages)
     (source / "guide").mkdir()
     for page in GUIDE:
         text = linked(page.read_text(encoding="utf-8"), f"notebooks/guide/{page.name}", pages)
         (source / "guide" / page.name).write_text(text, encoding="utf-8")
-    start = linked((HERE / "start.md").read_text(encoding="utf-8"), "notebooks/start.md", pages)
-    (source / "index.md").write_text(start + trees(notebooks), encoding="utf-8")
+    guide = [f"guide/{page.stem}" for page in GUIDE]
+    write_course(source, notebooks, pages, {"Guide": guide, "Reference": ["api/index"]}, take_in_hand)
     write_reference(source / "api", found, lessons)
-    (source / "_static" / "site.css").write_text(STYLE, encoding="utf-8")
     shutil.copytree(EXERCISES, source / "extra" / "exercises", ignore=shutil.ignore_patterns(".*"))
+
+
+def course(notebooks):
+    """{file of the repository: page} of the start page and the lessons"""
+    return {"notebooks/start.md": "index.md"} | {
+        f"notebooks/{path.stem}.ipynb": f"{path.stem}.ipynb" for path in notebooks
+    }
+
+
+def write_course(source, notebooks, pages, beside=None, change=None):
+    """The start page and the lessons; `beside`: what else the table of contents holds; `change` a lesson's outputs"""
+    for path, notebook in notebooks.items():
+        if change:
+            change(notebook)
+        write_lesson(source, path.stem, notebook, pages)
+    start = linked((HERE / "start.md").read_text(encoding="utf-8"), "notebooks/start.md", pages)
+    tree = trees({"The course": [path.stem for path in notebooks]} | (beside or {}))
+    (source / "index.md").write_text(start + tree, encoding="utf-8")
+    (source / "_static" / "site.css").write_text(STYLE, encoding="utf-8")
 
 
 def write_lesson(source, stem, notebook, pages):
     """One lesson, with a link to its exercises under the title"""
     has_exercises = exercises_of(notebook)
     notebook = on_a_page(notebook)
-    take_in_hand(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source, f"notebooks/{stem}.ipynb", pages)
@@ -69,13 +82,8 @@ def linked(text, here, pages):
     return LINK.sub(there, text)
 
 
-def trees(notebooks):
-    """The table of contents beside every page"""
-    parts = {
-        "The course": [path.stem for path in notebooks],
-        "Guide": [f"guide/{page.stem}" for page in GUIDE],
-        "Reference": ["api/index"],
-    }
+def trees(parts):
+    """The table of contents beside every page        parts: {caption: pages}"""
     lines = ["", ""]
     for caption, names in parts.items():
         lines += ["```{toctree}", ":hidden:", ":titlesonly:", f":caption: {caption}", "", *names, "```", ""]

@@ -124,7 +124,7 @@ def test_no_page_is_wider_than_a_phone(site, browser, name):
 
 def test_an_exercise_is_its_stub_the_hints_then_the_solution(site, browser):
     open_page(browser, site / "04_gradient_regimes.html")
-    text = browser.run("return document.querySelector('main').textContent")
+    text = browser.run("return document.querySelector('article').textContent")
     parts = re.findall(r"Exercise 4\.\d ★|YOUR CODE HERE|Hint [123]:|BEGIN SOLUTION", text)
     assert [part[:8] for part in parts] == ["Exercise", "YOUR COD", "Hint 1:", "Hint 2:", "Hint 3:", "BEGIN SO"] * 5
 
@@ -148,3 +148,12 @@ def test_a_screenshot_is_not_blank(site, browser, tmp_path):
     from matplotlib.image import imread
 
     assert imread(picture)[..., :3].std() > 0.05
+
+
+def test_the_course_is_printed_with_its_answers_unfolded(tmp_path, browser):  # noqa: ARG001  there is a chromium
+    file = tmp_path / "course.pdf"
+    made = subprocess.run([sys.executable, BUILD, "--only", "04", "--pdf", file], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    printed = file.read_bytes()
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", printed)) > 15
