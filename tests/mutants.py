@@ -73,6 +73,7 @@ LEFT_OUT = {
     "strengths.fit": STEERING,
     "strengths.maximum": STEERING,
     "small_tables.guess": STEERING,
+    "small_tables.is_small": "which of two ways to the same strengths is taken: a matter of time alone",
     "mm.fit_mm": STEERING,
 }
 

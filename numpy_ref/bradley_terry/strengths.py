@@ -24,7 +24,7 @@ from .existence import NO_CIRCLE, groups_of
 from .fitted import with_estimate, without_estimate
 from .newton import LONGEST, Terms, iterative, jacobi, newton
 from .outcomes import TIE_MODELS, decided, resolve_ties, tied
-from .small_tables import SMALL, guess, maximum_of_table
+from .small_tables import guess, is_small, maximum_of_table
 from .spanning_tree import tree_preconditioner
 from .win_counts import blocks, difference, difference_backward, total_per_item, won_and_lost
 
@@ -125,7 +125,7 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
 def maximum(rows, home, model, ridge, tolerance, max_iterations):
     """x = (λ, h if home, tie parameter if modelled) of greatest (penalised) likelihood, its certificate, and l there"""
     n, m = rows.n_items, len(rows.first)
-    if not (home or model) and n <= SMALL and (m > 2 * n or n <= 50):
+    if not (home or model) and is_small(n, m):
         found = maximum_of_table(rows, ridge, tolerance, max_iterations)
         if found[1]["converged"]:
             return found
