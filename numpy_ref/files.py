@@ -47,7 +47,7 @@ def written_whole(path, mode="w") -> Iterator[Any]:
         yield sys.stdout if text else sys.stdout.buffer
         return
     check_output(path, new)
-    packed, target = Path(path).suffix == ".gz", Path(os.path.realpath(path))
+    packed, target = Path(path).suffix.lower() == ".gz", Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         with open(target, "wb") as raw, _layers(raw, packed, text) as file:
             yield file
@@ -335,7 +335,7 @@ def first_bytes(path, n=4096) -> bytes:
 def _opened(path, where):
     """(a binary file, how many bytes it may have); InputError for what cannot be read, where() says how far it was"""
     check_input(path)
-    packed = Path(path).suffix == ".gz"
+    packed = Path(path).suffix.lower() == ".gz"
     try:
         limit = max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if packed else float("inf")
         with gzip.open(path, "rb") if packed else open(path, "rb") as file:

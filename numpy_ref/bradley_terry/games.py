@@ -6,14 +6,12 @@ repaired.
 """
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from pathlib import Path
 
+from .. import files
 from ..errors import InputError
-from ..files import check_input
 from .byte_columns import plain_columns
 from .columns import EXPECTED, ROLES, Games, check_layout, games_of_columns, index_labels
 
@@ -58,13 +56,7 @@ def read_bytes(path):
         raise InputError(
             f"{path}: cannot tell the format of {name!r}; expected .csv, .tsv or .jsonl, or one of them .gz"
         )
-    check_input(path)
-    try:
-        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
-            return file.read().removeprefix(b"\xef\xbb\xbf"), suffix
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: {reason}; expected a readable CSV, TSV or JSONL file, plain or .gz") from None
+    return files.read_bytes(path).removeprefix(b"\xef\xbb\xbf"), suffix
 
 
 def as_text(data, path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numpy_ref import files
 from numpy_ref.bradley_terry import byte_columns
 from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games, read_rankings
 from numpy_ref.errors import InputError
@@ -122,9 +123,26 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"winner,loser\nA,B\n" * 99)[:-20])
     (tmp_path / "latin.csv").write_bytes("winner,loser\nJosé,B\n".encode("latin-1"))
     (tmp_path / "folder.csv").mkdir()
-    for name in ("broken.csv.gz", "cut.csv.gz", "latin.csv", "folder.csv", "missing.csv"):
-        with pytest.raises(InputError, match=f"{name}.*expected a readable"):
+    expected = {
+        "broken.csv.gz": "damaged gzip data",
+        "cut.csv.gz": "the gzip data end early",
+        "latin.csv": "line 2: not UTF-8 text",
+        "folder.csv": "this is a directory",
+        "missing.csv": "there is no such file",
+    }
+    for name, found in expected.items():
+        with pytest.raises(InputError, match=f"{name}.*{found}"):
             read_games(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["games.csv.gz", "GAMES.CSV.GZ"])
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, name, monkeypatch):
+    (tmp_path / name).write_bytes(gzip.compress(b"winner,loser\n" + b"A,B\n" * 1000 + b"B,A\n"))
+    assert read_games(tmp_path / name).items == ["A", "B"]
+    monkeypatch.setattr(files, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(files, "MAX_RATIO", 2)
+    with pytest.raises(InputError, match="unpacks to more than 1000 bytes"):
+        read_games(tmp_path / name)
 
 
 @given(st.lists(st.tuples(st.integers(-3, 10**6), st.integers(-3, 10**6)), min_size=1), st.booleans())
