@@ -80,7 +80,8 @@ def check_layout(columns, header=None):
     layouts = ({"winner", "loser"}, {"a", "b", "wins_a", "wins_b"}, {"a", "b", "winner"})
     if not any(wanted <= found for wanted in layouts):
         names = ", ".join(map(str, header or columns))[:300]
-        raise InputError(f"found the columns {names}; expected {EXPECTED}")
+        options = "the command's options --winner-column, --loser-column, --a-column, ... name others"
+        raise InputError(f"found the columns {names}; expected {EXPECTED} ({options})")
 
 
 def grounds(columns, items, first, second, where):
