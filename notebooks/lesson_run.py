@@ -24,6 +24,7 @@ def execute(notebook, name, bar=None, solved=True, torch=True, timeout=CELL_SECO
     solved  the exercises must have full marks.  torch  whether the cells that import it must succeed, or fail
     timeout seconds for each cell
     """
+    import matplotlib.font_manager  # noqa: F401  # finds the fonts of a new machine, which a lesson would report on stderr
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
