@@ -27,11 +27,11 @@ def shape(prompt, responses, names):
     An empty text is refused, since it is a hole in a table more often than an answer. A turn that is there and empty
     is an answer: people did compare with silence.
     """
-    lists = [name for name, response in zip(names, responses, strict=True) if isinstance(response, list)]
-    texts = [name for name, response in zip(names, responses, strict=True) if isinstance(response, str)]
-    if lists and texts:
-        raise InputError(f"{lists[0]} is a list of messages, but {texts[0]} is a string: write both in the same way")
-    if lists or isinstance(prompt, list):
+    kinds = [type(response) for response in responses]
+    if list in kinds and str in kinds:
+        conversation, string = names[kinds.index(list)], names[kinds.index(str)]
+        raise InputError(f"{conversation} is a list of messages, but {string} is a string: write both in the same way")
+    if list in kinds or isinstance(prompt, list):
         return _conversations(prompt, responses, names)
     for name, response in zip(names, responses, strict=True):
         if not text(name, response).strip():

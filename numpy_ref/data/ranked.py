@@ -38,8 +38,8 @@ def ranked_list(row, check_absent) -> tuple[str, Preference]:
 
 def has_several_correct(row) -> bool:
     """Whether chosen or rejected is a list of texts, as in RewardBench 2"""
-    lists = [value for side in SIDES if isinstance(value := row.get(side), list) and value]
-    return bool(lists) and all(isinstance(value[0], str) for value in lists)
+    firsts = [row[side][0] for side in SIDES if isinstance(row.get(side), list) and row[side]]
+    return bool(firsts) and all(isinstance(first, str) for first in firsts)
 
 
 def several_correct(row) -> tuple[str, Preference]:

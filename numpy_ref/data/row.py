@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from difflib import get_close_matches
+from functools import lru_cache
 from reprlib import repr as shortened
 
 from ..errors import InputError
@@ -24,7 +25,7 @@ IDS_COLUMNS = (  # TRL's names of today, its older ones, and those of its older 
 def object_of(text) -> dict:
     """One line of JSON as an object; the caller adds the file and the line to what InputError says"""
     try:
-        row = json.loads(text, parse_int=float, object_pairs_hook=_object)  # float: an endless integer is just inf
+        row = DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON ({error.msg} at character {error.pos + 1}): {_remedy(text)}") from None
     except RecursionError:
@@ -35,7 +36,9 @@ def object_of(text) -> dict:
 
 
 def _remedy(text):
-    """Only a file's last line has no line end"""
+    """Only a file's last line has no line end; a mark at a file's beginning was taken away before"""
+    if text.startswith("\ufeff"):
+        return "take away the byte-order mark (BOM) at its beginning, which belongs to another file"
     if text.lstrip().startswith("{") and not text.endswith("\n"):
         return "the file seems cut off in the middle of this line, its last: copy or download it again"
     return f"write {EXAMPLE}"
@@ -107,15 +110,25 @@ def _object(pairs) -> dict:
     return row
 
 
+DECODER = json.JSONDecoder(parse_int=float, object_pairs_hook=_object)  # float: an endless integer is just inf
+
+
 def _check_absent(column, row):
     """A required column must be there; an optional one must not be there under a misspelled name"""
-    others = {name.lower(): name for name in row}
-    for likeness in get_close_matches(column, others, n=1, cutoff=0.82):  # promt is close to prompt, prompt_id is not
-        name = shortened(others[likeness])
+    misspelled = _misspelled(column, tuple(row))
+    if misspelled is not None:
+        name = shortened(misspelled)
         raise InputError(f'there is no column "{column}", only {name}: did you mean "{column}"? Rename it')
     if column in REQUIRED:
         remedy = f"write {EXAMPLE}, or say with --{column}-column what yours is called"
         raise InputError(f'there is no column "{column}" (found: {found_in(row)}): {remedy}')
+
+
+@lru_cache(maxsize=8)  # the rows of a file have the same names, and a search for a likeness is slow
+def _misspelled(column, names) -> str | None:
+    """The name that is probably meant to be `column`: promt is close to prompt, prompt_id is not"""
+    others = {name.lower(): name for name in names}
+    return next((others[likeness] for likeness in get_close_matches(column, others, n=1, cutoff=0.82)), None)
 
 
 def _margin(row) -> float:

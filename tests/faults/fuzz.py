@@ -3,7 +3,7 @@
     python tests/faults/fuzz.py                        100,000 cases; --cases N, --seed N, --seconds S
     python tests/faults/fuzz.py --seed 3 --only 17     one of them again
 
-Never a traceback, never more than 5 seconds of processor time for one file (60 for an archive of half a million rows),
+Never a traceback, never more than 5 seconds of processor time for one file (60 for an archive of two million rows),
 never 1 GB more memory than a process starts with. Children run 500 cases each under those limits. What fails is written
 to --keep, from where the fast tests take it up for good; case i of a seed is always the same.
 """
