@@ -1,46 +1,84 @@
-"""python -m numpy_ref COMMAND: the reward model by hand."""
+"""python -m numpy_ref COMMAND: the reward model by hand.
+
+Each function below imports one command and returns (add_arguments, run): a command does not wait for the others.
+"""
 
 import sys
 
-from .bradley_terry import command as fit
-from .check import command
 from .cli.main import main
-from .evaluation import command as evaluate
-from .evaluation import normalize_command, score
-from .learners import LanguageLearner, PolicyLearner
-from .report import command as report
-from .train import Learner
-from .training import dpo, sft
-from .training.command import REWARD_MODEL, of_arguments
-from .training.options import SftOptions, TrainOptions
+
+
+def sft():
+    from .learners import LanguageLearner
+    from .training.command import of_arguments
+    from .training.options import SftOptions
+    from .training.sft import LANGUAGE_MODEL
+
+    return of_arguments(SftOptions, LANGUAGE_MODEL, LanguageLearner)
+
+
+def train():
+    from .train import Learner
+    from .training.command import REWARD_MODEL, of_arguments
+    from .training.options import TrainOptions
+
+    return of_arguments(TrainOptions, REWARD_MODEL, Learner)
+
+
+def dpo():
+    from .learners import PolicyLearner
+    from .training.command import of_arguments
+    from .training.dpo import POLICY, DpoOptions
+
+    return of_arguments(DpoOptions, POLICY, PolicyLearner)
+
+
+def fit():
+    from .bradley_terry.command import add_arguments, run
+
+    return add_arguments, run
+
+
+def check():
+    from .check.command import add_arguments, run
+
+    return add_arguments, run
+
+
+def report():
+    from .report.command import add_arguments, run
+
+    return add_arguments, run
+
+
+def score():
+    from .evaluation.score import add_arguments, run
+
+    return add_arguments, run
+
+
+def evaluate():
+    from .evaluation.command import add_arguments, run
+
+    return add_arguments, run
+
+
+def normalize():
+    from .evaluation.normalize_command import add_arguments, run
+
+    return add_arguments, run
+
 
 COMMANDS = {
-    "sft": (
-        "train a language model on chosen responses, to start a reward model from",
-        *of_arguments(SftOptions, sft.LANGUAGE_MODEL, LanguageLearner),
-    ),
-    "train": (
-        "train a reward model by hand-derived gradients",
-        *of_arguments(TrainOptions, REWARD_MODEL, Learner),
-    ),
-    "dpo": (
-        "train a language model on preferences, with itself as the reward model",
-        *of_arguments(dpo.DpoOptions, dpo.POLICY, PolicyLearner),
-    ),
-    "fit": ("strengths of items from who beat whom how often", fit.add_arguments, fit.run),
-    "check": ("check anybody's gradients, losses and metrics", command.add_arguments, command.run),
-    "report": ("what a preference file holds, and what in it would mislead", report.add_arguments, report.run),
-    "score": ("rank responses to a prompt by their rewards, or score a file", score.add_arguments, score.run),
-    "evaluate": (
-        "accuracy, calibration and length bias on held-out preferences",
-        evaluate.add_arguments,
-        evaluate.run,
-    ),
-    "normalize": (
-        "shift and scale a model's rewards, folded into its weights",
-        normalize_command.add_arguments,
-        normalize_command.run,
-    ),
+    "sft": ("train a language model on chosen responses, to start a reward model from", sft),
+    "train": ("train a reward model by hand-derived gradients", train),
+    "dpo": ("train a language model on preferences, with itself as the reward model", dpo),
+    "fit": ("strengths of items from who beat whom how often", fit),
+    "check": ("check anybody's gradients, losses and metrics", check),
+    "report": ("what a preference file holds, and what in it would mislead", report),
+    "score": ("rank responses to a prompt by their rewards, or score a file", score),
+    "evaluate": ("accuracy, calibration and length bias on held-out preferences", evaluate),
+    "normalize": ("shift and scale a model's rewards, folded into its weights", normalize),
 }
 
 if __name__ == "__main__":

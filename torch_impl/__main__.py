@@ -1,4 +1,7 @@
-"""python -m torch_impl COMMAND: the reward model by autograd, and both side by side."""
+"""python -m torch_impl COMMAND: the reward model by autograd, and both side by side.
+
+Each function below imports one command and returns (add_arguments, run): a command does not wait for the others.
+"""
 
 import os
 import sys
@@ -15,48 +18,79 @@ except ModuleNotFoundError:
     sys.exit(2)
 
 from numpy_ref.cli.main import main
-from numpy_ref.evaluation import command as evaluate
-from numpy_ref.evaluation import normalize_command, score
-
-from . import compare
-from .backbone import normalize
-from .backbone import saved as backbone
-from .engine.options import DeviceOptions
-from .evaluation.score import torch_scorer
-from .training import command as training
 
 
-def using(command):
-    """(add_arguments, run) of a command that uses a model, on a device"""
+def compare():
+    from .compare import add_arguments, run
+
+    return add_arguments, run
+
+
+def sft():
+    from .training.command import SFT
+
+    return SFT
+
+
+def train():
+    from .training.command import TRAIN
+
+    return TRAIN
+
+
+def dpo():
+    from .training.command import DPO
+
+    return DPO
+
+
+def score():
+    from numpy_ref.evaluation import score
+
+    return using(score)
+
+
+def evaluate():
+    from numpy_ref.evaluation import command
+
+    return using(command)
+
+
+def normalize():
+    from numpy_ref.evaluation import normalize_command
+
+    from .backbone import normalize, saved
+
+    def write_of(args):
+        return {"write": normalize.write} if saved.is_saved(args.model) else {}
+
+    return using(normalize_command, write_of)
+
+
+def using(command, more=lambda _: {}):
+    """(add_arguments, run) of a command of numpy_ref that uses a model, here on a device; more(args) -> keywords"""
+    from .engine.options import DeviceOptions
+    from .evaluation.score import torch_scorer
+    from .training.command import use_device
 
     def add_arguments(parser):
         command.add_arguments(parser)
         DeviceOptions.add_arguments(parser)
 
     def run(args):
-        return command.run(args, partial(torch_scorer, device=training.use_device(args)))
+        return command.run(args, partial(torch_scorer, device=use_device(args)), **more(args))
 
     return add_arguments, run
 
 
-def normalize_arguments(parser):
-    normalize_command.add_arguments(parser)
-    DeviceOptions.add_arguments(parser)
-
-
-def run_normalize(args):
-    write = normalize.write if backbone.is_saved(args.model) else None
-    return normalize_command.run(args, partial(torch_scorer, device=training.use_device(args)), write)
-
-
 COMMANDS = {
-    "compare": ("train twice, by hand and by autograd, and compare", compare.add_arguments, compare.run),
-    "sft": ("train a language model on chosen responses, to start a reward model from", *training.SFT),
-    "train": ("train a reward model by autograd", *training.TRAIN),
-    "dpo": ("train a language model on preferences, with itself as the reward model", *training.DPO),
-    "score": ("rank responses to a prompt by their rewards, or score a file", *using(score)),
-    "normalize": ("set a model's mean reward to 0 and its deviation to 1", normalize_arguments, run_normalize),
-    "evaluate": ("accuracy, calibration and length bias on held-out preferences", *using(evaluate)),
+    "compare": ("train twice, by hand and by autograd, and compare", compare),
+    "sft": ("train a language model on chosen responses, to start a reward model from", sft),
+    "train": ("train a reward model by autograd", train),
+    "dpo": ("train a language model on preferences, with itself as the reward model", dpo),
+    "score": ("rank responses to a prompt by their rewards, or score a file", score),
+    "normalize": ("set a model's mean reward to 0 and its deviation to 1", normalize),
+    "evaluate": ("accuracy, calibration and length bias on held-out preferences", evaluate),
 }
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from .options import unknown
 
 
 def main(program, commands, argv=None):
-    """commands: {name: (one line of help, add_arguments, run)}; returns the exit status"""
+    """commands: {name: (one line of help, load)}, where load() -> (add_arguments, run); returns the exit status"""
     try:
         args = parsed(program, commands, sys.argv[1:] if argv is None else argv)
         return _status(program, args)
@@ -22,15 +22,20 @@ def main(program, commands, argv=None):
 
 
 def parsed(program, commands, argv):
-    """The parsed options, and `given`: the names of those on the command line"""
+    """The parsed options, and `given`: the names of those on the command line
+
+    Only the command that is named is loaded: all of them would take longer to import than most answers to compute.
+    """
     parser = _Parser(prog=program, allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (help_line, add_arguments, run) in commands.items():
+    for name, (help_line, load) in commands.items():
         sub = subparsers.add_parser(
             name, help=help_line, description=help_line, allow_abbrev=False, formatter_class=_HelpWithDefaults
         )
-        add_arguments(sub)
-        sub.set_defaults(run=run, parser=sub)
+        if name in argv:
+            add_arguments, run = load()
+            add_arguments(sub)
+            sub.set_defaults(run=run, parser=sub)
     args, rest = parser.parse_known_args(argv)
     if rest:
         args.parser.error(unknown(rest, re.findall(r"--[a-z][\w-]*", args.parser.format_usage())))

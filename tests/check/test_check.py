@@ -30,7 +30,7 @@ from numpy_ref.cli.main import main
 from numpy_ref.errors import InputError
 
 SUBMISSIONS = Path(__file__).parent / "submissions"
-COMMAND = {"check": ("", check.add_arguments, check.run)}
+COMMAND = {"check": ("", lambda: (check.add_arguments, check.run))}
 
 
 def command(*arguments):

@@ -106,7 +106,9 @@ def f_backward(dout, x, w):
 def bring(tmp_path, source, *options):
     (tmp_path / "own.py").write_text(source)
     pair = ["--forward", "f", "--backward", "f_backward", *options]
-    return main("p", {"check": ("", check.add_arguments, check.run)}, ["check", str(tmp_path / "own.py"), *pair])
+    return main(
+        "p", {"check": ("", lambda: (check.add_arguments, check.run))}, ["check", str(tmp_path / "own.py"), *pair]
+    )
 
 
 @pytest.mark.parametrize(("method", "status", "words"), [("sum", 0, "2 of 2"), ("mean", 1, "0.166667 times")])

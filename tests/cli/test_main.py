@@ -425,7 +425,7 @@ def test_help_lists_the_commands(package, capsys):
 
 
 def commands_of(action):
-    return {"act": ("acts", lambda parser: parser.add_argument("--n"), action)}
+    return {"act": ("acts", lambda: (lambda parser: parser.add_argument("--n"), action))}
 
 
 def test_main_turns_what_happens_into_an_exit_status(capsys):

@@ -339,7 +339,7 @@ def test_ctrl_c_while_options_are_read_is_no_traceback(capsys):
     def interrupted(_parser):
         raise KeyboardInterrupt
 
-    assert main.main("program", {"train": ("", interrupted, None)}, ["train"]) == 130
+    assert main.main("program", {"train": ("", lambda: (interrupted, None))}, ["train"]) == 130
     assert capsys.readouterr().err == "\nprogram: interrupted\n"
 
 

@@ -10,8 +10,6 @@ Each is the same step but for rounding, and bfloat16 but for its 8 bits.
 from functools import partial
 
 import torch
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..train import Learner
@@ -40,9 +38,10 @@ class Engine(Learner):
             for block in blocks:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         if self.fsdp:
+            from .sharding import shard
+
             for module in (*blocks, model.body, model.head):
-                sharded = fully_shard(module, reshard_after_forward=True)  # or an evaluation leaves them whole
-                sharded.set_gradient_divide_factor(1.0)  # a sum, as the losses' shares ask for
+                shard(module)
         return model
 
     def _blocks(self, model):
@@ -92,8 +91,8 @@ class Engine(Learner):
 
     def sum_gradients(self):
         """Over all processes; of sharded weights FSDP has done so"""
-        trained = [*self.tie.values(), *(p for _, p in self._trained())]
-        self.processes.sum([p.grad for p in trained if not isinstance(p, DTensor)])
+        weights = [] if self.fsdp else [p for _, p in self._trained()]
+        self.processes.sum([p.grad for p in [*self.tie.values(), *weights]])
 
     @torch.no_grad()
     def rewards(self, tokens, length):
@@ -115,7 +114,11 @@ class Engine(Learner):
         return super().versions() | {"processes": self.processes.size, "pieces": self.pieces}
 
     def _array(self, tensor):
-        return super()._array(tensor.full_tensor() if isinstance(tensor, DTensor) else tensor)
+        if self.fsdp:
+            from .sharding import gathered
+
+            tensor = gathered(tensor)
+        return super()._array(tensor)
 
     def _slot(self, parameter, step, first, second):
         slot = super()._slot(parameter, step, first, second)
@@ -123,6 +126,8 @@ class Engine(Learner):
 
     def _placed_as(self, parameter, array):
         whole = super()._placed_as(parameter, array)
-        if not isinstance(parameter, DTensor):
+        if not self.fsdp:
             return whole
-        return distribute_tensor(whole, parameter.device_mesh, parameter.placements)
+        from .sharding import shared_as
+
+        return shared_as(parameter, whole)
