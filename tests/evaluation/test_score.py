@@ -22,7 +22,7 @@ from numpy_ref.evaluation.score import numpy_scorer, standardised
 from numpy_ref.reward_model import init_params
 from numpy_ref.storage.checkpoint import save_model
 from numpy_ref.tree import tree_map
-from torch_impl.__main__ import torch_scorer
+from torch_impl.evaluation.score import torch_scorer
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)
 SCORERS = pytest.mark.parametrize("scorer_of", [numpy_scorer, lambda path: torch_scorer(path, "cpu")])
