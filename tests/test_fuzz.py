@@ -19,15 +19,23 @@ def test_every_file_that_ever_failed_is_read_or_refused():
 def test_what_is_not_changed_is_read():
     """Or a refusal of every mutant would say nothing"""
     with fuzz.workshop() as folder:
-        for i, content in enumerate(fuzz.PREFERENCES):
-            assert fuzz.outcome(folder, "preferences", f"{i}.jsonl", content) == "read"
+        for rows in fuzz.PREFERENCES:
+            for ending, form in fuzz.FORMS.items():
+                for kind in ("preferences", "report", "score"):
+                    expected = "refused" if kind == "score" and rows == fuzz.IDS else "read"  # by a model of texts
+                    assert fuzz.outcome(folder, kind, f"rows{ending}", form(rows)) == expected, (kind, ending, rows)
+        for name in fuzz.NAMES:
+            assert fuzz.outcome(folder, "preferences", f"{name}.jsonl", fuzz.jsonl(fuzz.TEXTS)) == "read"
+        for number, content in enumerate(fuzz.TABLES):
+            assert fuzz.outcome(folder, "table", f"{number}/rows.csv", content.encode()) == "read", content
         for kind in fuzz.KINDS:
             for judge, name in [
                 ("resume", "checkpoint-3/state.json"),
                 ("unsealed", "latest"),
                 ("model", "config.json"),
+                ("sealed", "config.json"),
             ]:
-                place = folder / (f"{kind}-model" if judge == "model" else kind)
+                place = folder / (f"{kind}-{judge}" if judge in ("model", "sealed") else kind)
                 assert fuzz.outcome(folder, judge, f"{kind}/{name}", (place / name).read_bytes()) == "read"
 
 

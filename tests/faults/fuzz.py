@@ -1,15 +1,17 @@
-"""Preference files and checkpoints gone wrong in every way: each is read, or refused in one sentence.
+"""Preference files, tables and checkpoints gone wrong in every way: each is read, or refused in one sentence.
 
     python tests/faults/fuzz.py                        100,000 cases; --cases N, --seed N, --seconds S
     python tests/faults/fuzz.py --seed 3 --only 17     one of them again
 
-Never a traceback, never more than 5 seconds of processor time for one file (60 for an archive of two million rows),
-never 1 GB more memory than a process starts with. Children run 500 cases each under those limits. What fails is written
-to --keep, from where the fast tests take it up for good; case i of a seed is always the same.
+Never a traceback or a control character on the screen, never more than 5 seconds of processor time for one file (60 for
+an archive of two million rows), never 1 GB more memory than a process starts with. Children run 500 cases each under
+those limits. What fails is written to --keep, from where the fast tests take it up for good; case i of a seed is always
+the same.
 """
 
 import argparse
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
+import unicodedata
 import warnings
 from collections import Counter
 from dataclasses import replace
@@ -65,6 +68,7 @@ LISTS = [
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "ranks": [2, 1, 2]},
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "scores": [0.5, 3, 0.5]},
     {"prompt": "sort b a", "answers": [{"answer": "b a", "rank": 2}, {"answer": "a b", "rank": 1}]},
+    {"prompt": "sort b a", "chosen": ["a b", "a  b"], "rejected": ["b a", "a a"]},
 ]
 TINY = (
     "--n-layer 1 --n-head 2 --n-embd 4 --per-device-train-batch-size 2 --max-length 16 --save-steps 3 --logging-steps 2"
@@ -72,12 +76,44 @@ TINY = (
 KINDS = {"text": TEXTS[:1] * 3, "ids": IDS * 2}
 
 
+PREFERENCES = [TEXTS, CONVERSATIONS, IDS, LISTS, TEXTS + LISTS + CONVERSATIONS]
+TABLES = {  # of games, with the options of `fit`
+    "winner,loser,count\nann,bob,7\nbob,ann,3\nbob,cem,6\ncem,ann,2\n": [],
+    "a;b;wins_a;wins_b;ties\nann;bob;3;2;1\nbob;cem;4;1;0\ncem;ann;2;2;2\n": ["--ties", "davidson"],
+    "model_a,model_b,winner\na,b,model_a\nb,a,model_a\na,b,tie\na,b,tie (bothbad)\n": ["--ties", "rao-kupper"],
+    "winner\tloser\tsite\nann\tbob\tann\nbob\tann\tann\nbob\tcem\tneutral\ncem\tann\tcem\n": ["--home"],
+    "ann,bob,cem\ncem,ann,bob\nbob,ann,cem\n": ["--rankings"],
+}
+NAMES = {  # what a file may be called, by the word that stands for it here
+    "rows": "rows",
+    "latin": "caf\udce9",  # as Python has a name that is no UTF-8
+    "escape": "a\x1b[2Jb",
+    "line": "x\ny",
+    "long": "n" * 240,
+}
+
+
 def jsonl(rows):
-    """As a preference file has them"""
+    """An object a line"""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-PREFERENCES = [jsonl(rows) for rows in (TEXTS, CONVERSATIONS, IDS, LISTS, TEXTS + LISTS + CONVERSATIONS)]
+def array(rows):
+    """One JSON array"""
+    return json.dumps(rows, indent=1).encode()
+
+
+def cells(rows):
+    """A CSV file, with JSON where a value is no text"""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: value if isinstance(value, str) else json.dumps(value) for name, value in row.items()})
+    return out.getvalue().encode()
+
+
+FORMS = {".jsonl": jsonl, ".json": array, ".csv": cells}
 
 
 class Overtime(BaseException):
@@ -85,11 +121,12 @@ class Overtime(BaseException):
 
 
 def quietly(*argv):
-    """(exit status, the last line of stderr) of `python -m numpy_ref argv` in this process"""
+    """(exit status, stdout, the last line of stderr) of `python -m numpy_ref argv` in this process"""
     out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()  # as a screen would have it
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = command("python -m numpy_ref", numpy_main.COMMANDS, list(argv))
-    return status, err.getvalue().removesuffix("\n").rpartition("\n")[2]
+    out.flush()
+    return status, out.buffer.getvalue().decode(), err.getvalue().removesuffix("\n").rpartition("\n")[2]
 
 
 def make_runs(folder):
@@ -104,32 +141,76 @@ def make_runs(folder):
         argv = [*TINY.split(), "--data", str(folder / f"{name}.jsonl"), "--max-steps", "6"]
         place = folder / name
         train_command.loop = lambda job: loop(replace(job, total_steps=3)) or True
-        status, line = quietly("train", *argv, "--output-dir", str(place))
+        status, _, line = quietly("train", *argv, "--output-dir", str(place))
         train_command.loop = few_steps  # a mutant may ask for a billion
         assert status == 130, line
+        shutil.copytree(place / "checkpoint-3", folder / f"{name}-sealed")
         shutil.copytree(place / "checkpoint-3", folder / f"{name}-model")
         (folder / f"{name}-model" / "SHA256SUMS").unlink()
 
 
-def judge_preferences(folder, name, content):
-    """A preference file: read, and encoded as training does it"""
-    path = folder / name
+@contextlib.contextmanager
+def a_file(folder, name, content):
+    """The path of a file with this content; name: a word of NAMES and the ending"""
+    stem, dot, ending = name.partition(".")
+    path = folder / f"{NAMES.get(stem, stem)}{dot}{ending}"
     path.write_bytes(content)
     try:
-        preferences = read_preferences(path)
+        yield path
+    finally:
+        path.unlink()
+
+
+def judge_preferences(folder, name, content):
+    """A preference file: read, and encoded as training does it"""
+    try:
+        with a_file(folder, name, content) as path:
+            preferences = read_preferences(path)
         encode(Bytes(), [p for p in preferences if not isinstance(p.responses[0], Ids)], 1024)
     except InputError as error:
         return sentence(str(error))
-    finally:
-        path.unlink()
     return "read"
 
 
-def judge_model(folder, name, content):
+def judge_report(folder, name, content):
+    """What `report` shows of a preference file"""
+    with a_file(folder, name, content) as path:
+        return shown("report", str(path))
+
+
+def judge_score(folder, name, content):
+    """The rewards of a file's rows, and what is shown of some of its letters as a prompt with two responses"""
+    with a_file(folder, name, content) as path:
+        found = shown("score", "--model", str(folder / "text-model"), "--data", str(path))
+    letters = content[:90].decode("utf-8", "surrogateescape").replace("\0", "").replace("-", "")
+    texts = ["--prompt", letters[:7], letters[7:30], letters[30:] + "."]
+    again = shown("score", "--model", str(folder / "text-model"), *texts)
+    return again if again.startswith("FAILED") else found
+
+
+def judge_table(folder, name, content):
+    """Strengths from a table of games: "2/rows.csv" with the options of the third of TABLES"""
+    number, _, name = name.partition("/")
+    with a_file(folder, name, content) as path:
+        return shown("fit", *list(TABLES.values())[int(number)], str(path))
+
+
+def shown(*argv):
+    """The outcome of a command that prints to the screen"""
+    status, out, line = quietly(*argv)
+    if status == 2:
+        return sentence(line)
+    if any(letter != "\n" and unicodedata.category(letter) in ("Cc", "Cs") for letter in out):
+        return f"FAILED: a control character on the screen: {out[:300]!a}"
+    return "read" if status in (0, 1) else f"FAILED: status {status}"
+
+
+def judge_model(folder, name, content, original="model"):
     """A file of somebody's model directory: "text/config.json" """
     kind, _, name = name.partition("/")
     place = folder / "case"
-    shutil.copytree(folder / f"{kind}-model", place)
+    shutil.copytree(folder / f"{kind}-{original}", place)
+    changed = (place / name).read_bytes() != content
     (place / name).write_bytes(content)
     try:
         load_model(place)
@@ -137,7 +218,13 @@ def judge_model(folder, name, content):
         return sentence(str(error))
     finally:
         shutil.rmtree(place)
-    return "read"
+    return f"FAILED: a changed {name} went unnoticed" if changed and original == "sealed" else "read"
+
+
+def judge_sealed(folder, name, content):
+    """The same with its checksums, which must not fit; those themselves may have been changed in what does not count"""
+    found = judge_model(folder, name, content, "sealed")
+    return "read" if found.startswith("FAILED: a changed SHA256SUMS") else found
 
 
 def judge_resume(folder, name, content, sealed=True):
@@ -150,7 +237,7 @@ def judge_resume(folder, name, content, sealed=True):
     if sealed and "SHA256SUMS" not in name:
         seal(place / "checkpoint-3")
     try:
-        status, line = quietly("train", "--resume", str(place))
+        status, _, line = quietly("train", "--resume", str(place))
     finally:
         shutil.rmtree(place)
     if status == 2:
@@ -165,7 +252,17 @@ def judge_unsealed(folder, name, content):
     return judge_resume(folder, name, content, sealed=False)
 
 
-JUDGES = {"preferences": judge_preferences, "model": judge_model, "resume": judge_resume, "unsealed": judge_unsealed}
+JUDGES = {
+    "preferences": judge_preferences,
+    "report": judge_report,
+    "score": judge_score,
+    "table": judge_table,
+    "model": judge_model,
+    "sealed": judge_sealed,
+    "resume": judge_resume,
+    "unsealed": judge_unsealed,
+}
+SHARES = [0.45, 0.05, 0.05, 0.1, 0.13, 0.02, 0.15, 0.05]
 
 
 def sentence(text):
@@ -179,12 +276,18 @@ def case(folder, seed, i):
     if swelling:
         return "preferences", "bomb.jsonl.gz", swelling[i][1]
     rng = np.random.default_rng([seed, i])
-    kind = ["preferences", "model", "resume", "unsealed"][rng.choice(4, p=[0.6, 0.15, 0.2, 0.05])]
-    if kind == "preferences":
-        name = ["rows.jsonl", "rows.jsonl.gz"][rng.integers(2)]
-        return kind, name, mutations.mutated(rng, name, PREFERENCES[rng.integers(len(PREFERENCES))])
+    kind = list(JUDGES)[rng.choice(len(JUDGES), p=SHARES)]
+    stem = "rows" if rng.random() < 0.9 else [*NAMES][rng.integers(len(NAMES))]
+    packed = ["", ".gz"][rng.integers(2)]
+    if kind == "table":
+        number = rng.integers(len(TABLES))
+        return kind, f"{number}/{stem}.csv{packed}", mutations.mutated(rng, f".csv{packed}", [*TABLES][number].encode())
+    if kind in ("preferences", "report", "score"):
+        ending = [".jsonl", ".jsonl", ".json", ".csv"][rng.integers(4)]
+        content = FORMS[ending](PREFERENCES[rng.integers(len(PREFERENCES))])
+        return kind, f"{stem}{ending}{packed}", mutations.mutated(rng, ending + packed, content)
     run = ["text", "ids"][rng.integers(2)]
-    place = folder / (run if kind != "model" else f"{run}-model")
+    place = folder / (f"{run}-{kind}" if kind in ("model", "sealed") else run)
     files = sorted(p for p in place.rglob("*") if p.is_file() and p.name not in (".lock", "tokenizer_config.json"))
     if kind == "unsealed":
         files = [p for p in files if "checkpoint" in p.parent.name]

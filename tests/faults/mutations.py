@@ -152,13 +152,34 @@ def encoded(rng, content):
     return b"\n".join(rows)
 
 
+def table(rng, content):
+    """A cell of a table changed, gone, doubled or in quotes; or another separator"""
+    rows = [line.split(b",") for line in content.split(b"\n")]
+    row = rows[rng.integers(len(rows))]
+    at = rng.integers(len(row))
+    match rng.integers(6):
+        case 0:
+            del row[at]
+        case 1:
+            row.insert(at, row[at])
+        case 2:
+            row[at] = b'"' + row[at] + [b'"', b"", b'""'][rng.integers(3)]
+        case 3:
+            return content.replace(b",", [b";", b"\t", b"|", b" "][rng.integers(4)])
+        case _:
+            other = value(rng)
+            other = other if isinstance(other, str) else json.dumps(other)
+            row[at] = other.encode("utf-8", "surrogatepass")
+    return b"\n".join(b",".join(row) for row in rows)
+
+
 def packed(_rng, content):
     """As gzip"""
     return gzip.compress(content, 1, mtime=0)
 
 
 def tensors(rng, content):
-    """The header of a safetensors file changed as JSON, or some of its numbers"""
+    """The header of a safetensors file changed as JSON, its length a lie, or some of its numbers changed"""
     size = int.from_bytes(content[:8], "little")
     if not 8 < size < len(content):
         return flipped(rng, content)
@@ -166,6 +187,9 @@ def tensors(rng, content):
     if rng.integers(2):
         header = json_line(rng, header)
         return len(header).to_bytes(8, "little") + header + data
+    if rng.integers(3) == 0:
+        lie = [0, 1, size - 1, size + 1, 2 * size, len(content), 2**31, 2**63, 2**64 - 1][rng.integers(9)]
+        return lie.to_bytes(8, "little") + content[8:]
     data, numbers = bytearray(data), [np.nan, np.inf, -np.inf, 3e38, 1e-45, -1.0]
     for at in rng.integers(0, len(data) // 4, rng.integers(1, 30)):
         data[4 * at : 4 * at + 4] = np.float32(numbers[rng.integers(6)]).tobytes()
@@ -176,6 +200,7 @@ ANY = [flipped, cut, inserted, encoded]
 BY_KIND = {
     ".jsonl": [lines, lines, lines],
     ".json": [json_line, json_line, json_line],
+    ".csv": [table, table, table, lines],
     ".safetensors": [tensors, tensors],
 }
 
