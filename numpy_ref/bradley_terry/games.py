@@ -194,15 +194,18 @@ def table_rankings(data, path, suffix, progress):
     lines = (line for line in io.StringIO(text, newline=""))
     reader = csv.reader(lines, delimiter=separator_of(text.split("\n", 1)[0], suffix, path, str), strict=True)
     header = None
-    for cells in progress(reader):
-        if not cells or (header is None and cells[0].startswith("#")):
-            continue
-        if header is None:
-            header = cells
-            continue
-        while cells and not cells[-1].strip():
-            cells.pop()
-        yield reader.line_num, cells
+    try:
+        for cells in progress(reader):
+            if not cells or (header is None and cells[0].startswith("#")):
+                continue
+            if header is None:
+                header = cells
+                continue
+            while cells and not cells[-1].strip():
+                cells.pop()
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}; expected a readable CSV or TSV file") from None
 
 
 def json_rankings(data, path, progress):

@@ -8,13 +8,18 @@ WIDTH = 80
 
 
 def wrap(text, indent="    "):
-    """Lines of at most 80 columns"""
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent)
+    """Lines of at most 80 columns, without control characters, which a file's names may hold"""
+    return textwrap.wrap(printable(text), WIDTH, subsequent_indent=indent)
+
+
+def printable(text):
+    """The text with a blank for every control character and line end"""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def clean(item):
     """A name on one line"""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(item)).split())
+    return " ".join(printable(str(item)).split())
 
 
 def counted(n, unit):
