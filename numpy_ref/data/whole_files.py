@@ -19,6 +19,7 @@ from ..files import MAX_LINE, first_bytes, read_bytes
 AS_JSON = {"margin", "responses", "ranks", "scores", "answers"}  # and all whose name ends in ids
 TIMES, TIMES_PACKED = 6, 50  # how many bytes of memory a byte of the file takes while its rows are read
 GAP = re.compile(r"[ \t\r\n]*")
+DECODER = json.JSONDecoder(parse_int=float)  # Python refuses to read an integer of 5,000 digits
 
 
 def suffix_of(path) -> str:
@@ -55,7 +56,7 @@ def array_items(path) -> Iterator[str]:
     while text[at : at + 1] != "]" or number:
         number += 1
         try:
-            end = json.JSONDecoder().raw_decode(text, at)[1]
+            end = DECODER.raw_decode(text, at)[1]
         except (json.JSONDecodeError, RecursionError) as error:
             raise InputError(f"{path}, row {number}: {_reason(error, at, len(text))}") from None
         yield text[at:end].replace("\r", " ").replace("\n", " ")

@@ -31,8 +31,9 @@ def raw_rows(path):
         with located(path, number):
             if isinstance(text, InputError):
                 raise text
-            columns = object_of(text.strip() + "\n")
-            yield number, text.strip(), without_missing(columns) if has_columns(path) else columns
+            text = text.strip().replace("\r", " ")  # white space of JSON, which would confuse a terminal
+            columns = object_of(text + "\n")
+            yield number, text, without_missing(columns) if has_columns(path) else columns
 
 
 @contextmanager
