@@ -120,9 +120,9 @@ def caught_and_named(name, mistakes, shrink):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_mistake_of_the_catalogue_is_caught_and_named(name):
-    """Of those that differ in a constant only, one; all of them in the slow tier"""
-    caught_and_named(name, {mistake.name: mistake for mistake in CATALOGUE[name]}.values(), shrink=False)
+def test_the_first_mistake_of_each_function_is_caught_and_named(name):
+    """All of them in the slow tier"""
+    caught_and_named(name, CATALOGUE[name][:1], shrink=False)
 
 
 UNLISTED = {
@@ -367,7 +367,9 @@ def test_an_untouched_stub_scores_zero(capsys):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "constant", [pytest.param(0.0, marks=pytest.mark.slow), 0.5, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 def test_a_constant_scores_zero(name, constant):
     def guess(*arguments):
         out = getattr(oracles, name)(*arguments)

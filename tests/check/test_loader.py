@@ -237,6 +237,7 @@ def test_what_a_submission_does_to_its_process_costs_one_function_and_stands_in_
         assert any(words in note for note in notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_kernel_and_the_file_give_the_same_marks(name, unusual, lessons):
     """For right solutions, and for the same with their first digit changed; else for the solution of a lesson"""

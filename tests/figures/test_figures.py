@@ -104,7 +104,9 @@ def test_one_picture_saved_twice_gives_the_same_files(pictures, tmp_path):
     assert first == second
 
 
-@pytest.mark.parametrize("name", ["regimes", "curves", "rewards", "architecture"])
+@pytest.mark.parametrize(
+    "name", ["rewards", *(pytest.param(name, marks=pytest.mark.slow) for name in ("regimes", "curves", "architecture"))]
+)
 def test_files_are_the_same_when_drawn_anew_and_carry_title_and_alt_text(pictures, name, tmp_path):
     picture, stem = pictures[name], tmp_path / "step.10"
     paths = save(picture, stem)

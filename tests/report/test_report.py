@@ -661,7 +661,9 @@ def test_json_says_what_the_table_says(folder, capsys, splits):
     assert said["repeated_labels"]["pairs"] >= 3
 
 
-@pytest.mark.parametrize("name", ["report.png", "report.svg", "report.pdf"])
+@pytest.mark.parametrize(
+    "name", ["report.png", *(pytest.param(f"report.{kind}", marks=pytest.mark.slow) for kind in ("svg", "pdf"))]
+)
 def test_the_figure_is_written(folder, capsys, splits, name):
     path = folder / name
     assert run("numpy_ref", "report", *splits, "--figure", str(path)) == 0

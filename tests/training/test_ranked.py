@@ -346,7 +346,10 @@ def test_pairwise_on_lists_is_training_on_all_their_pairs(here, package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-@pytest.mark.parametrize("loss", ["pairwise", "kwise", "plackett-luce"])
+@pytest.mark.parametrize(
+    "loss",
+    [pytest.param("pairwise", marks=pytest.mark.slow), "kwise", pytest.param("plackett-luce", marks=pytest.mark.slow)],
+)
 def test_a_list_of_500_trains(here, package, loss):
     row = {"prompt": "n", "responses": [str(i) for i in range(500)], "scores": list(range(500))}
     data = write(here / "lists.jsonl", [row, *numbers(2)])

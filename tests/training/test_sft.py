@@ -1,5 +1,6 @@
 """Stage one: both sides learn the same language model, a resumed run is the same run, and stage two starts from it."""
 
+import functools
 import json
 import math
 import shutil
@@ -103,12 +104,19 @@ def test_each_chosen_text_is_learned_once_and_from_its_first_token_on(rows):
     assert data.predicted() == sum(len(Bytes().text_ids(best)) + 1 for _, best in kept)
 
 
+@functools.cache
+def text_by_text(kind):
+    """(a learner, held-out texts, the nats of each text by itself)"""
+    learner, data = learner_of(kind)
+    nats = [learner.nats(*sft.arrays(data, [i])) * (len(ids) - data.start[i]) for i, ids in enumerate(data.rows)]
+    return learner, data, nats
+
+
 @pytest.mark.parametrize("kind", LEARNERS)
 @settings(max_examples=10)
 @given(max_tokens=st.integers(1, 400))
 def test_the_held_out_loss_is_the_mean_over_all_tokens_however_they_are_batched(kind, max_tokens):
-    learner, data = learner_of(kind)
-    nats = [learner.nats(*sft.arrays(data, [i])) * (len(ids) - data.start[i]) for i, ids in enumerate(data.rows)]
+    learner, data, nats = text_by_text(kind)
     result = sft.evaluate(learner, data, max_tokens)
     assert result["eval_loss"] == pytest.approx(sum(nats) / data.predicted(), rel=1e-12)
     assert result["eval_perplexity"] == pytest.approx(math.exp(result["eval_loss"]), rel=1e-12)
