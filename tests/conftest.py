@@ -9,6 +9,7 @@ import signal
 
 # Before NumPy is imported: in small products two threads wait for each other longer than they compute.
 os.environ |= {name: os.environ.get(name, "1") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
+os.environ.pop("PYTEST_ADDOPTS", None)  # read by now, and not meant for the pytest that a test starts
 
 import numpy as np
 import pytest
@@ -67,8 +68,15 @@ def unexpected_skips():
 
 
 def pytest_sessionfinish(session):
-    if not hasattr(session.config, "workerinput") and unexpected_skips() and session.exitstatus == 0:
+    if hasattr(session.config, "workerinput"):  # one of several processes, as with -n 2
+        session.config.workeroutput["tables"] = tables
+    elif unexpected_skips() and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node):
+    tables.extend(getattr(node, "workeroutput", {}).get("tables", []))
 
 
 def pytest_terminal_summary(terminalreporter):
