@@ -72,6 +72,24 @@ def iterative(tolerance, project=unchanged, preconditioner=jacobi):
     return solve
 
 
+def direct(matrix, grounded=None):
+    """The step A⁻¹ g from the square array A = matrix(x)        -> solve(x, here)
+
+    Each parameter is scaled by its own curvature: those may differ by many powers of ten, and conjugate gradients then
+    lose the digits of the smallest.
+    grounded    the parameter whose step is 0, as where A is singular for a common shift; None for none
+    """
+
+    def solve(x, here):
+        kept, step = np.arange(len(x)) != grounded, np.zeros_like(x)
+        size = np.sqrt(here.diagonal[kept])
+        scaled = matrix(x)[np.ix_(kept, kept)] / np.outer(size, size)
+        step[kept] = np.linalg.lstsq(scaled, here.gradient[kept] / size)[0] / size
+        return step
+
+    return solve
+
+
 def newton(f, x, tolerance, max_iterations=100, solve=None, limit=unchanged, inside=None):
     """x ← x + t A⁻¹ g,  t = 1, ½, ¼, ... the first that climbs, until δ = √(g' A⁻¹ g) ≤ tolerance
 

@@ -22,11 +22,13 @@ from ..errors import InputError
 from .effects import unbounded_effect
 from .existence import NO_CIRCLE, groups_of
 from .fitted import with_estimate, without_estimate
-from .newton import LONGEST, Terms, iterative, jacobi, newton
+from .newton import LONGEST, Terms, direct, iterative, jacobi, newton
 from .outcomes import TIE_MODELS, decided, resolve_ties, tied
 from .small_tables import guess, is_small, maximum_of_table
 from .spanning_tree import tree_preconditioner
 from .win_counts import blocks, difference, difference_backward, total_per_item, won_and_lost
+
+MODERATE = 1000  # items: if conjugate gradients fail, in very lopsided tables, a square system is solved
 
 
 def row_terms(x, pairs, home, model):
@@ -146,4 +148,14 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
     f = partial(penalised, parts=parts, home=home, model=model, ridge=ridge)
     solve = iterative(tolerance, without_shift, tree or jacobi)
     x, certificate, here = newton(f, start, tolerance, max_iterations, solve, limit, inside)
+    if not certificate["converged"] and n <= MODERATE:
+        prior = np.diag(np.where(np.arange(len(x)) < n, ridge, 0))
+        grounded = None if ridge else int(rows.leading[rows.lengths.argmax()])
+        solve = direct(lambda x: information(x, rows, home, model) + prior, grounded)
+        first = certificate["iterations"]
+        reachable = (
+            100 * tolerance
+        )  # where a parameter is nearly flat, the gradient's rounding is worth more than 1e-12
+        x, certificate, here = newton(f, x, reachable, max_iterations, solve, limit, inside)
+        certificate["iterations"] += first
     return x, certificate, here.value + ridge / 2 * (x[:n] @ x[:n])

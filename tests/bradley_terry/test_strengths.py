@@ -1,6 +1,7 @@
 """Bradley-Terry for tables: three witnesses of each derivative, laws, published tables, three faces of one model."""
 
 import csv
+import math
 from pathlib import Path
 
 import mpmath
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from strategies import few
 
 import torch_impl.bradley_terry.strengths as twin
+from numpy_ref.bradley_terry import strengths
 from numpy_ref.bradley_terry.existence import groups_of
 from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games
 from numpy_ref.bradley_terry.inference import standard_errors
@@ -372,6 +374,35 @@ def test_difference_and_its_backward_are_transposes():
     from numpy_ref.bradley_terry.win_counts import difference_backward
 
     np.testing.assert_allclose(difference(v, pairs) @ dd, v @ difference_backward(dd, pairs), rtol=1e-12)
+
+
+def lopsided(seed):
+    """Hardly more pairs than items, counts up to a million against some few, a tie in one of ten pairs"""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(30, 60))
+    near = np.array([rng.integers(max(0, i - 3), i) for i in range(1, n)])
+    far = rng.integers(0, n, (n, 2))
+    first, second = np.append(np.arange(1, n), far[:, 0]), np.append(near, far[:, 1])
+    many, few_wins = 10 ** rng.uniform(0, 6, len(first)), 10 ** rng.uniform(0, 1, len(first))
+    swap, kept = rng.random(len(first)) < 0.5, first != second
+    wins, losses = np.where(swap, many, few_wins).round(), np.where(swap, few_wins, many).round()
+    ties = rng.random(len(first)) < 0.1
+    return pairs_of_rows(first[kept], second[kept], wins[kept], losses[kept], ties[kept], n)
+
+
+@pytest.mark.parametrize("seed", [0, 71])
+def test_where_conjugate_gradients_lose_their_digits_a_square_system_is_solved(seed, monkeypatch):
+    """Every pair was won by both sides, so the estimate exists"""
+    pairs, steps = lopsided(seed), []
+    real = strengths.direct
+    monkeypatch.setattr(strengths, "direct", lambda *how: steps.append(how) or real(*how))
+    result = fit(pairs, ties="davidson")
+    assert steps
+    assert result.problem is None
+    x = np.append(result.strength, result.tie)
+    found = likelihood_terms(x, pairs, model="davidson")
+    rounding = EPS * (1 + abs(x).max()) * math.sqrt(found.diagonal.sum())
+    assert np.sqrt(found.gradient**2 / found.diagonal).max() < 100 * rounding
 
 
 def test_ties_as_halves_dropped_and_modelled():
