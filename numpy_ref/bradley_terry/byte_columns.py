@@ -1,4 +1,4 @@
-"""The columns of a plain table, without a Python object for each cell: by pyarrow if it is installed, else by NumPy.
+"""The columns of a plain table, without a Python object for each cell: by NumPy, or a large one by pyarrow.
 
 What is not plain (quotes, blank lines, rows of different lengths, long cells) gives None: the careful reader of
 games.py takes it, and says what is wrong where something is.
@@ -8,6 +8,7 @@ import numpy as np
 
 from .columns import Labels
 
+LARGE = 2**24  # bytes: for less, importing pyarrow takes longer than reading
 LONGEST = 64  # bytes of a cell
 MASKS = np.array([(1 << 8 * k) - 1 for k in range(9)], np.uint64)  # the first k bytes of a word
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash: 2⁶⁴ / golden ratio
@@ -19,13 +20,12 @@ def plain_columns(body, delimiter, header, texts, numbers):
 
     body        the bytes below the header;  header the names of its columns;  texts, numbers those that are wanted
     """
-    body = body.replace(b"\r\n", b"\n")
-    if not body.strip() or body.startswith(b"\n") or any(mark in body for mark in (b'"', b"\r", b"\0", b"\n\n")):
+    body = body.replace(b"\r\n", b"\n") if b"\r" in body else body
+    if not body or body.isspace() or any(mark in body for mark in (b'"', b"\r", b"\0")):
         return None
     body += b"" if body.endswith(b"\n") else b"\n"
-    return arrow_columns(body, delimiter, header, texts, numbers) or numpy_columns(
-        body, delimiter, header, texts, numbers
-    )
+    table = body, delimiter, header, texts, numbers
+    return (arrow_columns(*table) if len(body) >= LARGE else None) or numpy_columns(*table)
 
 
 def arrow_columns(body, delimiter, header, texts, numbers):
@@ -39,7 +39,7 @@ def arrow_columns(body, delimiter, header, texts, numbers):
     text, whole = pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.int64()
     types = {str(header.index(name)): text if name in texts else whole for name in [*texts, *numbers]}
     options = {
-        "read_options": csv.ReadOptions(column_names=names),
+        "read_options": csv.ReadOptions(column_names=names, block_size=min(len(body), 2**30)),  # one dictionary
         "parse_options": csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
         "convert_options": csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
     }

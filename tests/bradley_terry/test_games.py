@@ -198,6 +198,15 @@ def test_what_is_not_plain_is_left_to_the_careful_reader(body):
         assert byte_columns.plain_columns(body, ",", ["a", "b"], ["a", "b"], []) is None
 
 
+def test_only_a_large_table_is_worth_the_import_of_pyarrow(monkeypatch):
+    asked = []
+    monkeypatch.setattr(byte_columns, "arrow_columns", lambda *table: asked.append(len(table[0])))
+    for large, expected in ((5, []), (4, [4])):
+        monkeypatch.setattr(byte_columns, "LARGE", large)
+        assert byte_columns.plain_columns(b"A,B\n", ",", ["a", "b"], ["a", "b"], [])
+        assert asked == expected
+
+
 def test_separators_are_found_and_said(tmp_path):
     notes = []
     table = read_games(write(tmp_path / "g.csv", ["winner;loser;count", "A;B;2", "B;A;1"]), note=notes.append)
