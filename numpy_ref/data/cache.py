@@ -1,13 +1,13 @@
-"""Tokens of a large file, read once: flat files in a directory of its own, memory-mapped by every later start.
+"""Keeps the tokens of a large file on disk: the first start writes them, later starts map them into memory.
 
-    ~/.cache/reward-by-hand/1f0c.../ids  start  length ...     what is mapped
-                                    tokens.json                how many bytes each file has: it is written last
-                            1f0c....lock                       held by the process that writes, while others wait
-                            sha256-77aa....json                a file's size, times and SHA-256, as git keeps them
+    ~/.cache/reward-by-hand/1f0c.../ids  start  length ...     the arrays
+                                    tokens.json                the size of each array's file; written last
+                            1f0c....lock                       held by the process that writes; others wait
+                            sha256-77aa....json                a file's size, times and SHA-256
 
-The directory's name is a digest of the file's content and of all that decides which tokens it becomes, also of the code
-that reads it. So nothing in it is ever stale, and any of it may be deleted at any time. It is written beside its
-place and renamed: it is whole or not there, and one that was damaged afterwards is noticed and written anew.
+The directory's name is a digest of the file's content and of everything else that decides its tokens, including the
+code that reads it. So an entry is never stale, and any entry may be deleted at any time. An entry is written under a
+temporary name and renamed, so it is whole or absent. One that was damaged later is detected and written again.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from ..files import lock, read_json, remove_left, write_json, written_directory
 from .tokenizer import Bytes, TokenIds, Words
 from .tokens import COLUMNS, Tokens, id_type
 
-LARGE, LARGE_PACKED = 2**25, 2**22  # bytes: from there on a file is cached; .gz and .parquet unpack to some eight times
-READS = 4096  # a read maps up to 64 KB around it: at most 256 MB before they are given back
+LARGE, LARGE_PACKED = 2**25, 2**22  # bytes: larger files are cached; .gz and .parquet unpack to about eight times
+READS = 4096  # reads before memory is released; a read maps up to 64 KB, so at most 256 MB are held
 # The modules whose code decides which tokens a file becomes; a test holds the list to the imports of `reader`.
 MAKE_TOKENS = ("preference", "reader", "row", "ranked", "conversation", "parquet", "whole_files", "tokenizer", "tokens")
 RECENT = 2 * 10**9  # ns: a file changed again within the clock's tick would look the same
@@ -39,18 +39,18 @@ def default_directory():
 
 
 def directory_for(path, cache_dir=None):
-    """Where the tokens of a file belong: a directory, or None for memory, which is where a small file's are"""
+    """The cache directory for a file's tokens, or None if the file is small and its tokens stay in memory"""
     if cache_dir is not None:
         return Path(cache_dir)
     try:
         large = os.stat(path).st_size >= (LARGE_PACKED if Path(path).suffix in (".gz", ".parquet") else LARGE)
-    except OSError:  # which whoever reads it will say
+    except OSError:  # the reader reports it
         return None
     return default_directory() if large else None
 
 
 def fingerprint(path, cache_dir=None):
-    """The SHA-256 of a file; of a large one it is remembered, for as long as size, times and inode are the same"""
+    """The SHA-256 of a file; that of a large file is remembered while its size, times and inode stay the same"""
     directory, before = directory_for(path, cache_dir), identity(path)
     memo = directory and directory / f"sha256-{_digest(str(Path(path).resolve()))}.json"
     known = _read_json(memo) if memo else None
@@ -59,17 +59,17 @@ def fingerprint(path, cache_dir=None):
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if memo and before and before == identity(path) and time.time_ns() - max(before[1:3]) > RECENT:
-        with suppress(OSError):  # it saves a second, no more
+        with suppress(OSError):  # remembering only saves time
             directory.mkdir(parents=True, exist_ok=True)
             write_json(memo, {"identity": before, "sha256": sha256})
     return sha256
 
 
 def identity(path):
-    """[size, mtime, ctime, inode]: what cannot stay the same when the content changes; None where there is no file
+    """[size, mtime, ctime, inode], at least one of which changes with the content; None if there is no file
 
-    The time of the last change of the inode (ctime) cannot be set back, as the time of the last change of the content
-    (mtime) is by whatever restores a file with its old date.
+    Tools that restore a file can set mtime (last change of the content) back to an old date, but not ctime (last change
+    of the inode).
     """
     try:
         found = os.stat(path)
@@ -79,7 +79,7 @@ def identity(path):
 
 
 def key_of(path, tokenizer, columns=None, cache_dir=None):
-    """A digest of all that decides the tokens; None for a tokenizer that has none of its own"""
+    """A digest of everything that decides the tokens; None for a tokenizer without a fingerprint"""
     if isinstance(tokenizer, (Bytes, Words, TokenIds)):
         own = repr(TokenIds(0) if isinstance(tokenizer, TokenIds) else tokenizer)  # ids are the same in any vocabulary
     elif not (own := getattr(tokenizer, "fingerprint", "")):
@@ -89,7 +89,7 @@ def key_of(path, tokenizer, columns=None, cache_dir=None):
 
 
 def _code():
-    """A digest of the rooms that turn a file into tokens"""
+    """A digest of the code that turns a file into tokens"""
     here = Path(__file__).parent
     return _digest(*((here / f"{module}.py").read_text(encoding="utf-8") for module in MAKE_TOKENS))
 
@@ -99,12 +99,12 @@ def _digest(*parts):
 
 
 def cached(directory, key, tokenizer, write):
-    """(Tokens, whether they were written now); write(files) appends to binary files by name, as write_tokens does"""
+    """(Tokens, whether they were just written); write(files) appends to binary files by name, as write_tokens does"""
     place = directory / key
     if tokens := opened(place):
         return tokens, False
     with _writing(directory), lock(directory / f"{key}.lock", wait=True) as alone:
-        if tokens := opened(place):  # another process has written it meanwhile
+        if tokens := opened(place):  # another process wrote it while this one waited
             return tokens, False
         if alone:
             remove_left(place)
@@ -116,7 +116,7 @@ def cached(directory, key, tokenizer, write):
 
 
 def opened(place):
-    """The Tokens of a directory, mapped into memory; None where they are missing or not whole"""
+    """The Tokens of a cache entry, mapped into memory; None if they are missing or not whole"""
     about = _read_json(place / "tokens.json")
     try:
         for name in ("ids", *COLUMNS):
@@ -130,9 +130,9 @@ def opened(place):
 
 
 class Mapped:
-    """An array in a file, of which slices are read; what was read counts as this process's memory, so it is given back
+    """An array in a file, of which slices are read; now and then the pages that were read are released
 
-    The pages stay in the system's own memory for as long as there is room, and are there again when they are asked for.
+    Otherwise they would count as this process's memory. The system still caches them, so reading them again is fast.
     """
 
     def __init__(self, path, dtype):
@@ -148,11 +148,11 @@ class Mapped:
 
 
 class _Overtaken(Exception):
-    """Another process was first, where there are no locks"""
+    """Another process wrote the entry first, on a file system without locks"""
 
 
 def _write(place, ids, write):
-    """A new directory in the place of none, or of a damaged one"""
+    """Writes a new entry, also in place of a damaged one"""
     with suppress(_Overtaken), written_directory(place, replace=True) as building:
         with ExitStack() as stack:
             files = {name: stack.enter_context(open(building / name, "wb")) for name in ("ids", *COLUMNS)}
@@ -172,7 +172,7 @@ def _read_json(path):
 
 @contextmanager
 def _writing(directory):
-    """Makes the directory; what keeps it from being written is one sentence"""
+    """Makes the cache directory; InputError if it cannot be written"""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         yield

@@ -1,4 +1,4 @@
-"""Where a prompt ends and its responses begin: in a column of its own, in two conversations, in two transcripts.
+"""Finds where the prompt ends and the responses begin, in each shape that a preference comes in.
 
     {"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}          text, explicit prompt
     {"chosen": "The sky is blue.", "rejected": "The sky is green."}              text, implicit prompt
@@ -6,9 +6,9 @@
     {"chosen": [{"role": "user", ...}, {"role": "assistant", ...}], "rejected": [...]}
     {"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": "\\n\\nHuman: ...\\n\\nAssistant: ..."}
 
-The first four are TRL's shapes of a preference; the last is how HH-RLHF is published (Bai et al. 2022). Two texts that
-begin alike are not cut: where they part need not be where the question ended ("it is 12", "it is 15" part inside a
-number), and the reward of a whole text is well defined. A transcript has turns, so there the question's end is known.
+The first four are TRL's shapes; the last is how HH-RLHF is published (Bai et al. 2022). Two plain texts with a common
+beginning are not cut: "it is 12" and "it is 15" first differ inside a number, not at the end of a question, and the
+reward of a whole text is well defined. A transcript is cut between its turns.
 """
 
 import re
@@ -22,10 +22,10 @@ HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 
 def shape(prompt, responses, names):
-    """JSON values -> (the name of the format, prompt, responses); names: how a sentence calls each response
+    """JSON values -> (the name of the format, prompt, responses)
 
-    An empty text is refused, since it is a hole in a table more often than an answer. A turn that is there and empty
-    is an answer: people did compare with silence.
+    names: what an error message calls each response
+    An empty text is refused: it is usually a missing value. An empty turn of a conversation is kept as an answer.
     """
     kinds = [type(response) for response in responses]
     if list in kinds and str in kinds:
@@ -64,7 +64,7 @@ def _conversations(prompt, responses, names):
 
 
 def _split_conversations(question, sides):
-    """The prompt is the messages that all sides share; a column "prompt" beside them may only repeat one of these"""
+    """The prompt is the messages that all sides share; if there is a column "prompt", it must be one of them"""
     first = [side[0] if side[0].role == "system" else None for side in sides]
     if not same(first):
         raise InputError("the conversations differ in their system message: compare answers to the same one")
@@ -80,11 +80,11 @@ def _split_conversations(question, sides):
 def split_transcripts(texts):
     """(prompt, responses), prompt + response = text for each        "\\n\\nHuman: ...\\n\\nAssistant: ..."
 
-    The prompt is the turns that all share and, where all go on with the assistant's, its label: an answer starts behind
-    it. Where people were asked different things, the responses start with the turn that differs. A label typed inside
-    an answer cuts nothing off: what comes before it is shared by all, or else the answers began earlier.
+    The prompt is the turns that all texts share. If every text continues with an assistant's turn, the label
+    "Assistant:" belongs to the prompt too. Otherwise the responses start with the first turn that differs. A label that
+    somebody typed inside an answer does no harm: the answers differ before it, or they share all that is before it.
     """
-    turns = [TURN.split(text)[1:] for text in texts]  # [0] is the nothing before the first label
+    turns = [TURN.split(text)[1:] for text in texts]  # [0] is the empty text before the first label
     n = shared(turns)
     prompt = "".join(turns[0][:n])
     if all(side[n].startswith(ASSISTANT) for side in turns):
@@ -93,6 +93,6 @@ def split_transcripts(texts):
 
 
 def shared(sides):
-    """How many leading items all sides have in common, where each keeps one at least: it has answered something"""
+    """How many leading items all sides have in common; each side keeps at least one as its response"""
     limit = min(map(len, sides)) - 1
     return next((i for i in range(limit) if not same([side[i] for side in sides])), limit)

@@ -1,4 +1,4 @@
-"""What a reward model is held to: the built-in world's responses with their true rewards, or a file's."""
+"""Held-out data: the built-in world's responses with their true rewards, or the preferences of a file."""
 
 from typing import NamedTuple
 
@@ -15,17 +15,17 @@ WORLD_POSITIONS = 16  # the world's longest text: bos, 6 words, sep, 3 answers, 
 
 
 class Held(NamedTuple):
-    """Held-out responses as token ids, best first, with their true rewards where the world knows them"""
+    """Held-out responses as token ids, best first, with their true rewards if they are the world's"""
 
     rows: list
     true: np.ndarray | None
     baseline: float  # how often the longer response is the better one
-    ranks: np.ndarray | None = None  # (N, K), where a file's lists differ in length or hold ties
-    kept: str = ""  # how many of a file's pairs or prompts these are
+    ranks: np.ndarray | None = None  # (N, K) of a file's lists, which may differ in length and hold ties
+    kept: str = ""  # how many of a file's pairs or prompts were kept, in words
 
 
 def world_tokenizer(tokenizer=None):
-    """The world's words; InputError if the model that stands already reads something else"""
+    """The tokenizer of the world's words; InputError if an existing model has another one"""
     words = Words(world.WORDS)
     if tokenizer not in (None, words):
         raise InputError(
@@ -35,7 +35,7 @@ def world_tokenizer(tokenizer=None):
 
 
 def load_world(options, tokenizer):
-    """`load` where no data were named"""
+    """The data of a training on the built-in world, as the fields of training.data.Loaded"""
     if options.max_length < WORLD_POSITIONS:
         raise InputError(
             f"--max-length {options.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"

@@ -1,8 +1,8 @@
-"""Preferences that do not stand in lines of JSON: Parquet files, and datasets of the Hugging Face hub.
+"""Rows of Parquet files and of Hugging Face datasets.
 
-Their rows are handed on as JSON would have them, what a row lacks as null, and go through the same checks. pyarrow and
-datasets come with the extra `hf`, and are imported only here. No code of a dataset's author is ever run:
-`trust_remote_code` is never set, and where it is not, datasets reads data files alone.
+They become dicts as JSON rows do, with None for a missing value, and go through the same checks. pyarrow and datasets
+come with the extra `hf` and are imported only here. No code of a dataset's author is run: `trust_remote_code` is never
+set, and without it the package datasets only reads data files.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def _check_names(path, names):
 
 
 def split_rows(source) -> Iterator[dict]:
-    """The rows of a Split; whatever keeps it from being loaded is one sentence"""
+    """The rows of a Split; InputError if it cannot be loaded"""
     with _needs("datasets", f"--dataset-name {source.name}"):
         import datasets
     try:
@@ -65,7 +65,7 @@ def split_rows(source) -> Iterator[dict]:
 
 
 def _first_line(error):
-    """Of what another library says, which quotes whatever it found in a damaged file"""
+    """The first line of another library's error message, printable: it may quote the bytes of a damaged file"""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return "".join(letter if letter.isprintable() else "?" for letter in line)[:200].rstrip(". ")
 
@@ -83,7 +83,7 @@ def _as_json(row) -> dict:
 
 
 def _value(value):
-    """Numbers as JSON's are read: all of them floats"""
+    """A value with floats for all numbers, as JSON rows have them"""
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What a prompt or a response can be: a text, the messages of a conversation, or the ids of somebody's tokenizer."""
+"""A prompt or a response is a text, the messages of a conversation, or the token ids of somebody's tokenizer."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Message(NamedTuple):
 
 
 class Ids(tuple[int, ...]):
-    """A whole text as token ids, prompt and response together: used as they are, no bos, sep or eos is added"""
+    """The token ids of a whole text, prompt and response together; they are used unchanged, without bos, sep or eos"""
 
     __slots__ = ()
 
@@ -29,10 +29,11 @@ Part = str | tuple[Message, ...] | Ids
 
 
 class Preference(NamedTuple):
-    """Responses to one prompt, best first, and their ranks, 1 best, ties equal: a pair is (chosen, rejected), (1, 2)
+    """Responses to one prompt, best first, with their ranks: 1 is best, equal ranks are ties
 
-    margin: the lead asked of the chosen one, in log-odds; a list has none. The responses are all texts, all messages,
-    or all Ids, which hold the prompt too: beside them it is "".
+    A pair is (chosen, rejected) with ranks (1, 2). The responses are all texts, all messages, or all Ids. Ids hold the
+    prompt too, so their prompt is "".
+    margin: how far the chosen response should lead, in log-odds; 0 for a list
     """
 
     prompt: Part
@@ -42,11 +43,11 @@ class Preference(NamedTuple):
 
 
 def as_text(part: Part) -> str:
-    """How people read it, and how tokenizers without a chat template do
+    """The text that people read, and that tokenizers without a chat template encode
 
-    A text stands for itself. So does the content of one user or assistant message: a question and its answer are the
-    same as messages and as texts. Longer conversations are labelled, "System: ...", "User: ...", "Assistant: ...",
-    "Tool: ...", with a blank line between turns; a label typed inside a message looks like a turn, as in any text.
+    A text is unchanged. One user or assistant message is its content, so a question and its answer are the same as
+    messages and as texts. In a longer conversation each turn has a label ("System: ...", "User: ...", "Assistant: ...",
+    "Tool: ...") and a blank line stands between turns. A label that somebody typed inside a message looks like a turn.
     """
     if isinstance(part, str):
         return part
@@ -58,12 +59,12 @@ def as_text(part: Part) -> str:
 
 
 def length_of(part: Part) -> int:
-    """In characters; of token ids, whose text nobody knows, in tokens"""
+    """The length in characters, or in tokens for token ids, whose text is unknown"""
     return len(part) if isinstance(part, Ids) else len(as_text(part))
 
 
 def text(name, value, otherwise="") -> str:
-    """A JSON value that must be a text; `name` is how the sentence calls it, `otherwise` a second remedy"""
+    """Checks that a JSON value is a text; `name` is what an error message calls it, `otherwise` a second remedy"""
     if not isinstance(value, str):
         raise InputError(f"{name} is {kind(value)}, but a text is expected: write it in quotes{otherwise}")
     try:
@@ -77,7 +78,7 @@ def text(name, value, otherwise="") -> str:
 
 
 def messages(name, value) -> tuple[Message, ...]:
-    """A JSON value that must be a list of messages"""
+    """Checks that a JSON value is a list of messages"""
     if not isinstance(value, list):
         raise InputError(f"{name} is {kind(value)}, but a list of messages is expected: write [{MESSAGE}, ...]")
     if not value:
@@ -113,7 +114,7 @@ def _content(name, value) -> str:
 
 
 def ids(name, value) -> Ids:
-    """A JSON value that must be a list of token ids"""
+    """Checks that a JSON value is a list of token ids"""
     if not isinstance(value, list):
         raise InputError(f"{name} is {kind(value)}, but a list of token ids is expected: write [5, 17, ...]")
     if not value:
@@ -126,7 +127,7 @@ def ids(name, value) -> Ids:
 
 
 def found_in(row: dict[str, Any]) -> str:
-    """The first names of a row, for a sentence"""
+    """The first column names of a row, for an error message"""
     return ", ".join(shortened(name) for name in list(row)[:6]) + ", ..." * (len(row) > 6) or "none"
 
 
@@ -136,7 +137,7 @@ def same(values: Sequence) -> bool:
 
 
 def kind(value) -> str:
-    """What a sentence calls a JSON value, or a table's"""
+    """What an error message calls a value"""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     names = {str: "a string", float: "a number", list: "a list", dict: "an object"}

@@ -1,4 +1,4 @@
-"""A ranked list in one row, checked: responses with a rank or a score each, or correct and incorrect ones."""
+"""Checks a ranked list in one row: responses with ranks or scores, or correct and incorrect responses."""
 
 import math
 
@@ -16,7 +16,7 @@ SEVERAL_EXAMPLE = '{"prompt": "...", "chosen": ["..."], "rejected": ["...", "...
 
 
 def ranked_list(row, check_absent) -> tuple[str, Preference]:
-    """(format, the responses sorted best first; equals keep their order)"""
+    """The format and the preference, its responses sorted best first; tied responses keep their order"""
     if "prompt" not in row:
         check_absent("prompt", row)
     if "margin" in row:
@@ -43,7 +43,7 @@ def has_several_correct(row) -> bool:
 
 
 def several_correct(row) -> tuple[str, Preference]:
-    """(format, the correct responses with rank 1 and the incorrect ones with rank 2)        RewardBench 2"""
+    """The format and the preference of a RewardBench 2 row: correct responses have rank 1, incorrect ones rank 2"""
     if "margin" in row:
         raise InputError('"margin" belongs to a pair, but there are lists of responses: leave it out')
     correct, incorrect = (_texts(side, row) for side in SIDES)
@@ -54,7 +54,7 @@ def several_correct(row) -> tuple[str, Preference]:
 
 
 def _texts(side, row):
-    """One of the two lists, which must not be empty, nor a text beside a list"""
+    """One of the two lists; InputError if it is empty, or no list"""
     value = row.get(side)
     if not isinstance(value, list):
         found = f'"{side}" is {kind(value)}' if side in row else f'there is no column "{side}"'
@@ -68,7 +68,7 @@ def _texts(side, row):
 
 
 def _answers(row):
-    """[{"answer": ..., "rank": ...}, ...] taken apart"""
+    """The responses and ranks of [{"answer": ..., "rank": ...}, ...]"""
     if "responses" in row:
         raise InputError('"answers" and "responses" in one row: keep one')
     answers = _list("answers", row)
@@ -79,7 +79,7 @@ def _answers(row):
 
 
 def _columns(row, check_absent):
-    """ "responses" with "ranks" or "scores" beside it"""
+    """The responses, and their "ranks" or "scores" """
     if "responses" not in row:
         check_absent("responses", row)
         raise InputError(f'there is no column "responses" (found: {found_in(row)}): write {LIST_EXAMPLE}')
@@ -94,7 +94,7 @@ def _columns(row, check_absent):
 
 
 def _ranks(numbers) -> list[int]:
-    """Whole numbers from 1, which is best, to the number of responses; both habits pass a tie: 1, 1, 3 and 1, 1, 2"""
+    """Ranks as ints: from 1, the best, to the number of responses; after a tie both 1, 1, 3 and 1, 1, 2 are accepted"""
     for i, number in enumerate(numbers, 1):
         if not isinstance(number, float) or not number.is_integer() or not 1 <= number <= len(numbers):
             found = f"{number:g}" if isinstance(number, float) else kind(number)
@@ -107,7 +107,7 @@ def _ranks(numbers) -> list[int]:
 
 
 def _ranks_of_scores(scores) -> list[int]:
-    """The highest is 1; equal scores tie"""
+    """Scores as ranks: the highest has rank 1, equal scores tie"""
     for i, score in enumerate(scores, 1):
         if not isinstance(score, float) or not math.isfinite(score):
             found = str(score) if isinstance(score, float) else kind(score)

@@ -7,10 +7,10 @@
     {"prompt": "sort b a", "answers": [{"answer": "b a", "rank": 2}, {"answer": "a b", "rank": 1}]}
     {"prompt": "sort b a", "chosen": ["a b"], "rejected": ["b a", "a a"]}           several correct: RewardBench 2
 
-`chosen` is the response that people preferred (the literature also says winner), `rejected` the other (loser); `prompt`
-and `margin` may be left out, and further columns are ignored. Each part may also be the messages of a conversation,
-and the prompt may be the beginning of both responses: preferences_shapes.py has all shapes. A row that could be misread
-stops the reading: a row repaired in silence is a label that nobody gave. Each row is checked in preferences_rows.py.
+`chosen` is the response that people preferred (the winner, in some papers), `rejected` the other one (the loser).
+`prompt` and `margin` are optional; further columns are ignored. A prompt or response may also be the messages of a
+conversation, and both responses may begin with the prompt: conversation.py has all shapes. row.py checks each row. A
+row that could be misread ends the reading with an error: a silent repair would invent a label.
 """
 
 from collections import Counter
@@ -43,7 +43,10 @@ def read_with_formats(source, columns=None) -> tuple[list[Preference], Counter[s
 
 
 def each_with_format(source, columns=None, at=None) -> Iterator[tuple[str, Preference]]:
-    """(format, preference) of one row after the other; at is told now and then how far: bytes, or rows of a table"""
+    """Yields (format, preference) row by row
+
+    at: is called now and then with the position in the file: bytes, or rows of a table
+    """
     number = 0
     for number, row in _checked(source, columns, at):
         if isinstance(row, InputError):
@@ -55,21 +58,21 @@ def each_with_format(source, columns=None, at=None) -> Iterator[tuple[str, Prefe
 
 
 def read_rows(source, columns=None) -> Iterator[tuple[int, Preference | InputError]]:
-    """(number from 1, the row or what is wrong with it): who wants every row to be right raises, the report counts
+    """Yields (number from 1, the preference or the InputError of its row), so that a report can count the errors
 
-    InputError is raised only where nothing further can be read: no such file, damaged gzip data, an endless line.
+    InputError is raised only if nothing further can be read: no such file, damaged gzip data, an endless line.
     """
     for number, row in _checked(source, columns):
         yield number, row if isinstance(row, InputError) else row[1]
 
 
 def unit(source) -> str:
-    """What the numbers of its rows count"""
+    """What the numbers of a source's rows count"""
     return "row" if has_columns(source) or is_array(source) else "line"
 
 
 def has_columns(source) -> bool:
-    """Whether all rows have all columns, so that null or an empty cell is a missing value"""
+    """Whether every row has every column, so that null or an empty cell is a missing value"""
     return isinstance(source, Split) or _is_parquet(source) or is_table(source)
 
 
@@ -78,7 +81,7 @@ def _is_parquet(path):
 
 
 def _checked(source, columns, at=None) -> Iterator[tuple[int, tuple[str, Preference] | InputError]]:
-    """(number, (format, row) or what is wrong with it)"""
+    """Yields (number, (format, preference) or the InputError of the row)"""
     of_table = has_columns(source)
     for number, row in objects(source, at, columns):
         try:
@@ -88,7 +91,7 @@ def _checked(source, columns, at=None) -> Iterator[tuple[int, tuple[str, Prefere
 
 
 def objects(source, at=None, columns=None) -> Iterator[tuple[int, dict | InputError]]:
-    """(number, the row as JSON has it or what is wrong with it)"""
+    """Yields (number, the row as a dict or its InputError)"""
     if isinstance(source, Split):
         yield from _numbered(split_rows(source), at)
     elif _is_parquet(source):
@@ -102,7 +105,7 @@ def objects(source, at=None, columns=None) -> Iterator[tuple[int, dict | InputEr
 
 
 def texts(path, at=None, columns=None) -> Iterator[tuple[int, str | InputError]]:
-    """(number, the JSON of a row of a file, or what is wrong with it)"""
+    """Yields (number, the JSON text of a row or its InputError)"""
     if _is_parquet(path):
         raise InputError(f"{path}: a Parquet file has no rows of text: write them as .jsonl")
     if is_table(path):
@@ -134,9 +137,9 @@ def _lines(path, at):
 
 
 def longer_wins(preferences) -> float:
-    """The share of pairs whose longer response was chosen, equal lengths one half: the baseline to beat
+    """The share of pairs whose longer response was chosen, the baseline to beat; equal lengths count one half
 
-    Of a ranked list these are all pairs but those that the label ties.
+    A ranked list counts as all its pairs, without those that the label ties.
     """
     lengths = (
         (length_of(preference.responses[i]), length_of(preference.responses[j]))

@@ -1,4 +1,4 @@
-"""One row of preferences, checked: a pair or a ranked list, or one sentence about what is wrong with it."""
+"""Checks one row of preferences: it is a pair or a ranked list, or InputError says what is wrong with it."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from .ranked import LIST_COLUMNS, has_several_correct, ranked_list, several_corr
 
 REQUIRED, COLUMNS = ("chosen", "rejected"), ("chosen", "rejected", "prompt", "margin")
 EXAMPLE = 'one object a line, as {"prompt": "...", "chosen": "...", "rejected": "..."}'
-RENAMED = ("prompt", "chosen", "rejected", "margin", "responses", "ranks", "scores")  # that may have another name
+RENAMED = ("prompt", "chosen", "rejected", "margin", "responses", "ranks", "scores")  # each has an option --X-column
 IDS_COLUMNS = (  # TRL's names of today, its older ones, and those of its older manuals
     ("chosen_ids", "rejected_ids"),
     ("chosen_input_ids", "rejected_input_ids"),
@@ -23,7 +23,7 @@ IDS_COLUMNS = (  # TRL's names of today, its older ones, and those of its older 
 
 
 def object_of(text) -> dict:
-    """One line of JSON as an object; the caller adds the file and the line to what InputError says"""
+    """One line of JSON as a dict; the caller adds the file and the line to the InputError"""
     try:
         row = DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -36,7 +36,7 @@ def object_of(text) -> dict:
 
 
 def _remedy(text):
-    """Only a file's last line has no line end; a mark at a file's beginning was taken away before"""
+    """What to do about text that is not JSON; only the last line of a file has no line end"""
     if text.startswith("\ufeff"):
         return "take away the byte-order mark (BOM) at its beginning, which belongs to another file"
     if text.lstrip().startswith("{") and not text.endswith("\n"):
@@ -45,10 +45,10 @@ def _remedy(text):
 
 
 def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
-    """(the name of the format, the preference) of a row as JSON has it, where every number is a float
+    """The name of the format and the preference of a row in which every number is a float
 
-    columns: {"chosen": "winner", ...}, the names of the columns where they are not ours
-    of_table: every row has all columns, so that null says that this row has none
+    columns: {"chosen": "winner", ...}, the columns that have other names
+    of_table: every row has every column, so null means that the value is missing
     """
     row = renamed(row, columns) if columns else row
     row = without_missing(row) if of_table else row
@@ -62,7 +62,7 @@ def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
 
 
 def renamed(row, columns) -> dict:
-    """The row with our names for its columns; one that has our name but is not meant gives way"""
+    """The row under our column names; another column that already has one of these names is dropped"""
     for ours, theirs in columns.items():
         if theirs not in row:
             likeness = get_close_matches(theirs, row, n=1)
@@ -73,7 +73,7 @@ def renamed(row, columns) -> dict:
 
 
 def without_missing(row) -> dict:
-    """A table's row without its nulls, but where one side of a pair is missing: that must be said"""
+    """A table's row without its nulls; if only one side of a pair is null it stays, so that the check can name it"""
     missing = {name for name, value in row.items() if value is None}
     if not set(REQUIRED) <= missing:
         missing -= set(REQUIRED)
@@ -89,7 +89,7 @@ def _pair(row) -> tuple[str, Preference]:
 
 
 def _pair_of_ids(pair, row) -> Preference:
-    """Whole texts that somebody has encoded, as TRL has them; text columns beside them are not read, as there"""
+    """A pair of encoded texts, as in TRL; text columns beside the ids are ignored, as there"""
     for column in pair:
         if column not in row:
             raise InputError(f'there is no column "{column}" (found: {found_in(row)}): give both sides as token ids')
@@ -102,7 +102,7 @@ def _pair_of_ids(pair, row) -> Preference:
 
 
 def _object(pairs) -> dict:
-    """A JSON object whose keys differ: of two `chosen` in one row, Python would keep the last in silence"""
+    """A JSON object without a repeated key: Python would silently keep the last of two `chosen`"""
     row = dict(pairs)
     if len(row) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
@@ -114,7 +114,7 @@ DECODER = json.JSONDecoder(parse_int=float, object_pairs_hook=_object)  # float:
 
 
 def _check_absent(column, row):
-    """A required column must be there; an optional one must not be there under a misspelled name"""
+    """InputError if a required column is missing, or if the row has an optional one under a misspelled name"""
     misspelled = _misspelled(column, tuple(row))
     if misspelled is not None:
         name = shortened(misspelled)

@@ -1,4 +1,4 @@
-"""Rows given as Python dicts take the same way as a file's rows: one reader, the same checks, the same sentences."""
+"""Python dicts in place of a file: they go through the same reader, with the same checks and error messages."""
 
 import json
 import os
@@ -15,9 +15,9 @@ Rows = str | os.PathLike[str] | Iterable[Mapping[str, object]]
 
 @contextmanager
 def as_file(rows: Rows) -> Iterator[str]:
-    """A path as it is; dicts as the rows of a temporary .jsonl file, whose name no message shows
+    """The path of a file with these rows: a given path, or a temporary .jsonl file
 
-    InputError says "row 3" where it would say "FILE, line 3" of a file.
+    Error messages say "row 3" in place of the temporary file's "FILE, line 3".
     """
     if isinstance(rows, str | os.PathLike):
         yield os.fspath(rows)

@@ -1,4 +1,4 @@
-"""One source of preferences, a file or a Split, as tokens: read from the cache where they are there, else anew."""
+"""Reads a source of preferences, a file or a Split, as tokens: from the cache if it holds them."""
 
 import hashlib
 import os
@@ -23,16 +23,16 @@ ANY_IDS = TokenIds(
 
 
 class Read(NamedTuple):
-    """What one option names, read"""
+    """The source that an option names, with its tokens"""
 
     option: str
     source: object  # a path or a Split
     tokens: Tokens
-    note: str  # where the tokens are kept, if on the disk
+    note: str  # the line that says where the tokens are cached; "" if they are not
 
 
 class Reader:
-    """Opens a source and looks at its first row, which tells texts from token ids; `read` then reads all"""
+    """Opens a source and reads its first row, which shows whether it holds texts or token ids; `read` reads the rest"""
 
     def __init__(self, option, source, columns=None, cache_dir=None):
         self.option, self.source, self.columns, self.cache_dir = option, source, columns, cache_dir
@@ -43,7 +43,7 @@ class Reader:
         self.rows = chain([self.first], rows)
 
     def read(self, tokenizer=None, vocab_size=None):
-        """(Read, tokenizer); where there is none yet: bytes for texts, for ids vocab_size or as many as they ask for"""
+        """(Read, tokenizer); default: Bytes for texts, TokenIds of vocab_size or of the largest id for token ids"""
         rows = self.rows if tokenizer else of_one_kind(self.source, self.rows)
         chosen = tokenizer or self._tokenizer(vocab_size)
         with_ids = isinstance(chosen, TokenIds)
@@ -61,7 +61,7 @@ class Reader:
         return Bytes()
 
     def _tokens(self, tokenizer, rows):
-        """(Tokens from memory or the cache, a line about the cache)"""
+        """(Tokens in memory or from the cache, a line about the cache)"""
         name, directory = f"{self.option} {self.source}", None
         if not isinstance(self.source, Split):
             directory = directory_for(self.source, self.cache_dir)
@@ -73,7 +73,7 @@ class Reader:
         def write(files):
             with self.progress:
                 found = write_tokens(tokenizer, rows, files, name)
-            if identity(self.source) != self.identity:  # or another content would stand under this one's key
+            if identity(self.source) != self.identity:  # the key belongs to the old content
                 raise InputError(f"{name}: was changed while it was read: start again when it is whole")
             return found
 
@@ -82,14 +82,14 @@ class Reader:
 
 
 class Progress:
-    """A bar over the bytes of a file or the rows of a table, once that takes more than two seconds"""
+    """A progress bar over the bytes of a file or the rows of a table, shown after two seconds"""
 
     def __init__(self, source):
         self.source = source
         self.bar: Any = None
 
     def at(self, position):
-        """So far the source is read"""
+        """Moves the bar to this position"""
         if self.bar is not None:
             self.bar.update(position - self.bar.n)
 
@@ -103,7 +103,7 @@ class Progress:
 
 
 def of_one_kind(source, rows):
-    """The same rows, all of which must hold texts or all token ids; after one that does not they are counted only"""
+    """The same rows; InputError with both counts if some responses are texts and others are token ids"""
     kinds: Counter = Counter()
     for row in rows:
         kinds.update(isinstance(response, Ids) for response in row[1].responses)
@@ -117,12 +117,12 @@ def of_one_kind(source, rows):
 
 
 def is_world(options):
-    """No data were named"""
+    """Whether no data are named, so that the built-in world is used"""
     return options.data is None and options.dataset_name is None
 
 
 def check_source(options):
-    """Options that would be ignored, or that contradict each other, are refused"""
+    """InputError for options about data that contradict each other or would be ignored"""
     if options.data and options.dataset_name:
         raise InputError(f"--dataset-name {options.dataset_name}: there is --data {options.data} too: keep one")
     if options.eval_data and options.dataset_test_split:
@@ -156,22 +156,22 @@ class ColumnOptions(Options):
 
 
 def columns(options):
-    """{"chosen": "winner", ...}: the columns that have other names"""
+    """{"chosen": "winner", ...}: the options for columns with other names"""
     named = {name: getattr(options, f"{name}_column") for name in RENAMED}
     return {name: other for name, other in named.items() if other}
 
 
 class Sources(NamedTuple):
-    """All that a training reads"""
+    """Everything that a training reads"""
 
     data: Read
     held: Read | None
     tokenizer: Tokenizer
-    dataset_sha256: str | None  # of a dataset's rows, which may change on the hub
+    dataset_sha256: str | None  # of the rows of a dataset, because it may change on the hub
 
 
 def named_sources(options) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    """(option, path or Split) of the training data, and of the held-out data, where None is nothing"""
+    """(option, path or Split) of the training data and of the held-out data, which may be None"""
     train, held = ("--data", options.data), ("--eval-data", options.eval_data)
     if options.dataset_name:
         train = "--dataset-name", Split(options.dataset_name, options.dataset_config, options.dataset_train_split)
@@ -183,14 +183,12 @@ def named_sources(options) -> tuple[tuple[str, Any], tuple[str, Any]]:
 def read_sources(options, tokenizer=None):
     """The training data and the held-out data        -> Sources
 
-    tokenizer: of a model that exists already; else bytes for texts, and for token ids as many as --vocab-size or the
-    largest of them asks for
+    tokenizer: of an existing model; default: Bytes for texts, TokenIds of --vocab-size or of the largest id for token
+    ids
     """
     train, held = named_sources(options)
     reader = Reader(*train, columns(options), options.cache_dir)
-    held_reader = held[1] and Reader(
-        *held, columns(options), options.cache_dir
-    )  # the first row of both, before the rest
+    held_reader = held[1] and Reader(*held, columns(options), options.cache_dir)  # fails early if there is no such file
     data, tokenizer = reader.read(tokenizer, options.vocab_size)
     held_out = held_reader.read(tokenizer)[0] if held_reader else None
     digest = digest_of_rows(options, data, held_out) if options.dataset_name else None
@@ -198,7 +196,7 @@ def read_sources(options, tokenizer=None):
 
 
 def digest_of_rows(options, data, held):
-    """The SHA-256 of a dataset's rows; InputError if the run that is resumed had others"""
+    """The SHA-256 of a dataset's rows; InputError if they differ from those of the run that is resumed"""
     digest = hashlib.sha256()
     for array in chain.from_iterable(read.tokens[:7] for read in (data, held) if read):
         digest.update(f"{array.dtype} {len(array)} ".encode() + array.tobytes())

@@ -1,4 +1,4 @@
-"""What was kept of a source of preferences and what was left out, in words."""
+"""Reports how many preferences of a source were kept, and why the others were left out."""
 
 from ..cli.text import counted
 from ..errors import InputError
@@ -8,14 +8,14 @@ from .tokens import Ragged, are_pairs, encode, filtered, flat_ranks, untied
 
 
 def encoded(tokenizer, found, max_length, keep_tied=False):
-    """(what is trained on or held out of a source, lines about it)"""
+    """(the filtered rows of a source as Encoded, lines about them)"""
     data, every = filtered(found.tokens, max_length, keep_tied), Ragged.of_sizes(found.tokens.rank, found.tokens.size)
     line = described(tokenizer, found.option, found.source, data, not are_pairs(every), max_length)
     return data, [line, *([found.note] if found.note else [])]
 
 
 def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None):
-    """(a file or a Split as Encoded, its preferences, lines about it)"""
+    """(a file or a Split as Encoded, its preferences, a line about it)"""
     preferences = read_preferences(path, columns)
     try:
         data = encode(tokenizer, preferences, max_length, keep_tied)
@@ -26,7 +26,7 @@ def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None
 
 
 def described(tokenizer, option, source, data, ranked, max_length):
-    """What was kept and why not the rest; pairs are spoken of as pairs, anything else in prompts"""
+    """How many pairs (or prompts, of ranked lists) were kept, and why the others were left out"""
     if not data.rows:
         found = data.too_long + data.identical + data.all_tied
         raise InputError(
@@ -48,14 +48,14 @@ def described(tokenizer, option, source, data, ranked, max_length):
 
 
 def format_lines(formats, held_formats):
-    """format    text, explicit prompt        and the held-out data's where they have others"""
+    """Yields the line "format    text, explicit prompt", and another if the held-out data have other formats"""
     yield f"format    {named(formats)}"
     if held_formats and held_formats.keys() != formats.keys():
         yield f"format    {named(held_formats)}, held out"
 
 
 def named(formats):
-    """{"transcripts": 5} -> transcripts; of several formats each with its rows"""
+    """The names of the formats, with their numbers of rows if there are several"""
     names = [name if len(formats) == 1 else f"{name} ({count:,})" for name, count in formats.most_common()]
     return "; ".join(names)
 

@@ -1,7 +1,7 @@
 """Preferences as flat arrays of token ids: read once, row by row, then filtered and paired as arrays.
 
-A million pairs are seven arrays, which may lie in files (cache.py); Python objects are made only for the rows of the
-batch in hand.
+A million pairs are seven arrays, which cache.py may keep in files. Python objects are made only for the rows of the
+current batch.
 """
 
 from collections import Counter
@@ -22,31 +22,31 @@ BLOCK = 2**20  # comparisons that are formed together
 
 
 class Tokens(NamedTuple):
-    """N rows of R responses, best first within a row, all those of the first row before those of the second
+    """N rows with R responses in total, row after row, and best first within a row
 
-    A response that stands twice in a row is stored once: within a row, equal starts are equal responses.
+    A response that occurs twice in a row is stored once: within a row, equal starts mean equal responses.
     """
 
-    ids: Any  # all responses end to end: an array, or token_cache.Mapped, of which slices are read
+    ids: Any  # all responses end to end: an array, or cache.Mapped, of which slices are read
     start: np.ndarray  # (R,) where a response begins in ids
     length: np.ndarray  # (R,) in tokens
-    letters: np.ndarray  # (R,) in characters, of its text alone
+    letters: np.ndarray  # (R,) in characters, without the prompt
     rank: np.ndarray  # (R,)
     size: np.ndarray  # (N,) responses in a row
     margin: np.ndarray  # (N,)
-    formats: Counter  # rows of each
-    largest: int  # of the ids, where they are somebody's own; else 0
+    formats: Counter  # how many rows each format has
+    largest: int  # the largest id if the data are token ids, else 0
 
 
 def id_type(tokenizer):
-    """Two bytes an id where they are enough"""
+    """16 bits an id if the vocabulary allows it, else 32"""
     return "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
 
 
 def write_tokens(tokenizer, rows, files, name=""):
     """Appends (format, preference) rows to binary files by name, ids and COLUMNS; returns (formats, largest id)
 
-    name: of the source, for InputError
+    name: of the source, for error messages
     """
     formats: Counter = Counter()
     pending: dict = {column: [] for column in COLUMNS}
@@ -115,14 +115,14 @@ def _ids(tokens, response):
 
 
 class Ragged(Sequence):
-    """N pieces of one array, end to end: item i is values[first[i] : first[i + 1]]"""
+    """A list of N arrays stored end to end in one: item i is values[first[i] : first[i + 1]]"""
 
     def __init__(self, values, first):
         self.values, self.first = values, first
 
     @classmethod
     def of_sizes(cls, values, sizes):
-        """Cut from an array, one piece of each size after the other"""
+        """The array cut into consecutive pieces of these sizes"""
         return cls(values, np.concatenate([[0], np.cumsum(sizes)]).astype(int))
 
     def __len__(self):
@@ -137,23 +137,23 @@ class Ragged(Sequence):
         return self.item(self.values[self.first[i] : self.first[i + 1]])
 
     def item(self, values):
-        """What a piece is handed out as"""
+        """The form in which an item is returned"""
         return values
 
     @property
     def sizes(self):
-        """How many values each piece has"""
+        """The length of each item"""
         return np.diff(self.first)
 
     def padded(self, fill):
-        """Below each other, the shorter ones filled up on the right        -> (N, K)"""
+        """Stacks the items into one array, padding on the right        -> (N, K)"""
         out = np.full((len(self), self.sizes.max()), fill, self.values.dtype)
         out[np.arange(out.shape[1]) < self.sizes[:, None]] = self.values
         return out
 
     def pairs(self):
-        """piece, i, j, by the block: all pairs of places i < j within a piece, as itertools.combinations orders them"""
-        behind = np.repeat(self.first[1:], self.sizes) - np.arange(1, len(self.values) + 1)  # later places of the piece
+        """Yields blocks of (item, i, j): all places i < j in values that belong to one item, in lexicographic order"""
+        behind = np.repeat(self.first[1:], self.sizes) - np.arange(1, len(self.values) + 1)  # later places of the item
         before = np.concatenate([[0], np.cumsum(behind)])  # (R + 1,)
         piece_of = np.repeat(np.arange(len(self)), self.sizes)
         low = 0
@@ -190,10 +190,10 @@ class Texts(Sequence):
 
 
 class Encoded(NamedTuple):
-    """What is trained on or held out, the asked lead of each pair, and how many rows were left out and why
+    """The rows to train on or to hold out, with margins and ranks, and how many rows were left out and why
 
-    A list may hold the same response twice: it is kept as it was ranked, and counted. That comparison is ln 2 in the
-    loss and 0 in the gradient.
+    A list that holds the same response twice is kept and counted in `repeating`; comparing a response with itself adds
+    ln 2 to the loss and nothing to the gradient.
     """
 
     rows: Rows
@@ -202,25 +202,25 @@ class Encoded(NamedTuple):
     identical: int
     ranks: Sequence
     all_tied: int = 0
-    repeating: int = 0  # kept, with a response that is in the list twice
-    kept: np.ndarray | None = None  # (N,) the number of the preference that each row comes from, from 0
+    repeating: int = 0  # rows that are kept although they hold a response twice
+    kept: np.ndarray | None = None  # (N,) the index of the preference that each row comes from
 
 
 def encode(tokenizer, preferences, max_length, keep_tied=False):
-    """Preferences in memory as token ids, filtered        -> Encoded"""
+    """Preferences as filtered token ids        -> Encoded"""
     return filtered(
         tokens_in_memory(tokenizer, (("", preference) for preference in preferences)), max_length, keep_tied
     )
 
 
 def filtered(tokens, max_length, keep_tied=False):
-    """All rows but those with a response beyond max_length, or with equal responses or equal ranks        -> Encoded
+    """Leaves out rows with a response longer than max_length, with equal responses, or with equal ranks     -> Encoded
 
-    Nothing is cut: a cut response has lost its end, and two responses may become equal. Equal responses would cost a
-    forward pass, teach nothing, and pull the accuracy towards one half; so would a list whose ranks are all the same,
-    unless ties themselves are learned from (keep_tied).
+    No response is truncated: it would lose its end, and two responses could become equal. A row of equal responses
+    costs a forward pass, teaches nothing and pulls the accuracy towards one half. So does a list whose ranks are all
+    equal, unless the loss learns from ties (keep_tied).
     """
-    at = np.cumsum(tokens.size) - tokens.size  # where a row begins
+    at = np.cumsum(tokens.size) - tokens.size  # (N,) the first response of each row
 
     def differ(values):
         return np.maximum.reduceat(values, at) > np.minimum.reduceat(values, at)
@@ -246,9 +246,9 @@ def filtered(tokens, max_length, keep_tied=False):
 
 
 def comparisons(data, margin_per_rank=0.0):
-    """Every comparison of every list as a pair of its own, the better first: at most C(K, 2) pairs for K responses
+    """Every comparison of every list as a pair, the better response first: at most C(K, 2) pairs for K responses
 
-    A tie is no comparison; two equal responses are none either, and are counted with `identical`.
+    Ties are left out. Pairs of equal responses are left out too, and counted in `identical`.
     """
     responses, margin, kept, identical = [], [], [], data.identical
     rank, start = data.ranks.values, data.rows.tokens.start
@@ -267,22 +267,22 @@ def comparisons(data, margin_per_rank=0.0):
 
 
 def chosen_texts(tokens, max_length):
-    """(the best response to each prompt, each text once; how many were too long, how many chosen before)"""
+    """(the best response of each row, each text once; how many were too long; how many were repeated)"""
     best = np.cumsum(tokens.size) - tokens.size
     short = best[tokens.length[best] <= max_length]
-    first: dict = {}  # by digest: the texts themselves stay where they are
+    first: dict = {}  # digests, because the texts may be larger than the memory
     for response in short:
         first.setdefault(blake2b(_ids(tokens, response), digest_size=16).digest(), response)
     return Texts(tokens, np.array([*first.values()], int)), len(best) - len(short), len(short) - len(first)
 
 
 def untied(ranks):
-    """How many comparisons lists of ranks hold, without their ties"""
+    """The number of comparisons in lists of ranks, without ties"""
     return sum(int(np.sum(ranks.values[i] != ranks.values[j])) for _, i, j in ranks.pairs())
 
 
 def longer_wins(data):
-    """The share of comparisons whose longer response was chosen; equal lengths count one half"""
+    """The share of comparisons whose longer response (in characters) was chosen; equal lengths count one half"""
     letters, rank, wins = data.rows.tokens.letters[data.rows.values], data.ranks.values, 0.0
     for _, i, j in data.rows.pairs():
         better = rank[i] != rank[j]
@@ -291,7 +291,7 @@ def longer_wins(data):
 
 
 def are_pairs(ranks):
-    """Whether each list of ranks is that of a pair, 1 and 2"""
+    """Whether every list of ranks is (1, 2)"""
     if not isinstance(ranks, Ragged):
         return all(tuple(row) == (1, 2) for row in ranks)
     return bool((ranks.sizes == 2).all() and (ranks.values.reshape(-1, 2) == (1, 2)).all())
