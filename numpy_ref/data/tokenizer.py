@@ -1,10 +1,10 @@
 """Text to token ids and back: words of a given vocabulary, or the bytes of any text in any language.
 
-The layout is bos, prompt, sep, response, eos, with four specials that nothing else uses: the reward is read at eos, and
-no text can spell a special. `<eos>` typed by a user is five bytes, or among words an unknown word. Messages are read as
-`preferences.as_text` writes them. Where people bring token ids, there is no text and no layout: TokenIds.
+The layout is bos, prompt, sep, response, eos, and the reward is read at eos. No text can spell one of the four special
+tokens: an `<eos>` that a user types is five bytes, or an unknown word. `preference.as_text` makes a text of messages.
+For data that are token ids already there is no text and no layout: TokenIds.
 
-On disk a tokenizer is a Hugging Face `tokenizers` file, so that the ecosystem reads it as it is.
+On disk a tokenizer is a Hugging Face `tokenizers` file, which the ecosystem can read.
 """
 
 import json
@@ -25,20 +25,20 @@ PAD, BOS, SEP, EOS = range(4)
 
 
 class Tokenizer(Protocol):
-    """What turns a prompt and a response into token ids: Words, Bytes, TokenIds, or a pretrained model's own"""
+    """Turns a prompt and a response into token ids: Words, Bytes, TokenIds, or that of a pretrained model"""
 
-    name: str  # how messages call it
+    name: str  # for error messages
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are: 0 to vocab_size - 1"""
+        """The ids are 0 to vocab_size - 1"""
 
     def encode(self, prompt: Any, response: Any) -> list[int]:
         """The ids of a whole text; InputError for one that it cannot read"""
 
 
 class _Layout:
-    """What both tokenizers of text share"""
+    """The text layout, which Words and Bytes share"""
 
     name: str
 
@@ -54,7 +54,7 @@ class _Layout:
 
 @dataclass(frozen=True)
 class Words(_Layout):
-    """Word i of the vocabulary is token 4 + i; words stand one space apart"""
+    """Word i of the vocabulary is token 4 + i; one space separates words"""
 
     words: tuple[str, ...]
     name = "words"
@@ -63,7 +63,7 @@ class Words(_Layout):
         object.__setattr__(self, "words", tuple(self.words))
         bad = next((word for word in self.words if word in (*SPECIALS, "<unk>") or word.split() != [word]), None)
         if bad is not None or len(set(self.words)) < len(self.words):
-            found = "one stands twice" if bad is None else f"{shortened(bad)} is not one"
+            found = "one occurs twice" if bad is None else f"{shortened(bad)} is not one"
             raise InputError(f"a vocabulary holds distinct words without spaces that are no specials: {found}")
         _utf8(" ".join(self.words))
 
@@ -92,7 +92,7 @@ class Words(_Layout):
         return [self._id_of_word[word] for word in words]
 
     def decode(self, ids):
-        """ids -> "<bos> sort b a <sep> a b <eos>", for people to read"""
+        """ids -> a readable text such as "<bos> sort b a <sep> a b <eos>" """
         return " ".join(self.pieces[i] for i in ids)
 
 
@@ -107,7 +107,8 @@ class Bytes(_Layout):
     def pieces(self):
         """The written form of each token, by id: bytes in GPT-2's letters, where a space is Ġ and é is Ã©
 
-        Source: Radford et al. 2019; a byte that Latin-1 prints stands for itself, the other 68 for U+0100, U+0101, ...
+        A byte that is printable in Latin-1 keeps its letter; the other 68 get U+0100, U+0101, ...
+        Source: Radford et al. 2019.
         """
         printed = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
         others = iter(range(0x100, 0x200))
@@ -118,33 +119,33 @@ class Bytes(_Layout):
         return [len(SPECIALS) + byte for byte in _utf8(text)]
 
     def array(self, prompt, response):
-        """`encode` as an array of 16-bit integers, five times as fast: a large file is mostly this"""
+        """`encode` as an array of 16-bit integers, five times as fast; reading a large file is mostly this"""
         if isinstance(response, Ids):
-            self.encode(prompt, response)  # which says why not
+            self.encode(prompt, response)  # raises the InputError
         texts = [_utf8(as_text(part)) for part in (prompt, response)]
         ids = np.frombuffer(b"-%b-%b-" % tuple(texts), np.uint8).astype(np.uint16) + len(SPECIALS)
         ids[[0, len(texts[0]) + 1, -1]] = BOS, SEP, EOS
         return ids
 
     def decode(self, ids):
-        """ids -> "<bos>prompt<sep>response<eos>", for people to read; bytes that are no UTF-8 show as �"""
+        """ids -> a readable text such as "<bos>prompt<sep>response<eos>"; bytes that are not UTF-8 become �"""
         raw = (SPECIALS[i].encode() if i < len(SPECIALS) else bytes([i - len(SPECIALS)]) for i in ids)
         return b"".join(raw).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
 class TokenIds:
-    """No tokenizer: the data are somebody's token ids, used as they are
+    """No tokenizer: the data are token ids already, and are used unchanged
 
-    None of the ids is ours, so none is a special: padding is written with id 0 as anywhere, and its content cannot
-    change a reward, since attention is causal and each response's length is known.
+    No id is special. Padding has id 0 as elsewhere; its content cannot change a reward, because attention is causal and
+    each response's length is known.
     """
 
     vocab_size: int
     name = "token ids"
 
     def encode(self, prompt, response):
-        """The ids themselves: nothing is put before, between or behind        "", Ids -> list of ids"""
+        """The ids themselves, without bos, sep or eos        "", Ids -> list of ids"""
         if prompt or not isinstance(response, Ids):
             raise InputError(
                 "a text, but this model was trained on token ids and has no tokenizer: give it token ids, in a file "
@@ -154,7 +155,7 @@ class TokenIds:
 
 
 def within(ids, vocab_size):
-    """Ids -> list of them, each of which must stand in the vocabulary"""
+    """Ids as a list; InputError for an id that is not in the vocabulary"""
     if max(ids) >= vocab_size:
         raise InputError(
             f"the token id {max(ids)}, but the vocabulary has {vocab_size} (0 to {vocab_size - 1}): encode with the "
@@ -176,13 +177,13 @@ def _utf8(text):
 def save(tokenizer, directory):
     """Writes tokenizer.json and tokenizer_config.json, which AutoTokenizer.from_pretrained(directory) reads
 
-    For TokenIds there is nothing that it could read: token_ids.json says so, and how many ids there are.
+    TokenIds is saved as token_ids.json with its vocab_size; AutoTokenizer has nothing to read there.
 
-    There `tokenizer(prompt, response)` gives the ids of `encode(prompt, response)`, and `tokenizer(text)` those of
-    `encode("", text)`. By default Hugging Face looks for specials in the user's text too: a typed "<eos>" would become
-    the real one. The configuration therefore sets `split_special_tokens=True`; whoever reads tokenizer.json alone with
-    `tokenizers` sets `encode_special_tokens = True` on the tokenizer. An empty response needs the form for lists,
-    `tokenizer([prompt], [""])`: transformers takes an empty second text for none.
+    In transformers, `tokenizer(prompt, response)` then gives the ids of `encode(prompt, response)`, and
+    `tokenizer(text)` those of `encode("", text)`. By default transformers also finds special tokens in a user's text: a
+    typed "<eos>" would become the real one. The configuration therefore sets `split_special_tokens=True`. Whoever reads
+    tokenizer.json alone with `tokenizers` sets `encode_special_tokens = True` on the tokenizer. An empty response needs
+    the form for lists, `tokenizer([prompt], [""])`, because transformers treats an empty second text as none.
     """
     files = {"tokenizer.json": _document, "tokenizer_config.json": lambda _: CONFIG}
     if isinstance(tokenizer, TokenIds):
@@ -192,13 +193,13 @@ def save(tokenizer, directory):
 
 
 def config_without_specials(tokenizer):
-    """What config.json must not claim where no id is ours: told that 0 pads, the ecosystem would skip a last id of 0"""
+    """Entries of config.json: TokenIds has no special ids; if 0 were declared padding, a last id 0 would be skipped"""
     names = ("pad_token_id", "bos_token_id", "eos_token_id")
     return dict.fromkeys(names) if isinstance(tokenizer, TokenIds) else {}
 
 
 def load(directory):
-    """The tokenizer that `save` wrote; InputError for any other file"""
+    """The tokenizer that `save` wrote; InputError for another file"""
     without = Path(directory) / "token_ids.json"
     path = without if without.is_file() else Path(directory) / "tokenizer.json"
     try:
@@ -245,7 +246,7 @@ CONFIG = {
 
 
 def _document(tokenizer):
-    """The `tokenizers` file of a tokenizer, every field as that library itself writes it"""
+    """The content of a tokenizer's `tokenizers` file, with every field as that library writes it"""
     by_words = isinstance(tokenizer, Words)
     vocabulary = {piece: i for i, piece in enumerate(tokenizer.pieces)}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
@@ -271,8 +272,8 @@ def _document(tokenizer):
     }
 
 
-WORD_LEVEL = {"type": "WordLevel", "unk_token": "<unk>"}  # which no vocabulary holds: an unknown word is an error
-# A word model holds the specials, to give them their ids; so a typed one is cut into two unknown words, < and eos>.
+WORD_LEVEL = {"type": "WordLevel", "unk_token": "<unk>"}  # <unk> is in no vocabulary, so an unknown word is an error
+# The vocabulary of words holds the special tokens; so that a typed <eos> is not one, it is cut into < and eos>.
 CUT = {"type": "Split", "pattern": {"Regex": "^<(?=(pad|bos|sep|eos)>$)"}, "behavior": "Isolated", "invert": False}
 SPACES = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, CUT]}
 

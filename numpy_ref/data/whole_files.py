@@ -1,7 +1,7 @@
-"""Files of rows that are read whole: a JSON array (.json) and a table of texts (.csv), each also packed (.gz).
+"""Files that are read as a whole: a JSON array (.json) and a CSV table (.csv), each plain or .gz.
 
-Both give one JSON object a row, as a line of a .jsonl file is, so that all commands read them in the same way. A cell
-of a CSV file is a text. In a column of numbers or lists (margin, ranks, ...) it is JSON, and an empty cell is missing.
+Each row becomes the text of one JSON object, like a line of a .jsonl file, so that all commands read them in the same
+way. A CSV cell is a text; in a column of numbers or lists (margin, ranks, ...) it is JSON. An empty cell is missing.
 """
 
 import csv
@@ -16,8 +16,8 @@ from ..cli.text import counted
 from ..errors import InputError
 from ..files import MAX_LINE, first_bytes, read_bytes
 
-AS_JSON = {"margin", "responses", "ranks", "scores", "answers"}  # and all whose name ends in ids
-TIMES, TIMES_PACKED = 6, 50  # how many bytes of memory a byte of the file takes while its rows are read
+AS_JSON = {"margin", "responses", "ranks", "scores", "answers"}  # and names that end in ids
+TIMES, TIMES_PACKED = 6, 50  # bytes of memory for each byte of the file
 GAP = re.compile(r"[ \t\r\n]*")
 DECODER = json.JSONDecoder(parse_int=float)  # Python refuses to read an integer of 5,000 digits
 
@@ -28,17 +28,17 @@ def suffix_of(path) -> str:
 
 
 def is_table(path) -> bool:
-    """A CSV file"""
+    """Whether this is a CSV file"""
     return suffix_of(path) == ".csv"
 
 
 def is_array(path) -> bool:
-    """A JSON array; a .json file may hold an object a line too"""
+    """Whether this is a JSON array; a .json file may also hold an object a line"""
     return suffix_of(path) == ".json" and first_bytes(path).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
 
 
 def text_of(path) -> str:
-    """The whole file; InputError where it does not fit the memory, or is not UTF-8"""
+    """The whole file as text; InputError if it does not fit into memory or is not UTF-8"""
     times = TIMES_PACKED if Path(path).suffix == ".gz" else TIMES
     if Path(path).is_file():
         memory.check(times * Path(path).stat().st_size, f"{path}: to read it whole", "write its rows as .jsonl")
@@ -49,7 +49,7 @@ def text_of(path) -> str:
 
 
 def array_items(path) -> Iterator[str]:
-    """Each item of a JSON array on one line, letter by letter as it stands"""
+    """Yields the text of each item of a JSON array, unchanged except that it is on one line"""
     text = text_of(path)
     at = GAP.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
     number = 0
@@ -84,7 +84,10 @@ def _reason(error, at, size):
 
 
 def table_rows(path, columns=None) -> Iterator[str]:
-    """Each row of a CSV file as a JSON object; columns: {"margin": "lead", ...} where the names are not ours"""
+    """Yields each row of a CSV file as the text of a JSON object
+
+    columns: {"margin": "lead", ...}, the columns that have other names
+    """
     csv.field_size_limit(MAX_LINE)
     rows = csv.reader(io.StringIO(text_of(path), newline=""), strict=True)
     names, number = header_of(path, rows), 0
@@ -109,7 +112,7 @@ def table_rows(path, columns=None) -> Iterator[str]:
 
 
 def header_of(path, rows) -> list[str]:
-    """The header"""
+    """The column names; InputError if one occurs twice"""
     try:
         names: list[str] = next(rows, [])
     except csv.Error as error:
@@ -121,7 +124,7 @@ def header_of(path, rows) -> list[str]:
 
 
 def _value(name, cell, as_json):
-    """A cell as JSON: a text, or what stands there where the column holds numbers or lists"""
+    """A cell as JSON: a text, or the cell itself in a column of numbers or lists"""
     if not cell:
         return "null"
     if name not in as_json and not name.endswith("ids"):
@@ -129,5 +132,5 @@ def _value(name, cell, as_json):
     try:
         json.loads(cell)
     except (ValueError, RecursionError):
-        return json.dumps(cell)  # whoever reads the row says what is expected instead
+        return json.dumps(cell)  # the check of the row says what is expected instead
     return cell.replace("\r", " ").replace("\n", " ")

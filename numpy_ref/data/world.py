@@ -4,9 +4,10 @@ A prompt names three small jobs, a response answers them in order:
 
     opposite hot capital france say cat    ->    cold paris cat gladly .
 
-Each answer is right or another word of its kind. A response may be cut short (answers are missing, and so is the full
-stop), padded with filler, rude or courteous. The true reward is a known function of these qualities, and people prefer
-response i to response j with probability σ(reward_i - reward_j). Facts are shared by all prompts, combinations are not.
+Each answer is right, or a wrong word of the same kind. A response may be cut short (answers and the full stop are
+missing), padded with filler, rude or courteous. The true reward is a known function of these qualities, and people
+prefer response i to response j with probability σ(reward_i - reward_j). All prompts share the same facts; no two
+prompts are the same combination of jobs.
 """
 
 from itertools import pairwise, permutations, product
@@ -30,7 +31,7 @@ FILLERS, RUDE, COURTEOUS = ["um", "well", "er", "like"], ["fool", "idiot", "stup
 FACT_WORDS = {word for answers in FACTS.values() for pair in answers.items() for word in pair}
 WORDS = tuple(sorted({".", *FACTS, *FILLERS, *RUDE, *COURTEOUS, *FACT_WORDS}))
 
-# What a quality is worth in points, and a point in log-odds of being preferred.
+# Points for each quality, and the value of a point in log-odds of being preferred.
 RIGHT, RUDENESS, FILLER, COURTESY, POINT = 3, -3, -1, 2, 0.42
 
 
@@ -80,7 +81,7 @@ def sample_response(rng, jobs):
 
 
 def sample_responses(rng, prompts, k):
-    """K responses to each prompt, no two of equal reward: the smallest difference is one POINT"""
+    """K responses to each prompt with different rewards; the smallest difference is one POINT"""
     all_responses, rewards = [], np.empty((len(prompts), k))
     for n, jobs in enumerate(prompts):
         found: dict = {}
@@ -96,9 +97,9 @@ def sample_responses(rng, prompts, k):
 
 
 def make_world(seed, n_train=7_000, n_eval=400, k_train=2, k_eval=6, visits=5):
-    """(train, eval): Responses that share no prompt, everything from one seed
+    """(train, eval): Responses to different prompts, reproducible from one seed
 
-    Training visits each prompt several times with new responses: one epoch meets every comparison once.
+    Training has several rows for each prompt, each with new responses, so one epoch sees every comparison once.
     """
     rng = np.random.default_rng(seed)
     prompts = sample_prompts(rng, n_train + n_eval)
@@ -120,9 +121,9 @@ def rank(rng, responses):
 
 
 def floors(rewards):
-    """What no model can beat on these pairs: accuracy E[max(p, 1 - p)], loss E[H(p)], Brier score E[p (1 - p)]
+    """The best expected scores on these pairs: accuracy E[max(p, 1 - p)], loss E[H(p)], Brier score E[p (1 - p)]
 
-    They are the scores of the true rewards themselves: p = σ(r*_i - r*_j) is known, so the expectations are exact.
+    The true rewards reach them: p = σ(r*_i - r*_j) is known, so the expectations are exact. No model can do better.
     """
     best = summary(rewards, rewards)
     return {name: best[name] for name in ("accuracy", "loss", "brier")}
