@@ -226,8 +226,12 @@ def test_permissions_are_the_masks_and_an_existing_files_own(mask):
 
 
 def test_a_device_and_a_pipe_are_written_to_directly():
-    write("/dev/null", "whole")
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    ours, theirs = os.openpty()  # a device that nobody misses where a mutant of files.py replaces it; /dev/null is
+    write(os.ttyname(theirs), "whole")
+    assert os.read(ours, 100) == b"whole"
+    assert stat.S_ISCHR(os.stat(os.ttyname(theirs)).st_mode)
+    os.close(ours)
+    os.close(theirs)
     os.mkfifo("pipe")
     found = []
     reader = threading.Thread(target=lambda: found.append(Path("pipe").read_text()))

@@ -135,16 +135,22 @@ def about_pairs(ranks, plain, all_ids, room) -> int:
     Answers are grouped, for a long list has millions of pairs. Two members of a group that differ in text and in rank
     exist where the group has two texts and two ranks.
     """
-    ranks_of: dict = defaultdict(set)
-    groups: dict = defaultdict(lambda: (set(), set()))
-    for rank, text, tokens in zip(ranks, plain, all_ids, strict=True):
-        ranks_of[text].add(rank)
-        texts, of_group = groups[cut(tokens, room)]
-        texts.add(text)
-        of_group.add(rank)
-    same_when_cut = any(len(texts) > 1 and len(of_group) > 1 for texts, of_group in groups.values())
+    ranks_of = sets(plain, ranks)
     identical = any(len(of_text) > 1 for of_text in ranks_of.values())
+    cuts = [cut(tokens, room) for tokens in all_ids]
+    same_when_cut = len(set(cuts)) < len(cuts) and any(
+        len(texts) > 1 and len(of_group) > 1
+        for texts, of_group in zip(sets(cuts, plain).values(), sets(cuts, ranks).values(), strict=True)
+    )
     return IDENTICAL * identical | SAME_WHEN_CUT * same_when_cut | PREFIX * has_prefix(ranks_of)
+
+
+def sets(keys, values):
+    """{key: the set of its values}, in the order of the keys"""
+    found: dict = {}
+    for key, value in zip(keys, values, strict=True):
+        found.setdefault(key, set()).add(value)
+    return found
 
 
 def has_prefix(ranks_of) -> bool:
