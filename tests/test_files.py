@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -372,6 +373,15 @@ def test_a_file_that_came_meanwhile_is_not_replaced(links, monkeypatch):
     assert there() == ["a", "b", "c"]
 
 
+def test_a_directory_may_be_made_where_there_is_none_above_it():
+    with files.built("new/deep/folder") as building:
+        building.mkdir()
+    assert Path("new/deep/folder").is_dir()
+    assert files.UNFINISHED == {}
+    with pytest.raises(InputError, match="exists already"), files.built("new/deep/folder") as building:
+        building.mkdir()
+
+
 def test_a_directory_may_be_replaced():
     for content in ("old", "new"):
         with files.written_directory("folder", replace=True) as building:
@@ -387,12 +397,34 @@ def test_a_lock_is_for_one_and_others_are_refused_or_wait():
     with files.lock("held", "busy") as alone:
         assert alone
         assert refusal(files.lock("held", "busy").__enter__) == ("busy (it holds held): wait for its end or end it")
-        code = "from numpy_ref import files\nwith files.lock('held', '', wait=True): print('ours', flush=True)"
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        waiting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(0.5)
-    assert waiting.communicate()[0] == b"ours\n"
+        ours, waiting = [], threading.Event()
+
+        def wait():
+            waiting.set()
+            with files.lock("held", "", wait=True) as alone:
+                ours.append(alone)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.wait()
+        thread.join(0.3)
+        assert ours == []
+    thread.join(10)
+    assert ours == [True]
+
+
+def test_whoever_is_refused_need_not_wait_and_an_error_that_is_kept_holds_no_lock():
+    def refused_and_failing():
+        with files.lock("held", "busy"):
+            began = time.monotonic()
+            refusal(files.lock("held", "busy").__enter__)
+            raise KeyError(time.monotonic() - began)
+
+    with pytest.raises(KeyError) as kept:
+        refused_and_failing()
+    assert kept.value.args[0] < 0.5
+    with files.lock("held", "busy") as alone:
+        assert alone
 
 
 @pytest.mark.parametrize(
@@ -417,10 +449,23 @@ def test_a_file_system_without_locks(number, raised, monkeypatch):
 
 def test_only_what_a_writer_of_that_name_left_is_removed():
     left = [f".out.{'0' * 16}.new", f".out.1.{'0' * 16}.new", ".out.new", f".out.{'0' * 15}.new"]
-    for name in left:
+    for name in (*left, files._beside(Path("out"))):
         Path(name).write_text("")
     files.remove_left(Path("out"))
     assert there() == sorted(left[1:])
+
+
+def test_what_cannot_be_removed_stays_and_hides_no_other_error(monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EBUSY, "busy")
+
+    Path("folder").mkdir()
+    Path("file").write_text("")
+    monkeypatch.setattr(os, "unlink", refused)
+    monkeypatch.setattr(os, "rmdir", refused)
+    for path in (Path("folder"), Path("file"), Path("nowhere")):
+        files.remove(path)
+    assert there() == ["file", "folder"]
 
 
 # Reading
