@@ -2,6 +2,7 @@
 
     python tests/io_mutants.py                     300 of data to report, then all of storage and files
     python tests/io_mutants.py --share 12          the first twelve of storage and files
+    python tests/io_mutants.py --parts data        data's share of the 300
     python tests/io_mutants.py --only files.lines  those of functions whose name begins so, all of them
 
 The folder's tests are collected once. A first run finds out which functions each test calls. A mutant then lives in a
@@ -266,10 +267,12 @@ def chosen(part, share, only):
     return {name: found[name] for name in in_order(wanted) if name in found}
 
 
-def run(share, only, seconds, skip=0):
+def run(parts, share, only, seconds, skip=0):
     """Prints survivors, and a line for each part; 1 if one survives that is not in ACCEPTED"""
     began, unknown = time.monotonic(), 0
     for part, paths in (SAMPLED | WHOLE).items():
+        if part not in parts:
+            continue
         wanted = dict(list(chosen(part, share, only).items())[skip:])
         if not wanted:
             continue
@@ -287,9 +290,10 @@ def run(share, only, seconds, skip=0):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", default=[*SAMPLED, *WHOLE], choices=[*SAMPLED, *WHOLE])
     parser.add_argument("--share", type=int, default=0, help="so many of storage and files, the same every time")
     parser.add_argument("--only", nargs="+", default=[], help="beginnings of names")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="judge no further mutants after these")
     parser.add_argument("--skip", type=int, default=0, help="so many of each part, which an earlier run has judged")
     args = parser.parse_args()
-    sys.exit(run(args.share, tuple(args.only), args.seconds, args.skip))
+    sys.exit(run(args.parts, args.share, tuple(args.only), args.seconds, args.skip))

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import platform
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,36 @@ def test_a_new_save_takes_the_place_of_the_old_one():
     assert Path("run/latest").read_text() == "checkpoint-6"
 
 
+def test_a_step_may_be_saved_again_and_an_old_save_that_stays_does_no_harm(monkeypatch):
+    """As where a run goes on from the save before, or where a file system has lost its temper"""
+    saved(3)
+    (saved(3, best=None) / "checkpoint-3" / "left").write_text("")
+    assert not (saved(3) / "checkpoint-3" / "left").exists()
+
+    def refused(*_, **__):
+        raise OSError(errno.EBUSY, "busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", refused)
+        run = saved(6)
+    assert (run / "latest").read_text() == "checkpoint-6"
+    assert runs.load_state(run).step == 6
+
+
+def test_the_machine_is_named_as_far_as_the_system_tells(monkeypatch, tmp_path):
+    assert re.fullmatch(r"\S.*", runs.processor())
+    assert runs.machine(learner()).items() >= {"package": "numpy_ref", "numpy": np.__version__}.items()
+    (tmp_path / "cpuinfo").write_text("vendor_id : V\nmodel name\t: Some CPU: 2 GHz\nmodel name\t: Other\n")
+    monkeypatch.setattr(runs, "Path", lambda _: tmp_path / "cpuinfo")
+    assert runs.processor() == "Some CPU: 2 GHz"
+    for there in (True, False):
+        if there:
+            (tmp_path / "cpuinfo").write_text("")
+        else:
+            (tmp_path / "cpuinfo").unlink()
+        assert runs.processor() == (platform.processor() or platform.machine())
+
+
 def test_who_does_not_write_writes_nothing():
     class Silent(NumpyLearner):
         writes = False
@@ -136,6 +168,8 @@ def test_every_file_of_a_save_must_be_listed(name):
     lines = sums.read_text().splitlines(keepends=True)
     sums.write_text("".join(line for line in lines if not line.endswith(f"  {name}\n")))
     assert refusal(runs.read_state, Path("run")) == f"{sums}: does not list {name}: the checkpoint is damaged"
+    sums.write_text("")
+    assert "does not list config.json" in refusal(runs.read_state, Path("run")), "the first of them"
     sums.write_text("".join(lines))
     runs.read_state(Path("run"))
 
@@ -370,6 +404,8 @@ def test_arrays_that_are_missing_or_too_large_are_one_sentence(monkeypatch):
     assert refusal(read_arrays, Path("no.safetensors")) == (
         "no.safetensors: there is no such file: the checkpoint is not whole"
     )
+    os.mkfifo("pipe")
+    assert "pipe: is a pipe or a device" in refusal(read_arrays, Path("pipe"))
     write_arrays(Path("some.safetensors"), {"a": np.zeros(1000)})
     monkeypatch.setattr("numpy_ref.cli.memory.free", lambda: 1000)
     assert "some.safetensors needs 0.0 GB of memory" in refusal(read_arrays, Path("some.safetensors"))
