@@ -537,6 +537,13 @@ def test_the_bounds_are_reached():
     assert accuracy_bounds(0.0, 0.9) == (0.5, 1.0)
 
 
+def test_labels_that_disagree_more_than_chance_does_are_chance():
+    found = ceiling(np.full(10, 2), np.ones(10, int))
+    assert found.brier_interval[1] == 0.25
+    assert found.accuracy == (0.5, 0.5)
+    assert found.accuracy_interval == (0.5, 0.5)
+
+
 def test_the_estimate_finds_the_floor_of_a_known_world():
     """p drawn by regime; 2 to 4 labels each. Of 300 intervals of 95 % at least 270 must hold the truth (292 do)"""
     rng, held, estimates = np.random.default_rng(5), 0, []

@@ -281,6 +281,13 @@ def test_a_pointer_that_leads_nowhere_is_one_sentence(pointer, saved):
         load_model(saved)
 
 
+def test_of_several_pickles_the_first_by_name_is_named(tmp_path):
+    for name in "qwertyuiopasdfghjklzxcvbnm":
+        (tmp_path / f"{name}.pt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a\.pt: a pickle can run any code"):
+        load_model(tmp_path)
+
+
 class Trap:
     """A pickle of it writes a file when it is loaded"""
 

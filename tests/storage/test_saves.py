@@ -14,6 +14,7 @@ from running import NumpyLearner, is_one_sentence, weights
 from numpy_ref.data import world
 from numpy_ref.data.tokenizer import EOS, PAD, Words
 from numpy_ref.errors import InputError
+from numpy_ref.files import write_json
 from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model, read_arrays, save_model, write_arrays
 from numpy_ref.storage.checksums import seal, sha256, verify
@@ -136,11 +137,13 @@ def test_another_writer_of_models_writes_instead_of_ours():
     def write(directory, its_learner, its_weights, tokenizer):
         assert (its_learner.side, tokenizer) == ("numpy_ref", WORDS)
         write_arrays(directory / "reward.safetensors", its_weights)
+        write_json(directory / "config.json", {})
 
     run = saved(write=write)
+    assert runs.read_state(run)[1]["step"] == 3
     runs.publish(run, learner(), WORDS, write)
     names = {path.name for path in run.iterdir()}
-    assert names == {"checkpoint-3", "latest", "reward.safetensors", "SHA256SUMS"}
+    assert names == {"checkpoint-3", "latest", "config.json", "reward.safetensors", "SHA256SUMS"}
     assert not (run / "checkpoint-3" / "model.safetensors").exists()
     runs.publish(run, learner(), WORDS)
     assert (run / "model.safetensors").is_file()
