@@ -217,6 +217,7 @@ DAMAGES = {
         "transformer.ln_f.bias is missing",
     ),
     "a tensor too many": (change_arrays(lambda a: a.update(extra=a["score.weight"])), "unknown tensor extra"),
+    "two too many": (change_arrays(lambda a: a.update(y=a["score.weight"], x=a["score.weight"])), "unknown tensor x:"),
     "a bias for the head": (change_arrays(lambda a: a.update({"score.bias": a["score.weight"][0, :1]})), "score.bias"),
     "a tensor of another shape": (change_arrays(reshape_head), r"score.weight has the shape \(8, 1\)"),
     "half precision": (change_arrays(half_precision), "float16"),

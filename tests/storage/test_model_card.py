@@ -63,6 +63,7 @@ def test_the_card_of_a_model_trained_on_files(package):
     assert "Trained on 20 comparisons; left out: 0 too long, 1 identical, 0 all tied." in card
     assert cells["--learning-rate"] == ["0.002"]
     assert cells["--seed"] == ["0"]
+    assert "- A text of more than 32 tokens has no place: it was left out of the training" in card
     assert "None" not in card
     last = json.loads(Path("out/metrics.jsonl").read_text().splitlines()[-1])
     for title, name in [("accuracy", "accuracy"), ("log loss", "loss"), ("Brier score", "brier")]:
