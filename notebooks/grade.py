@@ -25,7 +25,7 @@ from numpy_ref.check.source import read_blocks
 from numpy_ref.check.text import score, text
 from numpy_ref.cli.main import positive
 from numpy_ref.errors import InputError
-from numpy_ref.files import check_output, write_text
+from numpy_ref.files import check_output, claimed, write_text
 
 GUIDE = "notebooks/guide/teaching.md"
 EMPTY = "an empty notebook: it holds no code at all; ask for the file again"
@@ -138,6 +138,18 @@ def grade(args):
     folder = args.feedback or args.csv.parent / "feedback"
     folder.mkdir(parents=True, exist_ok=True)
     check_output(args.csv)
+    with claimed(args.csv):
+        rows = graded(args, wanted, found, folder, seed)
+        heads = [f"{exercise.number} {exercise.name} (of {exercise.points})" for exercise in wanted]
+        table = io.StringIO(newline="")
+        csv.writer(table).writerows([["student", *heads, "points", "of", "percent", "notes"], *rows])
+        write_text(args.csv, table.getvalue())
+    print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}; seed {seed}")
+    print(f"What the points mean, and what to say about the usual mistakes: {GUIDE}")
+
+
+def graded(args, wanted, found, folder, seed):
+    """Writes the feedback of each student; the rows of the table"""
     rows = []
     with ThreadPoolExecutor(args.jobs) as pool:
         every = pool.map(lambda path: grade_one(path, wanted, args.seconds, seed), found.values())
@@ -145,12 +157,7 @@ def grade(args):
         for student, (results, notes) in bar:
             write_text(folder / f"{student}.txt", feedback(student, wanted, results, notes))
             rows.append(row(student, wanted, results, notes))
-    table = io.StringIO(newline="")
-    heads = [f"{exercise.number} {exercise.name} (of {exercise.points})" for exercise in wanted]
-    csv.writer(table).writerows([["student", *heads, "points", "of", "percent", "notes"], *rows])
-    write_text(args.csv, table.getvalue())
-    print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}; seed {seed}")
-    print(f"What the points mean, and what to say about the usual mistakes: {GUIDE}")
+    return rows
 
 
 def main(argv=None):

@@ -37,7 +37,8 @@ def log_sigmoid(x):
 
     At most 1.5 ulp off in float64, where log(σ(x)) would be -inf below -745 and 0 above 36.7.
     """
-    return -np.logaddexp(0, -x)
+    with np.errstate(invalid="ignore"):  # logaddexp warns of a NaN in x, which is a NaN here as everywhere
+        return -np.logaddexp(0, -x)
 
 
 def pairwise_loss(chosen, rejected, target_margin=0.0, label_smoothing=0.0, center_coefficient=0.0):

@@ -10,6 +10,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,19 @@ def default_sigterm():
 
 
 @pytest.mark.usefixtures("default_sigterm")
+def test_sigterm_removes_what_this_process_began_and_then_ends_it(monkeypatch):
+    ended = []
+    monkeypatch.setattr(signal, "raise_signal", lambda number: ended.append((number, signal.getsignal(number))))
+    Path("theirs").write_text("of a process that has forked us")
+    monkeypatch.setitem(files.UNFINISHED, Path("theirs"), os.getppid())
+    with files._unfinished(Path("ours")):
+        Path("ours").write_text("half")
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert there() == ["theirs"]
+        assert ended == [(signal.SIGTERM, signal.SIG_DFL)]
+
+
+@pytest.mark.usefixtures("default_sigterm")
 def test_a_fork_does_not_remove_what_its_parent_writes():
     with files.written_whole("out") as file:
         file.write("whole")
@@ -161,12 +176,60 @@ def test_an_error_of_the_disk_names_the_file_that_was_meant(monkeypatch):
     assert there() == []
 
 
-def test_the_content_is_on_the_disk_before_it_has_its_name(monkeypatch):
-    calls, flush, rename = [], os.fsync, os.replace
+@pytest.fixture
+def on_the_disk(monkeypatch):
+    """What is asked of the disk: "flush", or the new name, in the order of the calls"""
+    calls, flush, replace, rename = [], os.fsync, os.replace, os.rename
     monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("flush") or flush(descriptor))
-    monkeypatch.setattr(os, "replace", lambda *names: calls.append("rename") or rename(*names))
+    for name, original in (("replace", replace), ("rename", rename)):
+        record = lambda old, new, original=original: calls.append(Path(new).name) or original(old, new)  # noqa: E731
+        monkeypatch.setattr(os, name, record)
+    return calls
+
+
+def test_the_content_is_on_the_disk_before_it_has_its_name(on_the_disk):
     files.write_text("out", "whole")
-    assert calls == ["flush", "rename", "flush"]  # the content, the name, the directory
+    assert on_the_disk == ["flush", "out", "flush"]  # the content, the name, the directory
+    on_the_disk.clear()
+    with files.written_directory("folder") as building:
+        (building / "inside").write_text("whole")
+    assert on_the_disk == ["flush", "flush", "folder", "flush"]
+
+
+def test_a_directory_gets_files_in_the_order_that_readers_need(on_the_disk):
+    """Those that `last` names at the end; what was there before stays, or is replaced"""
+    Path("there/deep").mkdir(parents=True)
+    Path("there/deep/other").write_text("old")
+    for text in ("one", "two"):
+        on_the_disk.clear()
+        with files.written_into("there/deep", last=("b", "a")) as building:
+            for name in ("a", "b", "c", "d"):
+                (building / name).write_text(text)
+        names = [call for call in on_the_disk if call != "flush"]
+        assert sorted(names[:2]) == ["c", "d"]
+        assert names[2:] == ["b", "a"]
+        assert on_the_disk[:5] == ["flush"] * 5, "four files and their directory, before the first has its name"
+        assert on_the_disk[-1] == "flush", "the names too"
+    found = {path.name: path.read_text() for path in Path("there/deep").iterdir()}
+    assert found == {"other": "old", "a": "two", "b": "two", "c": "two", "d": "two"}
+    with files.written_into("new/deeper"):
+        pass
+    assert list(Path("new/deeper").iterdir()) == []
+
+
+def test_a_directory_gets_no_file_where_one_could_not_be_written():
+    Path("there").mkdir()
+    with pytest.raises(OSError, match="full"), files.written_into("there") as building:
+        fail_after(lambda: (building / "a").write_text("half"), OSError(errno.ENOSPC, "full"))
+    assert list(Path("there").iterdir()) == []
+
+
+def test_no_descriptor_stays_open():
+    files.write_text("out", "whole")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        files.write_text("out", "whole")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 # Names, links, permissions
@@ -175,7 +238,7 @@ def test_the_content_is_on_the_disk_before_it_has_its_name(monkeypatch):
 def test_the_temporary_name_cannot_be_guessed_and_fits_whatever_the_name():
     names = {files._beside(Path("out")).name for _ in range(100)}
     assert len(names) == 100
-    for name in ("x" * 255, "é" * 127, os.fsdecode(b"\xe9" * 255)):
+    for name in ("x" * 255, "é" * 127, "😀" * 63, os.fsdecode(b"\xe9" * 255)):
         write(name, "whole")
         with files.claimed(name):
             assert Path(name).read_text() == "whole"
@@ -206,7 +269,7 @@ def test_a_link_stays_and_its_target_is_replaced():
     assert [path.name for path in Path("folder").iterdir()] == ["target"]
     Path("out").unlink()
     Path("out").symlink_to("nowhere/target")
-    assert refusal(write, "out", "new").endswith("make it first")
+    assert refusal(write, "out", "new") == f"out: there is no directory {Path('nowhere').resolve()}: make it first"
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
@@ -226,8 +289,12 @@ def test_permissions_are_the_masks_and_an_existing_files_own(mask):
 
 
 def test_a_device_and_a_pipe_are_written_to_directly():
-    write("/dev/null", "whole")
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    ours, theirs = os.openpty()  # a device that nobody misses where a mutant of files.py replaces it; /dev/null is
+    write(os.ttyname(theirs), "whole")
+    assert os.read(ours, 100) == b"whole"
+    assert stat.S_ISCHR(os.stat(os.ttyname(theirs)).st_mode)
+    os.close(ours)
+    os.close(theirs)
     os.mkfifo("pipe")
     found = []
     reader = threading.Thread(target=lambda: found.append(Path("pipe").read_text()))
@@ -306,6 +373,15 @@ def test_a_file_that_came_meanwhile_is_not_replaced(links, monkeypatch):
     assert there() == ["a", "b", "c"]
 
 
+def test_a_directory_may_be_made_where_there_is_none_above_it():
+    with files.built("new/deep/folder") as building:
+        building.mkdir()
+    assert Path("new/deep/folder").is_dir()
+    assert files.UNFINISHED == {}
+    with pytest.raises(InputError, match="exists already"), files.built("new/deep/folder") as building:
+        building.mkdir()
+
+
 def test_a_directory_may_be_replaced():
     for content in ("old", "new"):
         with files.written_directory("folder", replace=True) as building:
@@ -321,12 +397,34 @@ def test_a_lock_is_for_one_and_others_are_refused_or_wait():
     with files.lock("held", "busy") as alone:
         assert alone
         assert refusal(files.lock("held", "busy").__enter__) == ("busy (it holds held): wait for its end or end it")
-        code = "from numpy_ref import files\nwith files.lock('held', '', wait=True): print('ours', flush=True)"
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        waiting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(0.5)
-    assert waiting.communicate()[0] == b"ours\n"
+        ours, waiting = [], threading.Event()
+
+        def wait():
+            waiting.set()
+            with files.lock("held", "", wait=True) as alone:
+                ours.append(alone)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.wait()
+        thread.join(0.3)
+        assert ours == []
+    thread.join(10)
+    assert ours == [True]
+
+
+def test_whoever_is_refused_need_not_wait_and_an_error_that_is_kept_holds_no_lock():
+    def refused_and_failing():
+        with files.lock("held", "busy"):
+            began = time.monotonic()
+            refusal(files.lock("held", "busy").__enter__)
+            raise KeyError(time.monotonic() - began)
+
+    with pytest.raises(KeyError) as kept:
+        refused_and_failing()
+    assert kept.value.args[0] < 0.5
+    with files.lock("held", "busy") as alone:
+        assert alone
 
 
 @pytest.mark.parametrize(
@@ -351,10 +449,23 @@ def test_a_file_system_without_locks(number, raised, monkeypatch):
 
 def test_only_what_a_writer_of_that_name_left_is_removed():
     left = [f".out.{'0' * 16}.new", f".out.1.{'0' * 16}.new", ".out.new", f".out.{'0' * 15}.new"]
-    for name in left:
+    for name in (*left, files._beside(Path("out"))):
         Path(name).write_text("")
     files.remove_left(Path("out"))
     assert there() == sorted(left[1:])
+
+
+def test_what_cannot_be_removed_stays_and_hides_no_other_error(monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EBUSY, "busy")
+
+    Path("folder").mkdir()
+    Path("file").write_text("")
+    monkeypatch.setattr(os, "unlink", refused)
+    monkeypatch.setattr(os, "rmdir", refused)
+    for path in (Path("folder"), Path("file"), Path("nowhere")):
+        files.remove(path)
+    assert there() == ["file", "folder"]
 
 
 # Reading
@@ -378,6 +489,8 @@ def test_a_whole_file_is_read_within_the_same_bound(monkeypatch):
     monkeypatch.setattr(files, "MAX_UNPACKED", 299)
     monkeypatch.setattr(files, "MAX_RATIO", 1)
     assert "unpacks to more than 299 bytes" in refusal(files.read_bytes, "packed.gz")
+    monkeypatch.setattr(files, "MAX_UNPACKED", 300)
+    assert files.read_bytes("packed.gz") == b"a" * 300
     assert files.read_bytes("plain") == b"\n" * 300
 
 
@@ -401,6 +514,56 @@ def test_what_would_fill_the_memory_or_never_end_is_refused(bound, monkeypatch):
     assert said in refusal(list, files.lines("in.gz"))
 
 
+def test_a_bound_is_what_is_still_allowed_and_the_sentence_names_the_one_that_was_met(monkeypatch):
+    for bound, value in {
+        "MAX_LINE": 100,
+        "MAX_UNPACKED": 300,
+        "MAX_BLANK": 100,
+        "MAX_RATIO": 1,
+        "MAX_JSON": 102,
+    }.items():
+        monkeypatch.setattr(files, bound, value)
+    line = b"a" * 99 + b"\n"
+    for content, said in [
+        (line * 3, ""),
+        (b"a" + line, "line is longer than 100 bytes"),
+        (line * 4, "unpacks to more than 300 bytes"),
+        (b"\n" * 100, ""),
+        (b"\n" * 101, "more than 100 blank lines"),
+        (b"  \n" * 99 + b" \n\n", "more than 100 blank lines"),  # the last of them is byte 300
+    ]:
+        Path("in.gz").write_bytes(gzip.compress(content))
+        if said:
+            assert said in refusal(list, files.lines("in.gz"))
+        else:
+            list(files.lines("in.gz"))
+    Path("in.json").write_text(json.dumps("x" * 100))
+    assert files.read_json("in.json") == "x" * 100
+
+
+def test_what_is_too_large_is_not_unpacked_first(monkeypatch):
+    monkeypatch.setattr(files, "MAX_UNPACKED", 2**16)
+    monkeypatch.setattr(files, "MAX_RATIO", 1)
+    Path("in.gz").write_bytes(gzip.compress(bytes(2**24)))
+    tracemalloc.start()
+    try:
+        assert "unpacks to more than" in refusal(files.read_bytes, "in.gz")
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_beginning_of_a_file_is_all_that_is_read_of_it():
+    content = os.urandom(10_000)
+    Path("plain").write_bytes(content)
+    Path("packed.gz").write_bytes(gzip.compress(content))
+    for name in ("plain", "packed.gz"):
+        assert files.first_bytes(name) == content[:4096]
+        assert files.first_bytes(name, 7) == content[:7]
+    Path("packed.gz").write_bytes(b"plain")
+    assert "damaged gzip data at its beginning" in refusal(files.first_bytes, "packed.gz")
+
+
 def test_a_small_file_of_a_billion_newlines_is_refused_soon():
     Path("in.jsonl.gz").write_bytes(gzip.compress(bytes([10]) * 2**24) * 8)
     assert Path("in.jsonl.gz").stat().st_size < 300_000
@@ -420,8 +583,16 @@ def test_what_cannot_be_read_is_one_sentence():
     Path("plain.gz").write_bytes(b"plain")
     Path("broken").write_bytes(b"\xff")
     Path("deep").write_bytes(b"[" * 100_000)
-    said = [refusal(list, files.lines(name)) for name in ("nowhere", "folder", "cut.gz", "plain.gz")]
-    assert all(part in text for part, text in zip(("no such", "directory", "early", "damaged"), said, strict=True))
+    Path("circle").symlink_to("circle")
+    expected = {
+        "nowhere": "no such",
+        "folder": "directory",
+        "cut.gz": "early",
+        "plain.gz": "damaged",
+        "circle": "levels",
+    }
+    for name, part in expected.items():
+        assert part in refusal(list, files.lines(name))
     said = [refusal(files.read_json, name, of="the class") for name in ("nowhere", "folder", "broken", "deep")]
     assert all("the class is" in text for text in said)
 

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import io_mutants
 import mutants
 import numpy as np
 import pytest
@@ -36,6 +37,21 @@ def test_there_are_many_mutants_and_the_equivalent_ones_are_among_them():
     standing = {room.rsplit(".", 1)[-1] for room in mutants.standing()}
     here = {name for name in mutants.EQUIVALENT if name.split(".")[0] in standing}
     assert here <= names, f"EQUIVALENT names mutants that no longer exist: {sorted(here - names)}"
+
+
+@pytest.mark.slow
+def test_a_share_of_the_mutants_of_input_and_output_dies(show_table):
+    """The first 30 of files and storage by hash; all of them, and 300 of the folders above, by script"""
+    command = [sys.executable, io_mutants.__file__, "--share", "30"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(mutants.__file__).parent.parent)
+    show_table("mutants of input and output", done.stdout.strip().splitlines())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_every_accepted_mutant_of_input_and_output_exists():
+    names = set(io_mutants.mutants({name.split(".")[0] for name in io_mutants.ACCEPTED}))
+    assert set(io_mutants.ACCEPTED) <= names, sorted(set(io_mutants.ACCEPTED) - names)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ score --model DIR --prompt P R1 R2 ...
 score --model DIR --data FILE --output FILE
 """
 
+import reprlib
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -47,7 +48,8 @@ def standardised(raw_rewards, config):
     """
     mean, std = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
     if not all(isinstance(x, int | float) and abs(x) <= sys.float_info.max for x in (mean, std)) or std <= 0:
-        raise InputError(f"config.json: reward_mean {mean!r} and reward_std {std!r}: expected a number and one above 0")
+        found = f"reward_mean {reprlib.repr(mean)} and reward_std {reprlib.repr(std)}"
+        raise InputError(f"config.json: {found}: expected a number and one above 0")
     if (mean, std) == (0, 1):
         return raw_rewards
     return lambda tokens, length: (raw_rewards(tokens, length) - mean) / std

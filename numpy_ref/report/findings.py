@@ -106,22 +106,23 @@ def about_rows(rows, max_length):
 
 def about_labels(rows, compared, labelled, severity=None):
     """What the comparisons of one file say to each other"""
-    code, m = relations.codes(compared.winner, compared.loser)
+    again = compared.only(labelled.at)
+    code, m = relations.codes(again.winner, again.loser)
     repeats = relations.repeated(code, m)
-    spellings, _ = relations.codes(code, rows.written[compared.better], rows.written[compared.worse])
+    spellings, _ = relations.codes(code, rows.written[again.better], rows.written[again.worse])
     _, first = np.unique(spellings, return_index=True)
     spaced = int((np.bincount(code[first], minlength=m) > 1).sum())
     both = relations.both_orders(labelled)
-    circles = relations.in_cycles(compared, relations.cycles(labelled))
+    circles = relations.in_cycles(compared, relations.cycles(compared, labelled))
     aside = f", {spaced:,} of them in different whitespace" if spaced else ""
     return [
         grouped(
-            "repeated", severity or "warning", rows, compared.row, repeats,
+            "repeated", severity or "warning", rows, again.row, repeats,
             "comparison", "{stand} more than once" + aside,
             "keep one of each, or say --repeated-labels if they are labels given again: copies weigh more than others",
         ),
         grouped(
-            "both_orders", severity or "error", rows, compared.row, both,
+            "both_orders", severity or "error", rows, again.row, both,
             "pair", "{stand} in both orders",
             "decide for one, or say --repeated-labels if several people were asked: no reward satisfies both",
         ),
@@ -135,15 +136,17 @@ def about_labels(rows, compared, labelled, severity=None):
 
 def about_splits(rows, compared):
     """What stands in two of the files"""
-    file, text = rows.file[compared.row], np.stack([rows.text[compared.better], rows.text[compared.worse]])
-    same = relations.shared(file, rows.prompt[compared.row], *np.sort(text, axis=0))
+    row_of_answer = np.repeat(np.arange(len(rows.size)), rows.size)
+    elsewhere = relations.shared(rows.file[row_of_answer], rows.prompt[row_of_answer], rows.text) >= 0
+    leaked = compared.only(elsewhere[compared.better] & elsewhere[compared.worse])
+    text = np.sort([rows.text[leaked.better], rows.text[leaked.worse]], axis=0)
+    same = relations.shared(rows.file[leaked.row], rows.prompt[leaked.row], *text)
     prompts = np.flatnonzero((rows.size > 0) & (rows.prompt != NO_PROMPT))
     prompt = relations.shared(rows.file[prompts], rows.prompt[prompts])
-    row_of_answer = np.repeat(np.arange(len(rows.size)), rows.size)
     answers = relations.shared(rows.file[row_of_answer], rows.text)
     return [
         grouped(
-            "shared_comparisons", "error", rows, compared.row, same, "pair", "{stand} in more than one file",
+            "shared_comparisons", "error", rows, leaked.row, same, "pair", "{stand} in more than one file",
             "take them out of all but one: what was trained on measures memory",
         ),
         grouped(
@@ -161,7 +164,7 @@ def about_lengths(rows, compared):
     """The baseline that needs no reading"""
     if not len(compared.row):
         return []
-    chars = rows.chars.astype(np.int64)
+    chars = rows.chars
     share, (low, high), _ = longer_wins(chars[compared.better], chars[compared.worse])
     if low <= 0.5 <= high:
         return []

@@ -45,7 +45,7 @@ def baseline(report, file):
     here = report.rows.file[report.compared.row] == file
     if not here.any():
         return None
-    chars = report.rows.chars.astype(np.int64)
+    chars = report.rows.chars
     share, interval, ties = longer_wins(chars[report.compared.better[here]], chars[report.compared.worse[here]])
     return {"share": float(share), "interval": [float(end) for end in interval], "ties": ties, "of": int(here.sum())}
 

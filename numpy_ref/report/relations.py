@@ -9,25 +9,44 @@ from typing import NamedTuple
 import numpy as np
 
 from ..bradley_terry.existence import strong_groups
+from ..cli import memory
 
-PEELINGS = 64  # rounds; what a chain of answers still holds after them is walked arrow by arrow
+BYTES_OF_A_LABEL = (
+    250  # of a comparison that may be a second label: 225 measured on a list of 1,500 that is given twice
+)
+WORTH_PEELING = 0.98  # of the arrows: where a round takes less away, to walk arrow by arrow is faster
 
 
 class Comparisons(NamedTuple):
-    """C comparisons: the row of each, its two responses' places, and the same two as nodes"""
+    """C comparisons in the order of the rows, between M responses that are laid end to end, best first"""
 
     row: np.ndarray  # (C,)
-    better: np.ndarray  # (C,) places in the columns of responses
+    better: np.ndarray  # (C,) places of responses
     worse: np.ndarray  # (C,)
-    winner: np.ndarray  # (C,) nodes
-    loser: np.ndarray  # (C,)
+    node: np.ndarray  # (M,) of each response
+    level: np.ndarray  # (M,) the same for responses that tie in one row, one more for the next worse
     nodes: int
+
+    @property
+    def winner(self):
+        """The better response's node        (C,)"""
+        return self.node[self.better]
+
+    @property
+    def loser(self):
+        """The worse response's node        (C,)"""
+        return self.node[self.worse]
+
+    def only(self, at):
+        """Some of the comparisons"""
+        return self._replace(row=self.row[at], better=self.better[at], worse=self.worse[at])
 
 
 class Labels(NamedTuple):
-    """P pairs of nodes, low < high, and how often each was labelled"""
+    """P pairs of nodes, low < high, and how often each was labelled: every pair with two labels, and some with one"""
 
-    of: np.ndarray  # (C,) the pair of each comparison, -1 where both sides are one node
+    at: np.ndarray  # (A,) the comparisons whose pairs these are
+    of: np.ndarray  # (A,) the pair of each, -1 where both sides are one node
     low: np.ndarray  # (P,)
     high: np.ndarray  # (P,)
     n: np.ndarray  # (P,) labels
@@ -35,20 +54,23 @@ class Labels(NamedTuple):
 
 
 def comparisons(rows) -> Comparisons:
-    """Every two responses of a row that its label does not tie, in the order of the rows"""
-    start = np.cumsum(rows.size, dtype=np.int64) - rows.size
-    parts = [np.zeros((3, 0), np.int64)]
-    for size in np.unique(rows.size[rows.size > 1]):
-        among = np.flatnonzero(rows.size == size)
-        i, j = np.triu_indices(size, 1)
-        places = np.repeat(among, len(i)), (start[among, None] + i).ravel(), (start[among, None] + j).ravel()
-        parts.append(np.stack(places))
-    row, better, worse = np.concatenate(parts, axis=1)
-    strict = np.flatnonzero(rows.rank[better] < rows.rank[worse])
-    strict = strict[np.argsort(row[strict], kind="stable")]
-    node, nodes = codes(np.repeat(rows.file, rows.size), np.repeat(rows.prompt, rows.size), rows.text)
-    row, better, worse = row[strict], better[strict], worse[strict]
-    return Comparisons(row, better, worse, node[better], node[worse], nodes)
+    """Every two responses of a row that its label does not tie, in the order of the rows
+
+    A long list has millions: numbers of 32 bits, and each response's run of worse ones is counted instead of searched.
+    """
+    row_of = np.repeat(np.arange(len(rows.size), dtype=np.int32), rows.size)  # (M,)
+    places = np.arange(len(row_of), dtype=np.int32)
+    begins = np.ones(len(row_of), bool)  # a level
+    begins[1:] = (row_of[1:] != row_of[:-1]) | (rows.rank[1:] != rows.rank[:-1])
+    level = np.cumsum(begins, dtype=np.int32)
+    following = np.searchsorted(level, level, side="right")  # the first response of the next level
+    worse_ones = np.searchsorted(row_of, row_of, side="right") - following  # (M,) how many
+    shift = (following - np.cumsum(worse_ones) + worse_ones).astype(np.int32)
+    better = np.repeat(places, worse_ones)  # (C,)
+    worse = np.arange(len(better), dtype=np.int32)
+    worse += np.repeat(shift, worse_ones)
+    node, nodes = codes(rows.file[row_of], rows.prompt[row_of], rows.text)
+    return Comparisons(row_of[better], better, worse, node.astype(np.int32), level, nodes)
 
 
 def codes(*columns):
@@ -75,46 +97,73 @@ def shared(file, *columns):
     return np.where((lowest < highest)[code], code, -1)
 
 
+def stand_once(compared):
+    """Which responses' nodes stand in one place only        -> (M,) bool"""
+    return (np.bincount(compared.node) == 1)[compared.node]
+
+
 def labels(compared) -> Labels:
-    """Each pair of nodes once, with its labels in either order counted"""
-    low, high = np.minimum(compared.winner, compared.loser), np.maximum(compared.winner, compared.loser)
+    """Each pair of nodes once, with its labels in either order counted
+
+    A pair can have two labels only where one of its nodes stands in two places: only those comparisons are sorted.
+    """
+    single = stand_once(compared)
+    at = np.flatnonzero(~(single[compared.better] & single[compared.worse]))
+    what = f"what comes of {len(at):,} comparisons of answers that are given again"
+    memory.check(BYTES_OF_A_LABEL * len(at), what, "report on a part of the rows")
+    winner, loser = (compared.node[side[at]].astype(np.int64) for side in (compared.better, compared.worse))
+    low, high = np.minimum(winner, loser), np.maximum(winner, loser)
     differ = low < high
     key, place = np.unique(low[differ] * compared.nodes + high[differ], return_inverse=True)
     of = np.full(len(low), -1)
     of[differ] = place
-    low_wins = np.bincount(place[compared.winner[differ] == low[differ]], minlength=len(key))
+    low_wins = np.bincount(place[winner[differ] == low[differ]], minlength=len(key))
     n = np.bincount(place, minlength=len(key))
-    return Labels(of, key // max(compared.nodes, 1), key % max(compared.nodes, 1), n, low_wins)
+    return Labels(at, of, key // max(compared.nodes, 1), key % max(compared.nodes, 1), n, low_wins)
 
 
 def once_a_row(compared, labelled) -> Comparisons:
-    """Without what a list says again of a text that it holds twice: that is no second label"""
-    pair_in_row, _ = codes(compared.row, labelled.of)
+    """The comparisons of pairs that have two labels, without what a list says again of a text that it holds twice"""
+    pair_in_row, _ = codes(compared.row[labelled.at], labelled.of)
     _, first = np.unique(pair_in_row, return_index=True)
-    row, better, worse, winner, loser = (column[first] for column in compared[:-1])
-    return Comparisons(row, better, worse, winner, loser, compared.nodes)
+    return compared.only(labelled.at[first])
 
 
 def both_orders(labelled):
-    """The pair of each comparison that was labelled in either order, else -1        -> (C,)"""
+    """The pair of each of its comparisons that was labelled in either order, else -1        -> (A,)"""
     mixed = np.append((labelled.low_wins > 0) & (labelled.low_wins < labelled.n), False)  # the last for -1
     return np.where(mixed[labelled.of], labelled.of, -1)
 
 
-def cycles(labelled):
+def arrows(compared, labelled):
+    """Which comparisons suffice to tell who reaches whom by arrows from winners to losers        -> (C,) bool
+
+    An arrow goes where more labels say so than not; a draw has none. Nothing contradicts a row about nodes that stand
+    nowhere else: of these, arrows from each level to the next one lead to all that are further down.
+    """
+    single = stand_once(compared)
+    level = np.zeros(len(single), np.int32)
+    _, level[single] = np.unique(compared.level[single], return_inverse=True)
+    kept = level[compared.worse] - level[compared.better] == 1
+    lead = np.append(2 * labelled.low_wins - labelled.n, 0)[labelled.of]
+    low_won = compared.node[compared.better[labelled.at]] == np.append(labelled.low, -1)[labelled.of]
+    kept[labelled.at] = np.where(low_won, lead, -lead) > 0
+    return kept
+
+
+def cycles(compared, labelled):
     """Groups of nodes that each beat one another in a circle: no reward can order them        -> lists of nodes
 
-    One beats another where more labels say so than not; a draw is no arrow. The groups are the strongly connected
-    components of this graph with two nodes or more: three at least, for no two beat each other.
+    The groups are the strongly connected components of the graph of `arrows` with two nodes or more: three at least,
+    for no two beat each other.
     """
-    more = 2 * labelled.low_wins - labelled.n
-    winner = np.where(more > 0, labelled.low, labelled.high)[more != 0]
-    loser = np.where(more > 0, labelled.high, labelled.low)[more != 0]
-    for _ in range(PEELINGS):  # who beats nobody or loses to nobody is in no circle
+    of_graph = compared.only(arrows(compared, labelled))
+    winner, loser = of_graph.winner, of_graph.loser
+    while len(winner):  # who beats nobody or loses to nobody is in no circle
         inside = np.isin(winner, loser) & np.isin(loser, winner)
-        if inside.all():
-            break
         winner, loser = winner[inside], loser[inside]
+        if inside.mean() > WORTH_PEELING:
+            break
     if not len(winner):
         return []
     names, place = np.unique(np.concatenate([winner, loser]), return_inverse=True)
@@ -124,8 +173,8 @@ def cycles(labelled):
 
 def in_cycles(compared, groups):
     """The group of each comparison that lies within one, else -1        -> (C,)"""
-    group_of = np.full(max(compared.nodes, 1), -1)
+    group_of = np.full(max(compared.nodes, 1), -1, np.int32)
     for k, group in enumerate(groups):
         group_of[group] = k
-    winner, loser = group_of[compared.winner], group_of[compared.loser]
-    return np.where((winner == loser) & (compared.winner != compared.loser), winner, -1)
+    winner, loser = compared.winner, compared.loser
+    return np.where((group_of[winner] == group_of[loser]) & (winner != loser), group_of[winner], -1)

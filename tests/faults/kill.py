@@ -53,13 +53,17 @@ class Life:
             if largest_file is not None:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-            rooms = importlib.import_module(f"{package}.__main__").COMMANDS
-            status = main.main(f"python -m {package}", rooms, [*self.command, *argv])
+            status = self.status(package, argv)
         except BaseException:
             traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
+
+    def status(self, package, argv):
+        """What the command itself returns"""
+        rooms = importlib.import_module(f"{package}.__main__").COMMANDS
+        return main.main(f"python -m {package}", rooms, [*self.command, *argv])
 
     def wait(self):
         """(exit status, or minus the signal; stderr without the progress bar)"""

@@ -74,6 +74,7 @@ class Bench:
 
     def __init__(self, folder, seed):
         self.folder, self.rng, self.made = folder, np.random.default_rng(seed), 0
+        importlib.import_module("numpy_ref.report.figure")  # loads matplotlib, which every fork would load again
         for i in (0, 1):
             write_rows(folder / f"rows-{i}.jsonl", numbers(300, seed=i))
             rng = np.random.default_rng(i)

@@ -21,7 +21,7 @@ from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.errors import InputError
 from numpy_ref.evaluation.agreement import krippendorff_alpha
 from numpy_ref.evaluation.intervals import wilson
-from numpy_ref.report import relations
+from numpy_ref.report import rows
 from numpy_ref.report.ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings
 from numpy_ref.report.findings import examine, line_numbers, short_names
 from numpy_ref.report.measures import baseline, counts
@@ -145,6 +145,11 @@ PLANTED = {
         [{"prompt": "p", "responses": ["one", "two", "six"], "ranks": [1, 2, 2]}, pair("p", "two", "six"),
          pair("p", "six", "one"), pair("p", "six", "one")],
         {"cycles": [4, 5, 6, 7], "both_orders": [4, 6, 7], "repeated": [6, 7]},
+    ),
+    "cycle through answers that stand nowhere else": (
+        [{"prompt": "p", "responses": ["top", "one", "two", "six", "end"], "scores": [9, 8, 7, 6, 5]},
+         pair("p", "six", "one"), pair("p", "six", "one")],
+        {"cycles": [4, 5, 6], "both_orders": [4, 5, 6], "repeated": [5, 6]},
     ),
     "cycle over two prompts": ([pair("p", "one", "two"), pair("q", "two", "one")], {}),
     "a draw breaks the cycle": (
@@ -455,17 +460,28 @@ def test_the_longer_answer_wins_as_often_as_training_says(folder, rows):
         assert ours["interval"][0] <= ours["share"] <= ours["interval"][1]
 
 
-def test_a_long_chain_without_a_cycle_has_none_and_with_one_arrow_back_is_one():
-    low = np.arange(999)
-    labels = relations.Labels(low, low, low + 1, np.ones(999, int), np.ones(999, int))
-    assert relations.cycles(labels) == []
-    back = labels._replace(
-        low=np.append(low, 0),
-        high=np.append(low + 1, 999),
-        n=np.ones(1000, int),
-        low_wins=np.append(np.ones(999, int), 0),
-    )
-    assert [len(group) for group in relations.cycles(back)] == [1000]
+def test_a_long_chain_without_a_cycle_has_none_and_with_one_arrow_back_is_one(folder):
+    chain = [pair("p", f"answer {i}", f"answer {i + 1}") for i in range(1000)]
+    assert "cycles" not in found(look(write_rows(folder / "rows.jsonl", chain)))
+    circle = [*chain, pair("p", "answer 1000", "answer 0")]
+    assert len(found(look(write_rows(folder / "rows.jsonl", circle)))["cycles"]) == 1001
+
+
+@given(
+    texts=st.lists(st.text("ab", max_size=5), min_size=2, max_size=6),
+    ranks=st.lists(st.integers(1, 3), min_size=6, max_size=6),
+    room=st.integers(-1, 5),
+)
+def test_a_row_is_flagged_by_its_groups_as_by_each_two_of_its_answers(texts, ranks, room):
+    ids = [text.encode() for text in texts]
+    ranks = sorted(ranks[: len(texts)])
+    expected = 0
+    for (a, x), (b, y) in combinations(zip(ranks, texts, strict=True), 2):
+        if a < b:
+            cut_alike = rows.cut(x.encode(), room) == rows.cut(y.encode(), room)
+            expected |= rows.IDENTICAL * (x == y) | rows.SAME_WHEN_CUT * (x != y and cut_alike)
+            expected |= rows.PREFIX * (x != y and "" not in (x, y) and (x.startswith(y) or y.startswith(x)))
+    assert rows.about_pairs(ranks, texts, ids, room) == expected
 
 
 def test_the_length_note_says_which_and_only_where_it_is_sure(folder):
@@ -519,6 +535,13 @@ def test_the_bounds_are_reached():
     assert loss_bounds(d)[1] == pytest.approx(binary_entropy(alike))
     assert loss_bounds(0.9) == pytest.approx((math.log(2), math.log(2)))
     assert accuracy_bounds(0.0, 0.9) == (0.5, 1.0)
+
+
+def test_labels_that_disagree_more_than_chance_does_are_chance():
+    found = ceiling(np.full(10, 2), np.ones(10, int))
+    assert found.brier_interval[1] == 0.25
+    assert found.accuracy == (0.5, 0.5)
+    assert found.accuracy_interval == (0.5, 0.5)
 
 
 def test_the_estimate_finds_the_floor_of_a_known_world():

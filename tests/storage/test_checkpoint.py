@@ -217,6 +217,7 @@ DAMAGES = {
         "transformer.ln_f.bias is missing",
     ),
     "a tensor too many": (change_arrays(lambda a: a.update(extra=a["score.weight"])), "unknown tensor extra"),
+    "two too many": (change_arrays(lambda a: a.update(y=a["score.weight"], x=a["score.weight"])), "unknown tensor x:"),
     "a bias for the head": (change_arrays(lambda a: a.update({"score.bias": a["score.weight"][0, :1]})), "score.bias"),
     "a tensor of another shape": (change_arrays(reshape_head), r"score.weight has the shape \(8, 1\)"),
     "half precision": (change_arrays(half_precision), "float16"),
@@ -279,6 +280,13 @@ def test_a_pointer_that_leads_nowhere_is_one_sentence(pointer, saved):
     (saved.parent / "elsewhere").mkdir(exist_ok=True)
     with pytest.raises(InputError, match=r"latest: points to .*no checkpoint of this run"):
         load_model(saved)
+
+
+def test_of_several_pickles_the_first_by_name_is_named(tmp_path):
+    for name in "qwertyuiopasdfghjklzxcvbnm":
+        (tmp_path / f"{name}.pt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a\.pt: a pickle can run any code"):
+        load_model(tmp_path)
 
 
 class Trap:

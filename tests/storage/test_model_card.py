@@ -63,6 +63,7 @@ def test_the_card_of_a_model_trained_on_files(package):
     assert "Trained on 20 comparisons; left out: 0 too long, 1 identical, 0 all tied." in card
     assert cells["--learning-rate"] == ["0.002"]
     assert cells["--seed"] == ["0"]
+    assert "- A text of more than 32 tokens has no place: it was left out of the training" in card
     assert "None" not in card
     last = json.loads(Path("out/metrics.jsonl").read_text().splitlines()[-1])
     for title, name in [("accuracy", "accuracy"), ("log loss", "loss"), ("Brier score", "brier")]:
@@ -101,6 +102,71 @@ def test_what_was_not_measured_is_not_claimed():
     card = trained("numpy_ref", "--data", data, "--max-length", "32")
     assert "Nothing was held out, so nothing was measured." in card
     assert not {"accuracy", "log loss", "Brier score"} & tables(card).keys()
+
+
+MEASURED = {
+    "result": {
+        "eval_accuracy": 0.75, "eval_loss": 0.5, "eval_brier": 0.2, "eval_accuracy_interval": (0.7, 0.8),
+        "eval_matched_accuracy": 0.625, "eval_matched_pairs": 8, "eval_ties": 0.125,
+    },
+    "floors": {}, "baseline": 0.55, "prompts": 1, "kept": "9 of 10 pairs kept",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("floors", [{}, {"accuracy": 0.9, "loss": 0.25, "brier": 0.1}])
+def test_what_was_measured_is_one_table_with_a_cell_for_every_column(floors):
+    table, sentence = model_card.measured_table(MEASURED | {"floors": floors})
+    best = lambda name: [f"{floors[name]:.4f}"] if floors else []  # noqa: E731
+    expected = [
+        ["held out", "value", *["best reachable"] * bool(floors)],
+        ["---"] * (2 + bool(floors)),
+        ["accuracy", "0.7500 (0.700 to 0.800)", *best("accuracy")],
+        ["log loss", "0.5000", *best("loss")],
+        ["Brier score", "0.2000", *best("brier")],
+        ["baseline: the longer response wins", "0.5500", *[""] * bool(floors)],
+        ["accuracy on 8 pairs of similar length", "0.6250", *[""] * bool(floors)],
+        ["pairs of equal reward", "0.1250", *[""] * bool(floors)],
+    ]
+    assert [[cell.strip() for cell in line[1:-1].split("|")] for line in table.splitlines()] == expected
+    assert sentence == "On 1 held-out prompt: 9 of 10 pairs kept."
+
+
+def test_what_has_no_interval_no_ties_and_no_like_lengths_is_left_out():
+    result = {"eval_accuracy": 0.75}
+    table, sentence = model_card.measured_table(MEASURED | {"result": result, "prompts": 3, "kept": ""})
+    assert list(tables(table)) == ["held out", "---", "accuracy", "baseline: the longer response wins",
+                                   "pairs of equal reward"]  # fmt: skip
+    assert tables(table)["accuracy"] == ["0.7500"]
+    assert tables(table)["pairs of equal reward"] == ["0.0000"]
+    assert sentence == "On 3 held-out prompts."
+
+
+def test_every_file_of_the_data_is_named_with_its_sum():
+    options = {"data": ["/x/a.jsonl", "b.jsonl"], "data_sha256": "12", "eval_data": "c.jsonl", "loss": "kwise"}
+    table, sentence = model_card.data_table(fake_data(), options)
+    lines = [[cell.strip() for cell in line[1:-1].split("|")] for line in table.splitlines()]
+    assert lines == [["", "file", "SHA-256"], ["---"] * 3, ["training", "a.jsonl", "12"], ["training", "b.jsonl", "12"],
+                     ["held-out", "c.jsonl", ""]]  # fmt: skip
+    assert sentence == "Trained on 3 ranked lists; left out: 0 too long, 0 identical, 0 all tied."
+    table, _ = model_card.data_table(fake_data(), {"dataset_name": "owner/x", "dataset_sha256": "34"})
+    assert tables(table)["dataset"] == ["owner/x", "34"]
+
+
+def test_options_that_were_set_are_listed_and_the_data_are_not_among_them():
+    options = {"learning_rate": 0.1, "seed": 0, "init_from": None, "loss": "", "data": "x", "eval_data_sha256": "y"}
+    table, sentence = model_card.options_table({"numpy": "1|2", "python": "3"}, options)
+    assert tables(table) == {"option": ["value"], "---": ["---"], "--learning-rate": ["0.1"], "--seed": ["0"]}
+    assert sentence == "Made with numpy 1\\|2, python 3."
+
+
+@pytest.mark.parametrize(("scale", "changes"), [(1, False), (2.0, True)])
+def test_a_normalised_model_without_a_card_gets_one(scale, changes):
+    card = model_card.normalised(".", -0.5, scale, "why", "/x/data.jsonl", 1, where="there")
+    assert card.startswith(model_card.header() + "# Reward model\n\n## Normalised\n\n")
+    assert f"reward = (reward of before +0.5) / {scale:.6g}, there (why)" in card.replace("+ 0.5", "+0.5")
+    assert "that of 1 reference response in data.jsonl." in card
+    assert ("P(preferred) is now σ(margin of before / 2)" in card) == changes
+    assert card.endswith(("do not.\n", "data.jsonl.\n"))
 
 
 def test_lists_are_called_lists():
