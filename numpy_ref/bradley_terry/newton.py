@@ -1,4 +1,6 @@
-"""Newton's method for concave functions of many parameters; conjugate gradients find the step: no n × n array.
+"""Newton's method for concave functions of many parameters, with two ways to find the step.
+
+Conjugate gradients make no n × n array. Elimination makes one, and is exact where they lose their digits.
 
 The function is given by f(x) -> Terms. A = -H is minus the matrix of second derivatives: H is negative, A positive.
 """
@@ -68,6 +70,26 @@ def iterative(tolerance, project=unchanged, preconditioner=jacobi):
         size = math.sqrt(max(here.gradient @ precondition(here.gradient), 0))
         exactness = max(size / math.sqrt(here.diagonal.sum()), tolerance / (size + tolerance))
         return conjugate_gradients(here.multiply, precondition, here.gradient, min(exactness, 0.1), project)
+
+    return solve
+
+
+def direct(information, held=None):
+    """The step A⁻¹ g by elimination: no rounding adds up where A's entries differ widely        -> solve(x, here)
+
+    information     x -> A as a square array; each parameter is measured in units that make A's diagonal 1
+    held            a parameter that does not move: for Bradley-Terry an item, as only differences count
+    """
+
+    def solve(x, here):
+        free, step = np.arange(len(x)) != held, np.zeros(len(x))
+        unit = 1 / np.sqrt(here.diagonal[free])
+        scaled = information(x)[np.ix_(free, free)] * unit[:, None] * unit
+        try:
+            step[free] = unit * np.linalg.solve(scaled, unit * here.gradient[free])
+        except np.linalg.LinAlgError:
+            step[:] = math.nan
+        return step
 
     return solve
 
