@@ -8,12 +8,13 @@ repaired.
 import csv
 import io
 import json
+from itertools import chain
 from pathlib import Path
 
 from .. import files
 from ..errors import InputError
 from .byte_columns import plain_columns
-from .columns import EXPECTED, ROLES, Games, check_layout, games_of_columns, index_labels
+from .columns import EXPECTED, ROLES, Games, check_layout, check_names, games_of_columns, index_labels
 
 __all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games", "read_rankings"]
 
@@ -189,7 +190,11 @@ def read_rankings(path, progress=iter):
         found.append(checked_ranking(ranking, f"{path}, line {number}"))
     if not found:
         raise InputError(f"{path}: there is no ranking in the file; expected a header and a row a ranking, best first")
-    check_joined(found, lambda row: f"{path}, line {numbers[row]}")
+    line = lambda row: f"{path}, line {numbers[row]}"  # noqa: E731
+    check_joined(found, line)
+    row_of_place = [row for row, ranking in enumerate(found) for _ in ranking]
+    places = list(chain.from_iterable(found))
+    check_names(dict.fromkeys(places), [places], lambda place: line(row_of_place[place]))
     return found
 
 

@@ -266,6 +266,8 @@ def test_rankings(tmp_path, name, lines, found):
         ("r.csv", ["1,2,3", "b = c,a", "a,b,c"], "line 2: b = c says that b, c are tied"),
         ("r.jsonl", ['["a", "b", "c"]', '["a=b=c", "d"]'], "line 2: a=b=c says that a, b, c are tied"),
         ("r.jsonl", ["3"], "line 1: expected a list of items"),
+        ("r.csv", ["1,2", "a,b", "b ,a"], "line 3: 'b ' and 'b' differ only by spaces"),
+        ("r.jsonl", ['["a", "b"]', "[1, 2]"], "line 2: 1 is int, but 'a' is str"),
         ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1]}'], "line 1: expected two lists of one length"),
         ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, "x"]}'], "line 1: 'x' is no rank"),
     ],
