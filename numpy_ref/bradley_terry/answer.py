@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -195,8 +196,10 @@ def rank(
         for place in ranking:
             if isinstance(place, (list, tuple, set, frozenset)):
                 raise InputError(f"ranking {row}: {place!r} are tied; expected one item a place, so break ties first")
-    items, *numbers = index_labels(*(lists or [[]]), where=lambda _: "a ranking")
-    fitted = plackett_luce.fit_rankings(numbers if lists else [], len(items) if lists else None, ranked)
+    ends = np.cumsum([len(ranking) for ranking in lists])
+    places = list(chain.from_iterable(lists))
+    items, numbers = index_labels(places, where=lambda place: f"ranking {np.searchsorted(ends, place, 'right')}")
+    fitted = plackett_luce.fit_rankings(np.split(numbers, ends[:-1]) if lists else [], len(items) or None, ranked)
     if not fitted.converged:
         winner, loser = plackett_luce.arrows(fitted.order, fitted.ranked)
         sentences = describe(fitted.groups, winner, loser, items) if len(fitted.groups) > 1 else []

@@ -8,12 +8,13 @@ repaired.
 import csv
 import io
 import json
+from itertools import chain
 from pathlib import Path
 
 from .. import files
 from ..errors import InputError
 from .byte_columns import plain_columns
-from .columns import EXPECTED, ROLES, Games, check_layout, games_of_columns, index_labels
+from .columns import EXPECTED, ROLES, Games, check_layout, check_names, games_of_columns, index_labels
 
 __all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games", "read_rankings"]
 
@@ -21,6 +22,7 @@ TABLES = Path(__file__).parent / "tables"
 BASEBALL = TABLES / "baseball_1987.csv"
 NUMBERS = ("count", "wins_a", "wins_b", "ties")
 WANTED = (*ROLES, "model_a", "model_b")
+BREAK_TIES = "expected one item a place: break ties first"
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
@@ -182,9 +184,17 @@ def read_rankings(path, progress=iter):
     path = Path(path)
     data, suffix = read_bytes(path)
     rows = json_rankings(data, path, progress) if suffix == "jsonl" else table_rankings(data, path, suffix, progress)
-    found = [checked_ranking(ranking, f"{path}, line {number}") for number, ranking in rows]
+    numbers, found = [], []
+    for number, ranking in rows:
+        numbers.append(number)
+        found.append(checked_ranking(ranking, f"{path}, line {number}"))
     if not found:
         raise InputError(f"{path}: there is no ranking in the file; expected a header and a row a ranking, best first")
+    line = lambda row: f"{path}, line {numbers[row]}"  # noqa: E731
+    check_joined(found, line)
+    row_of_place = [row for row, ranking in enumerate(found) for _ in ranking]
+    places = list(chain.from_iterable(found))
+    check_names(dict.fromkeys(places), [places], lambda place: line(row_of_place[place]))
     return found
 
 
@@ -212,23 +222,44 @@ def json_rankings(data, path, progress):
     """JSON lines -> line numbers and lists, the best first"""
     for number, record in json_records(data, path, progress):
         if isinstance(record, dict) and {"responses", "ranks"} <= set(record):
-            pairs = sorted(zip(record["ranks"], map(str, record["responses"]), strict=False), key=lambda pair: pair[0])
-            if len(set(record["ranks"])) < len(record["ranks"]):
-                raise InputError(f"{path}, line {number}: ranks {record['ranks']} hold a tie; expected different ranks")
-            record = [response for _, response in pairs]
+            record = by_ranks(record["responses"], record["ranks"], f"{path}, line {number}")
         ranking = record.get("ranking") if isinstance(record, dict) else record
         if not isinstance(ranking, list):
             raise InputError(f"{path}, line {number}: expected a list of items, or an object with `ranking`")
         yield number, ranking
 
 
+def by_ranks(responses, ranks, where):
+    """The responses in the order of their ranks, 1 the best"""
+    if not (isinstance(responses, list) and isinstance(ranks, list) and len(responses) == len(ranks)):
+        raise InputError(f"{where}: expected two lists of one length, `responses` and their `ranks`")
+    wrong = [rank for rank in ranks if type(rank) not in (int, float)]
+    if wrong:
+        raise InputError(f"{where}: {wrong[0]!r} is no rank; expected numbers, 1 the best")
+    if len(set(ranks)) < len(ranks):
+        raise InputError(f"{where}: ranks {ranks} hold a tie; expected different ranks")
+    return [str(responses[k]) for k in sorted(range(len(ranks)), key=ranks.__getitem__)]
+
+
+def check_joined(rankings, where):
+    """InputError for a cell such as b=c or b = c whose parts are items of the file: a tied place
+
+    A name may hold "=": where its parts are no items of the file, as in x=1, it is the name of one item.
+    """
+    items = {str(item).strip() for ranking in rankings for item in ranking}
+    joined = {item for item in items if "=" in item and items.issuperset(map(str.strip, item.split("=")))}
+    for row, ranking in enumerate(rankings if joined else []):
+        for item in ranking:
+            if str(item).strip() in joined:
+                parts = ", ".join(map(str.strip, item.split("=")))
+                raise InputError(f"{where(row)}: {item} says that {parts} are tied; {BREAK_TIES}")
+
+
 def checked_ranking(ranking, where):
     """Two items or more, each once, none tied"""
     for item in ranking:
         if isinstance(item, list):
-            raise InputError(
-                f"{where}: {', '.join(map(str, item))} are tied; expected one item a place: break ties first"
-            )
+            raise InputError(f"{where}: {', '.join(map(str, item))} are tied; {BREAK_TIES}")
         if not isinstance(item, (str, int)) or not str(item).strip():
             raise InputError(f"{where}: {item!r} is not the name of an item; expected text or a whole number")
     twice = [item for k, item in enumerate(ranking) if item in ranking[:k]]

@@ -7,16 +7,15 @@ normal approximation to the posterior.
 """
 
 import math
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 
 from ..errors import InputError
 from .newton import conjugate_gradients
-from .strengths import fit, information, penalised
-from .win_counts import blocks, pairs_of_rows
-
-DENSE_ITEMS = 3000  # its square array takes 72 MB
+from .strengths import DENSE_ITEMS, fit, information, penalised
+from .win_counts import blocks, pairs_of_rows, without_shift
 
 
 def parameters(fitted):
@@ -62,11 +61,8 @@ def solver(fitted):
     """c -> A⁻¹ c for contrasts c, by conjugate gradients on the rows: no square array"""
     x, n = parameters(fitted), fitted.pairs.n_items
     here = penalised(x, list(blocks(fitted.rows)), fitted.home is not None, fitted.model, fitted.ridge)
-
-    def without_shift(r):
-        return np.concatenate([r[:n] - r[:n].mean(), r[n:]])
-
-    return lambda c: conjugate_gradients(here.multiply, lambda r: r / here.diagonal, c, 1e-12, without_shift)
+    project = partial(without_shift, n)
+    return lambda c: conjugate_gradients(here.multiply, lambda r: r / here.diagonal, c, 1e-12, project)
 
 
 def contrast(fitted, weights, level=0.95):

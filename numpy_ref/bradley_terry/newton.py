@@ -1,4 +1,6 @@
-"""Newton's method for concave functions of many parameters; conjugate gradients find the step: no n × n array.
+"""Newton's method for concave functions of many parameters, with two ways to find the step.
+
+Conjugate gradients make no n × n array. Elimination makes one, and is exact where they lose their digits.
 
 The function is given by f(x) -> Terms. A = -H is minus the matrix of second derivatives: H is negative, A positive.
 """
@@ -72,19 +74,21 @@ def iterative(tolerance, project=unchanged, preconditioner=jacobi):
     return solve
 
 
-def direct(matrix, grounded=None):
-    """The step A⁻¹ g from the square array A = matrix(x)        -> solve(x, here)
+def direct(information, held=None):
+    """The step A⁻¹ g by elimination: no rounding adds up where A's entries differ widely        -> solve(x, here)
 
-    Each parameter is scaled by its own curvature: those may differ by many powers of ten, and conjugate gradients then
-    lose the digits of the smallest.
-    grounded    the parameter whose step is 0, as where A is singular for a common shift; None for none
+    information     x -> A as a square array; each parameter is measured in units that make A's diagonal 1
+    held            a parameter that does not move: for Bradley-Terry an item, as only differences count
     """
 
     def solve(x, here):
-        kept, step = np.arange(len(x)) != grounded, np.zeros_like(x)
-        size = np.sqrt(here.diagonal[kept])
-        scaled = matrix(x)[np.ix_(kept, kept)] / np.outer(size, size)
-        step[kept] = np.linalg.lstsq(scaled, here.gradient[kept] / size)[0] / size
+        free, step = np.arange(len(x)) != held, np.zeros(len(x))
+        unit = 1 / np.sqrt(here.diagonal[free])
+        scaled = information(x)[np.ix_(free, free)] * unit[:, None] * unit
+        try:
+            step[free] = unit * np.linalg.solve(scaled, unit * here.gradient[free])
+        except np.linalg.LinAlgError:
+            step[:] = math.nan
         return step
 
     return solve

@@ -22,13 +22,13 @@ from ..errors import InputError
 from .effects import unbounded_effect
 from .existence import NO_CIRCLE, groups_of
 from .fitted import with_estimate, without_estimate
-from .newton import LONGEST, Terms, direct, iterative, jacobi, newton
+from .newton import LONGEST, Terms, direct, iterative, jacobi, newton, unchanged
 from .outcomes import TIE_MODELS, decided, resolve_ties, tied
 from .small_tables import guess, is_small, maximum_of_table
 from .spanning_tree import tree_preconditioner
-from .win_counts import blocks, difference, difference_backward, total_per_item, won_and_lost
+from .win_counts import blocks, difference, difference_backward, total_per_item, without_shift, won_and_lost
 
-MODERATE = 1000  # items: if conjugate gradients fail, in very lopsided tables, a square system is solved
+DENSE_ITEMS = 3000  # the square array of so many takes 72 MB
 
 
 def row_terms(x, pairs, home, model):
@@ -133,9 +133,6 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
             return found
     parts, start = list(blocks(rows)), first_guess(rows, home, model)
 
-    def without_shift(r):  # a ridge holds the strengths in place: its system is solved as it is
-        return r if ridge else np.concatenate([r[:n] - r[:n].mean(), r[n:]])
-
     def limit(step):
         longest = 2 * abs(step).max()
         if longest > LONGEST:
@@ -146,16 +143,11 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
     start[:n] *= tree is None  # in a chain opponents are no sample of all: their wins say little about strength
     inside = (lambda x: x[-1] > 0) if model == "rao-kupper" else None
     f = partial(penalised, parts=parts, home=home, model=model, ridge=ridge)
-    solve = iterative(tolerance, without_shift, tree or jacobi)
+    solve = iterative(tolerance, unchanged if ridge else partial(without_shift, n), tree or jacobi)
     x, certificate, here = newton(f, start, tolerance, max_iterations, solve, limit, inside)
-    if not certificate["converged"] and n <= MODERATE:
-        prior = np.diag(np.where(np.arange(len(x)) < n, ridge, 0))
-        grounded = None if ridge else int(rows.leading[rows.lengths.argmax()])
-        solve = direct(lambda x: information(x, rows, home, model) + prior, grounded)
-        first = certificate["iterations"]
-        reachable = (
-            100 * tolerance
-        )  # where a parameter is nearly flat, the gradient's rounding is worth more than 1e-12
+    if not certificate["converged"] and n <= DENSE_ITEMS:
+        held = None if ridge else np.argmax(total_per_item(rows.wins + rows.ties + rows.losses, rows))
+        solve = direct(lambda x: information(x, rows, home, model) + np.diag(ridge * (np.arange(len(x)) < n)), held)
+        reachable = 100 * tolerance  # where a parameter is nearly flat, the gradient's rounding is worth more than 1e-12
         x, certificate, here = newton(f, x, reachable, max_iterations, solve, limit, inside)
-        certificate["iterations"] += first
     return x, certificate, here.value + ridge / 2 * (x[:n] @ x[:n])

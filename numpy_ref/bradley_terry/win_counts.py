@@ -60,6 +60,11 @@ def total_per_item(x, pairs):
     return total
 
 
+def without_shift(n_items, r):
+    """r less the mean of its first n_items numbers: no difference sees a common shift        (n,) -> (n,)"""
+    return np.concatenate([r[:n_items] - r[:n_items].mean(), r[n_items:]])
+
+
 def won_and_lost(pairs):
     """Games won and lost by each item, a tie half and half        -> (N,), (N,)"""
     total = total_per_item(pairs.wins + pairs.ties + pairs.losses, pairs)

@@ -256,6 +256,7 @@ def test_arena_and_neutral_ground(tmp_path):
         ("r.csv", ["1,2,3", "a,b,c", "b,a,"], [["a", "b", "c"], ["b", "a"]]),
         ("r.jsonl", ['["a", "b"]', '{"ranking": ["b", "a"]}'], [["a", "b"], ["b", "a"]]),
         ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [2, 1]}'], [["b", "a"]]),
+        ("r.csv", ["1,2", "b=1,b=2", "b=2,b=1", "b,b=1"], [["b=1", "b=2"], ["b=2", "b=1"], ["b", "b=1"]]),  # names
     ],
 )
 def test_rankings(tmp_path, name, lines, found):
@@ -270,7 +271,14 @@ def test_rankings(tmp_path, name, lines, found):
         ("r.csv", ["1,2"], "there is no ranking"),
         ("r.jsonl", ['["a", ["b", "c"]]'], "line 1: b, c are tied; expected one item a place"),
         ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, 1]}'], r"line 1: ranks \[1, 1\] hold a tie"),
+        ("r.csv", ["1,2,3", "a,b,c", "a,b=c"], "line 3: b=c says that b, c are tied; expected one item a place"),
+        ("r.csv", ["1,2,3", "b = c,a", "a,b,c"], "line 2: b = c says that b, c are tied"),
+        ("r.jsonl", ['["a", "b", "c"]', '["a=b=c", "d"]'], "line 2: a=b=c says that a, b, c are tied"),
         ("r.jsonl", ["3"], "line 1: expected a list of items"),
+        ("r.csv", ["1,2", "a,b", "b ,a"], "line 3: 'b ' and 'b' differ only by spaces"),
+        ("r.jsonl", ['["a", "b"]', "[1, 2]"], "line 2: 1 is int, but 'a' is str"),
+        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1]}'], "line 1: expected two lists of one length"),
+        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, "x"]}'], "line 1: 'x' is no rank"),
     ],
 )
 def test_rankings_that_are_none(tmp_path, name, lines, message):
