@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -187,6 +189,20 @@ def test_names_that_share_every_hash_are_told_apart(monkeypatch):
     body = "".join(f"{name}\n" for name in names).encode()
     found = byte_columns.numpy_columns(body, ",", ["a"], ["a"], [])["a"]
     assert [found.names[c] for c in found.code] == names
+
+
+def imports_of(path):
+    """Which of pandas and pyarrow a fresh process has imported after reading a file"""
+    code = f"import sys; from numpy_ref.bradley_terry.games import read_games; read_games({str(path)!r})"
+    code += "; print(*{'pandas', 'pyarrow'} & set(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_small_file_imports_neither_pandas_nor_pyarrow_and_a_large_one_no_pandas(tmp_path):
+    """They take half a second to import, longer than NumPy takes to read the file"""
+    assert not imports_of(BASEBALL)
+    large = write(tmp_path / "large.csv", ["winner,loser", *["Ann,Bob", "Bob,Ann"] * (byte_columns.LARGE // 16 + 1)])
+    assert imports_of(large) <= {"pyarrow"}
 
 
 @pytest.mark.parametrize(
