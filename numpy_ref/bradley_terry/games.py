@@ -1,4 +1,4 @@
-"""Files of games and of rankings: CSV, TSV or JSON lines, plain or .gz.
+"""Files of games: CSV, TSV or JSON lines, plain or .gz.
 
 The columns are those of columns.py, by these names or by names that the caller gives. Lines that begin with # before
 the header are comments. A separator ; or tab is recognised. What is wrong is said with file and line, nothing is
@@ -15,7 +15,7 @@ from ..errors import InputError
 from .byte_columns import plain_columns
 from .columns import EXPECTED, ROLES, Games, check_layout, games_of_columns, index_labels
 
-__all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games", "read_rankings"]
+__all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games"]
 
 TABLES = Path(__file__).parent / "tables"
 BASEBALL = TABLES / "baseball_1987.csv"
@@ -171,69 +171,3 @@ def json_columns(data, path, names, progress):
             column.append(record[roles[role]])
         numbers.append(number)
     return columns, numbers
-
-
-def read_rankings(path, progress=iter):
-    """The rankings of a file -> lists of items, the best first.  Raises InputError with file and line
-
-    CSV or TSV: a header, then a row a ranking, one item a cell; cells at the end may be empty. JSON lines: a list, or
-    an object with `ranking`, or with `responses` and their `ranks`, 1 the best.
-    """
-    path = Path(path)
-    data, suffix = read_bytes(path)
-    rows = json_rankings(data, path, progress) if suffix == "jsonl" else table_rankings(data, path, suffix, progress)
-    found = [checked_ranking(ranking, f"{path}, line {number}") for number, ranking in rows]
-    if not found:
-        raise InputError(f"{path}: there is no ranking in the file; expected a header and a row a ranking, best first")
-    return found
-
-
-def table_rankings(data, path, suffix, progress):
-    """CSV or TSV -> line numbers and lists of cells, without the empty ones at the end"""
-    text = as_text(data, path)
-    lines = (line for line in io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=separator_of(text.split("\n", 1)[0], suffix, path, str), strict=True)
-    header = None
-    try:
-        for cells in progress(reader):
-            if not cells or (header is None and cells[0].startswith("#")):
-                continue
-            if header is None:
-                header = cells
-                continue
-            while cells and not cells[-1].strip():
-                cells.pop()
-            yield reader.line_num, cells
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: {error}; expected a readable CSV or TSV file") from None
-
-
-def json_rankings(data, path, progress):
-    """JSON lines -> line numbers and lists, the best first"""
-    for number, record in json_records(data, path, progress):
-        if isinstance(record, dict) and {"responses", "ranks"} <= set(record):
-            pairs = sorted(zip(record["ranks"], map(str, record["responses"]), strict=False), key=lambda pair: pair[0])
-            if len(set(record["ranks"])) < len(record["ranks"]):
-                raise InputError(f"{path}, line {number}: ranks {record['ranks']} hold a tie; expected different ranks")
-            record = [response for _, response in pairs]
-        ranking = record.get("ranking") if isinstance(record, dict) else record
-        if not isinstance(ranking, list):
-            raise InputError(f"{path}, line {number}: expected a list of items, or an object with `ranking`")
-        yield number, ranking
-
-
-def checked_ranking(ranking, where):
-    """Two items or more, each once, none tied"""
-    for item in ranking:
-        if isinstance(item, list):
-            raise InputError(
-                f"{where}: {', '.join(map(str, item))} are tied; expected one item a place: break ties first"
-            )
-        if not isinstance(item, (str, int)) or not str(item).strip():
-            raise InputError(f"{where}: {item!r} is not the name of an item; expected text or a whole number")
-    twice = [item for k, item in enumerate(ranking) if item in ranking[:k]]
-    if twice:
-        raise InputError(f"{where}: {twice[0]!r} stands twice; expected every item in one place, ties broken")
-    if len(ranking) < 2:
-        raise InputError(f"{where}: {len(ranking)} items; a ranking needs two or more, the best first")
-    return ranking

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from numpy_ref import files
 from numpy_ref.bradley_terry import byte_columns
-from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games, read_rankings
+from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games
 from numpy_ref.errors import InputError
 
 ROWS = [("Ann", "Bob", 3), ("Bob", "Cem, Jr.", 1), ("Cem, Jr.", "Ann", 2), ("Bob", "Ann", 1)]
@@ -255,31 +255,3 @@ def test_arena_and_neutral_ground(tmp_path):
         read_games(write(tmp_path / "z.csv", ["winner,loser,site", "x,y,z"]))
     with pytest.raises(InputError, match="line 2: neutral is 'maybe', expected 1, 0, true or false"):
         read_games(write(tmp_path / "n.csv", ["a,b,wins_a,wins_b,neutral", "x,y,1,1,maybe"]))
-
-
-@pytest.mark.parametrize(
-    ("name", "lines", "found"),
-    [
-        ("r.csv", ["1,2,3", "a,b,c", "b,a,"], [["a", "b", "c"], ["b", "a"]]),
-        ("r.jsonl", ['["a", "b"]', '{"ranking": ["b", "a"]}'], [["a", "b"], ["b", "a"]]),
-        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [2, 1]}'], [["b", "a"]]),
-    ],
-)
-def test_rankings(tmp_path, name, lines, found):
-    assert read_rankings(write(tmp_path / name, lines)) == found
-
-
-@pytest.mark.parametrize(
-    ("name", "lines", "message"),
-    [
-        ("r.csv", ["1,2", "a,a"], "line 2: 'a' stands twice"),
-        ("r.csv", ["1,2", "a"], "line 2: 1 items; a ranking needs two"),
-        ("r.csv", ["1,2"], "there is no ranking"),
-        ("r.jsonl", ['["a", ["b", "c"]]'], "line 1: b, c are tied; expected one item a place"),
-        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, 1]}'], r"line 1: ranks \[1, 1\] hold a tie"),
-        ("r.jsonl", ["3"], "line 1: expected a list of items"),
-    ],
-)
-def test_rankings_that_are_none(tmp_path, name, lines, message):
-    with pytest.raises(InputError, match=message):
-        read_rankings(write(tmp_path / name, lines))
