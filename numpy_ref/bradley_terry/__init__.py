@@ -11,7 +11,8 @@ existence, effects      when strengths exist; when a home effect and a tie param
 inference       standard errors, intervals, tests
 plackett_luce   the same for whole rankings
 linear_head     the same convex problem for a head on frozen features
-columns, games, byte_columns    the games of columns in memory, of a file, of a large plain file
+columns, games, byte_columns    games from columns in memory, from a file, from a large plain file
+rankings        rankings from a file
 command, text, figure, tables       `python -m numpy_ref fit`
 """
 

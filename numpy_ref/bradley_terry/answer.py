@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..cli.text import counted
 from ..errors import InputError
 from ..losses import sigmoid
 from . import inference, plackett_luce, strengths
@@ -249,8 +250,8 @@ def square_columns(table, labels):
 
 
 def with_sentences(problem, sentences, at_most=5):
-    """The problem, and what it is about"""
-    more = [f"and {len(sentences) - at_most} more groups"] if len(sentences) > at_most else []
+    """The problem, then the first few of the sentences about its groups"""
+    more = [f"and {counted(len(sentences) - at_most, 'more group')}"] if len(sentences) > at_most else []
     return f"{problem}: {'; '.join([*sentences[:at_most], *more])}" if sentences else problem
 
 

@@ -1,15 +1,17 @@
-"""The columns of a plain table, without a Python object for each cell: by NumPy, or a large one by pyarrow.
+"""The columns of a plain table, without a Python object for each cell: by NumPy, a large table by pyarrow if installed.
 
-What is not plain (quotes, blank lines, rows of different lengths, long cells) gives None: the careful reader of
-games.py takes it, and says what is wrong where something is.
+A table that is not plain (quotes, blank lines, rows of different lengths, long cells) gives None: games.py then reads
+it cell by cell and names the line of a mistake.
 """
+
+import sys
 
 import numpy as np
 
 from .columns import Labels
 
-LARGE = 2**24  # bytes: for less, importing pyarrow takes longer than reading
 LONGEST = 64  # bytes of a cell
+LARGE = 4_000_000  # bytes of a table: below, importing pyarrow takes longer than what its faster reading saves
 MASKS = np.array([(1 << 8 * k) - 1 for k in range(9)], np.uint64)  # the first k bytes of a word
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash: 2⁶⁴ / golden ratio
 TABLE_BITS = 22
@@ -20,12 +22,16 @@ def plain_columns(body, delimiter, header, texts, numbers):
 
     body        the bytes below the header;  header the names of its columns;  texts, numbers those that are wanted
     """
-    body = body.replace(b"\r\n", b"\n") if b"\r" in body else body
-    if not body or body.isspace() or any(mark in body for mark in (b'"', b"\r", b"\0")):
+    if not body or body.isspace() or b'"' in body or b"\0" in body:
         return None
-    body += b"" if body.endswith(b"\n") else b"\n"
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n")
+        if b"\r" in body:
+            return None
+    body = body if body.endswith(b"\n") else body + b"\n"
     table = body, delimiter, header, texts, numbers
-    return (arrow_columns(*table) if len(body) >= LARGE else None) or numpy_columns(*table)
+    by_arrow = arrow_columns(*table) if len(body) >= LARGE or "pyarrow" in sys.modules else None
+    return by_arrow or numpy_columns(*table)
 
 
 def arrow_columns(body, delimiter, header, texts, numbers):
@@ -47,11 +53,14 @@ def arrow_columns(body, delimiter, header, texts, numbers):
         table = csv.read_csv(pyarrow.BufferReader(body), **options).unify_dictionaries().combine_chunks()
         columns = [column.chunk(0) for column in table.columns]
         labels = [
-            Labels(c.dictionary.to_pylist(), c.indices.to_numpy().astype(np.int64)) for c in columns[: len(texts)]
+            Labels(c.dictionary.to_pylist(), np.from_dlpack(c.indices).astype(np.int64)) for c in columns[: len(texts)]
         ]
+        counts = [np.from_dlpack(c) for c in columns[len(texts) :]]  # to_numpy would import pandas
     except (pyarrow.ArrowInvalid, UnicodeDecodeError):
         return None
-    return dict(zip([*texts, *numbers], [*labels, *(c.to_numpy() for c in columns[len(texts) :])], strict=True))
+    if any("" in column.names for column in labels) and (body.startswith(b"\n") or b"\n\n" in body):
+        return None  # to pyarrow a blank line is a row of empty cells
+    return dict(zip([*texts, *numbers], [*labels, *counts], strict=True))
 
 
 def numpy_columns(body, delimiter, header, texts, numbers):

@@ -17,6 +17,7 @@ from .answer import NoEstimate, answer_of_fit, rank
 from .columns import ROLES
 from .existence import describe_groups
 from .outcomes import OLD_WORDS, TIES, check_ties
+from .rankings import read_rankings
 from .strengths import fit
 from .text import answer_dict, answer_lines, no_estimate_lines
 from .win_counts import pairs_of_rows
@@ -143,7 +144,7 @@ class NotDetermined(Exception):
 
 def fit_rankings(args, progress):
     """Strengths from a file of rankings; no bootstrap"""
-    rankings = games.read_rankings(args.rankings, progress)
+    rankings = read_rankings(args.rankings, progress)
     try:
         return rank(rankings, reference=named(args.reference, {x for r in rankings for x in r})), None
     except NoEstimate as error:

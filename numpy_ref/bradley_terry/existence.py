@@ -11,6 +11,7 @@ Source: Ford 1957, Am. Math. Monthly 64(8), 28-33.
 import numpy as np
 
 NO_CIRCLE = "no estimate exists: the items are not held together by wins in both directions (Ford's condition)"
+LONGEST_NAME = 40  # characters of a name in a sentence
 
 
 def arrows(pairs, stride=1):
@@ -140,8 +141,9 @@ def others_met(group, item, n_groups):
 
 
 def name_group(group, items, at_most=6):
-    """ "A, B and C"; of a long list the first few and how many more"""
+    """ "A, B and C"; of a long list the first few and how many more, of a long name its beginning"""
     names = [str(items[i]) for i in group[:at_most]]
+    names = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names]
     if len(group) > at_most:
         return f"{', '.join(names)} and {len(group) - at_most} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -1,4 +1,4 @@
-"""Files of games and of rankings: CSV, TSV or JSON lines, plain or .gz.
+"""Files of games: CSV, TSV or JSON lines, plain or .gz.
 
 The columns are those of columns.py, by these names or by names that the caller gives. Lines that begin with # before
 the header are comments. A separator ; or tab is recognised. What is wrong is said with file and line, nothing is
@@ -8,21 +8,19 @@ repaired.
 import csv
 import io
 import json
-from itertools import chain
 from pathlib import Path
 
 from .. import files
 from ..errors import InputError
 from .byte_columns import plain_columns
-from .columns import EXPECTED, ROLES, Games, check_layout, check_names, games_of_columns, index_labels
+from .columns import EXPECTED, ROLES, Games, check_layout, games_of_columns, index_labels
 
-__all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games", "read_rankings"]
+__all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games"]
 
 TABLES = Path(__file__).parent / "tables"
 BASEBALL = TABLES / "baseball_1987.csv"
 NUMBERS = ("count", "wins_a", "wins_b", "ties")
 WANTED = (*ROLES, "model_a", "model_b")
-BREAK_TIES = "expected one item a place: break ties first"
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
@@ -173,98 +171,3 @@ def json_columns(data, path, names, progress):
             column.append(record[roles[role]])
         numbers.append(number)
     return columns, numbers
-
-
-def read_rankings(path, progress=iter):
-    """The rankings of a file -> lists of items, the best first.  Raises InputError with file and line
-
-    CSV or TSV: a header, then a row a ranking, one item a cell; cells at the end may be empty. JSON lines: a list, or
-    an object with `ranking`, or with `responses` and their `ranks`, 1 the best.
-    """
-    path = Path(path)
-    data, suffix = read_bytes(path)
-    rows = json_rankings(data, path, progress) if suffix == "jsonl" else table_rankings(data, path, suffix, progress)
-    numbers, found = [], []
-    for number, ranking in rows:
-        numbers.append(number)
-        found.append(checked_ranking(ranking, f"{path}, line {number}"))
-    if not found:
-        raise InputError(f"{path}: there is no ranking in the file; expected a header and a row a ranking, best first")
-    line = lambda row: f"{path}, line {numbers[row]}"  # noqa: E731
-    check_joined(found, line)
-    row_of_place = [row for row, ranking in enumerate(found) for _ in ranking]
-    places = list(chain.from_iterable(found))
-    check_names(dict.fromkeys(places), [places], lambda place: line(row_of_place[place]))
-    return found
-
-
-def table_rankings(data, path, suffix, progress):
-    """CSV or TSV -> line numbers and lists of cells, without the empty ones at the end"""
-    text = as_text(data, path)
-    lines = (line for line in io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=separator_of(text.split("\n", 1)[0], suffix, path, str), strict=True)
-    header = None
-    try:
-        for cells in progress(reader):
-            if not cells or (header is None and cells[0].startswith("#")):
-                continue
-            if header is None:
-                header = cells
-                continue
-            while cells and not cells[-1].strip():
-                cells.pop()
-            yield reader.line_num, cells
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: {error}; expected a readable CSV or TSV file") from None
-
-
-def json_rankings(data, path, progress):
-    """JSON lines -> line numbers and lists, the best first"""
-    for number, record in json_records(data, path, progress):
-        if isinstance(record, dict) and {"responses", "ranks"} <= set(record):
-            record = by_ranks(record["responses"], record["ranks"], f"{path}, line {number}")
-        ranking = record.get("ranking") if isinstance(record, dict) else record
-        if not isinstance(ranking, list):
-            raise InputError(f"{path}, line {number}: expected a list of items, or an object with `ranking`")
-        yield number, ranking
-
-
-def by_ranks(responses, ranks, where):
-    """The responses in the order of their ranks, 1 the best"""
-    if not (isinstance(responses, list) and isinstance(ranks, list) and len(responses) == len(ranks)):
-        raise InputError(f"{where}: expected two lists of one length, `responses` and their `ranks`")
-    wrong = [rank for rank in ranks if type(rank) not in (int, float)]
-    if wrong:
-        raise InputError(f"{where}: {wrong[0]!r} is no rank; expected numbers, 1 the best")
-    if len(set(ranks)) < len(ranks):
-        raise InputError(f"{where}: ranks {ranks} hold a tie; expected different ranks")
-    return [str(responses[k]) for k in sorted(range(len(ranks)), key=ranks.__getitem__)]
-
-
-def check_joined(rankings, where):
-    """InputError for a cell such as b=c or b = c whose parts are items of the file: a tied place
-
-    A name may hold "=": where its parts are no items of the file, as in x=1, it is the name of one item.
-    """
-    items = {str(item).strip() for ranking in rankings for item in ranking}
-    joined = {item for item in items if "=" in item and items.issuperset(map(str.strip, item.split("=")))}
-    for row, ranking in enumerate(rankings if joined else []):
-        for item in ranking:
-            if str(item).strip() in joined:
-                parts = ", ".join(map(str.strip, item.split("=")))
-                raise InputError(f"{where(row)}: {item} says that {parts} are tied; {BREAK_TIES}")
-
-
-def checked_ranking(ranking, where):
-    """Two items or more, each once, none tied"""
-    for item in ranking:
-        if isinstance(item, list):
-            raise InputError(f"{where}: {', '.join(map(str, item))} are tied; {BREAK_TIES}")
-        if not isinstance(item, (str, int)) or not str(item).strip():
-            raise InputError(f"{where}: {item!r} is not the name of an item; expected text or a whole number")
-    twice = [item for k, item in enumerate(ranking) if item in ranking[:k]]
-    if twice:
-        raise InputError(f"{where}: {twice[0]!r} stands twice; expected every item in one place, ties broken")
-    if len(ranking) < 2:
-        raise InputError(f"{where}: {len(ranking)} items; a ranking needs two or more, the best first")
-    return ranking

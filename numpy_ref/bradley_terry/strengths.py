@@ -148,6 +148,8 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
     if not certificate["converged"] and n <= DENSE_ITEMS:
         held = None if ridge else np.argmax(total_per_item(rows.wins + rows.ties + rows.losses, rows))
         solve = direct(lambda x: information(x, rows, home, model) + np.diag(ridge * (np.arange(len(x)) < n)), held)
-        reachable = 100 * tolerance  # where a parameter is nearly flat, the gradient's rounding is worth more than 1e-12
+        reachable = (
+            100 * tolerance
+        )  # where a parameter is nearly flat, the gradient's rounding is worth more than 1e-12
         x, certificate, here = newton(f, x, reachable, max_iterations, solve, limit, inside)
     return x, certificate, here.value + ridge / 2 * (x[:n] @ x[:n])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cli.text import WIDTH, clean, pad, width, wrap
+from ..cli.text import WIDTH, clean, counted, pad, width, wrap, wrapped
 from ..losses import sigmoid
 from .outcomes import TIE_MODELS
 
@@ -22,15 +22,16 @@ def answer_lines(answer, name=None, bootstrap=None):
     """
     of_rankings = not hasattr(answer.fitted, "pairs")
     kind = "Plackett-Luce" if of_rankings else "Bradley-Terry"
-    number = f"{len(answer.fitted.order)} rankings" if of_rankings else f"{counted(answer):.10g} games"
+    games = 0 if of_rankings else number_of_games(answer)
+    number = counted(len(answer.fitted.order), "ranking") if of_rankings else f"{games:.10g} game{'s' * (games != 1)}"
     heading = f"{name + ': ' if name else ''}{kind} strengths of {len(answer.items)} items from {number}"
     ranking = ranking_lines(answer, bootstrap)
     return [*wrap(heading), "", *ranking, "", *effect_lines(answer, bootstrap), *certificate_lines(answer.fitted)]
 
 
-def counted(answer):
-    """How many games were counted: each stands with both of its items"""
-    return answer.games.sum() / 2
+def number_of_games(answer):
+    """How many games were counted; each is among the games of both its items"""
+    return float(answer.games.sum()) / 2
 
 
 def ranking_lines(answer, bootstrap=None):
@@ -71,7 +72,7 @@ def effect_lines(answer, bootstrap=None):
         lines.append("without the prior no estimate exists: only the prior says how far the groups lie apart")
     if bootstrap:
         without = bootstrap["without_estimate"]
-        lines.append(f"bootstrap: {bootstrap['resamples']} resamples; {without} have no estimate and are left out")
+        lines.append(f"bootstrap: {bootstrap['resamples']} resamples; {without} without an estimate left out")
     return [line for text in lines for line in wrap(text)]
 
 
@@ -83,7 +84,7 @@ def certificate_lines(fitted):
         fit += f", deviance {zeroless(fitted.deviance)}{freedom}"
     return [
         fit,
-        f"converged in {fitted.iterations} Newton steps: gradient norm {fitted.gradient_norm:.1e}, "
+        f"converged in {counted(fitted.iterations, 'Newton step')}: gradient norm {fitted.gradient_norm:.1e}, "
         f"decrement {fitted.decrement:.1e}",
     ]
 
@@ -93,11 +94,11 @@ def no_estimate_lines(problem, groups, name=None, shown=20):
 
     groups      (items, sentence, Strengths or None) of each
     """
-    lines = wrap(f"{name + ': ' if name else ''}{problem}")
+    lines = wrapped(f"{name + ': ' if name else ''}{problem}")
     for _, sentence, _ in groups[:shown]:
-        lines += wrap(f"- {sentence}", indent="  ")
+        lines += wrapped(f"- {sentence}", indent="  ")
     if len(groups) > shown:
-        lines.append(f"- and {len(groups) - shown} more groups")
+        lines.append(f"- and {counted(len(groups) - shown, 'more group')}")
     if groups:
         lines += wrap("With --ridge R, a normal prior of variance 1/R, all items can be put on one scale.")
     for items, _, answer in groups[:shown]:
@@ -142,7 +143,7 @@ def answer_dict(answer, bootstrap=None) -> dict[str, Any]:
     """What is printed, as one dict for JSON: NaN is None"""
     fitted = answer.fitted
     columns = answer.table | {"beats_average": sigmoid(fitted.strength)[answer.order]}
-    result: dict[str, Any] = {"items": len(answer.items), "games": float(counted(answer))}
+    result: dict[str, Any] = {"items": len(answer.items), "games": number_of_games(answer)}
     if not hasattr(fitted, "pairs"):
         result = {"items": len(answer.items), "rankings": len(fitted.order)}
     if bootstrap:

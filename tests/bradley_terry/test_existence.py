@@ -1,5 +1,6 @@
 """Ford's condition: when strengths exist, and what is said where they do not."""
 
+import re
 from itertools import combinations
 
 import numpy as np
@@ -7,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpy_ref.bradley_terry.existence import describe_groups, groups_of, name_group, strong_groups, walk
+from numpy_ref import bradley_terry
+from numpy_ref.bradley_terry.answer import NoEstimate
+from numpy_ref.bradley_terry.existence import describe, describe_groups, groups_of, name_group, strong_groups, walk
 from numpy_ref.bradley_terry.mm import fit_mm
 from numpy_ref.bradley_terry.strengths import fit
+from numpy_ref.bradley_terry.text import no_estimate_lines
 from numpy_ref.bradley_terry.win_counts import pairs_of_games, pairs_of_rows
+from numpy_ref.cli.text import width
 
 
 @st.composite
@@ -102,6 +107,55 @@ def test_where_no_estimate_exists_the_groups_are_named_and_no_number_is_given():
         "G never met the others",
     }
     assert np.isnan(fit_mm(BROKEN).strength).all()
+
+
+@given(arrows())
+def test_the_sentences_are_those_of_the_table_of_wins(case):
+    """By brute force: of each class of mutual reach, the others whom it beat, those who beat it, and nobody else"""
+    winner, loser, n = case
+    beat, reach = np.zeros((n, n), bool), closure(*case)
+    beat[winner, loser] = True
+    expected = set()
+    for group in {frozenset(np.flatnonzero(row).tolist()) for row in reach & reach.T}:
+        others = set(range(n)) - group
+        below, above = ([j for j in others if table[sorted(group), j].any()] for table in (beat, beat.T))
+        assert not beat[np.ix_(below, sorted(group))].any()  # whom it beat never beat it
+        parts = [f"never lost to {listed(below)}"] * bool(below) + [f"never beat {listed(above)}"] * bool(above)
+        expected.add(f"{listed(group)} {' and '.join(parts) or 'never met the others'}")
+    groups = strong_groups(*case)
+    assert set(describe(groups, winner, loser, range(n))) == expected
+
+
+def listed(items):
+    """2, 3 and 5; of more than six the first six"""
+    names = [str(item) for item in sorted(items)]
+    if len(names) > 6:
+        return f"{', '.join(names[:6])} and {len(names) - 6} more"
+    return re.sub(", ([^,]*)$", r" and \1", ", ".join(names))
+
+
+def test_of_200_items_a_sentence_lists_a_few_and_counts_the_others():
+    """One beats all the others, who beat each other in a circle; their names are long"""
+    names = ["first"] + [f"{k:03d} {'long ' * 60}" for k in range(1, 200)]
+    ring = [(names[k], names[k % 199 + 1]) for k in range(1, 200)]
+    with pytest.raises(NoEstimate) as raised:
+        bradley_terry.fit([("first", name) for name in names[1:]] + ring)
+    message, last = str(raised.value), "long long long long long long long …"
+    sixth = ", ".join(f"{k:03d} {last}" for k in range(1, 7))
+    assert message.count("long long") == 2 * 6 * 3
+    assert f"first never lost to {sixth} and 193 more;" in message
+    assert message.endswith("and 193 more never beat first")
+    lines = no_estimate_lines(
+        raised.value.fitted.problem, [([], s, None) for s in message.split(": ", 2)[2].split("; ")]
+    )
+    assert all(width(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize(("n", "end"), [(5, "4 never beat 3"), (6, "and 1 more group"), (7, "and 2 more groups")])
+def test_of_many_groups_the_first_five_are_described(n, end):
+    with pytest.raises(NoEstimate) as raised:
+        bradley_terry.fit([(k, k + 1) for k in range(n - 1)])
+    assert str(raised.value).endswith(end)
 
 
 def test_a_ridge_gives_what_the_data_alone_do_not():

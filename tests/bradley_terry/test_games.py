@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from numpy_ref import files
 from numpy_ref.bradley_terry import byte_columns
-from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games, read_rankings
+from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games
 from numpy_ref.errors import InputError
 
 ROWS = [("Ann", "Bob", 3), ("Bob", "Cem, Jr.", 1), ("Cem, Jr.", "Ann", 2), ("Bob", "Ann", 1)]
@@ -189,6 +191,20 @@ def test_names_that_share_every_hash_are_told_apart(monkeypatch):
     assert [found.names[c] for c in found.code] == names
 
 
+def imports_of(path):
+    """Which of pandas and pyarrow a fresh process has imported after reading a file"""
+    code = f"import sys; from numpy_ref.bradley_terry.games import read_games; read_games({str(path)!r})"
+    code += "; print(*{'pandas', 'pyarrow'} & set(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_small_file_imports_neither_pandas_nor_pyarrow_and_a_large_one_no_pandas(tmp_path):
+    """They take half a second to import, longer than NumPy takes to read the file"""
+    assert not imports_of(BASEBALL)
+    large = write(tmp_path / "large.csv", ["winner,loser", *["Ann,Bob", "Bob,Ann"] * (byte_columns.LARGE // 16 + 1)])
+    assert imports_of(large) <= {"pyarrow"}
+
+
 @pytest.mark.parametrize(
     "body", [b"A,B\nC\n", b"A,B\n\nB,A\n", b"A,B,C\n", b'"A",B\n', b"A,B\0\n", b"\xff,B\n", b"A" * 99 + b",B,1\n"]
 )
@@ -196,15 +212,6 @@ def test_what_is_not_plain_is_left_to_the_careful_reader(body):
     assert byte_columns.numpy_columns(body, ",", ["a", "b"], ["a", "b"], []) is None or b'"' in body or b"\0" in body
     if b"\xff" not in body:
         assert byte_columns.plain_columns(body, ",", ["a", "b"], ["a", "b"], []) is None
-
-
-def test_only_a_large_table_is_worth_the_import_of_pyarrow(monkeypatch):
-    asked = []
-    monkeypatch.setattr(byte_columns, "arrow_columns", lambda *table: asked.append(len(table[0])))
-    for large, expected in ((5, []), (4, [4])):
-        monkeypatch.setattr(byte_columns, "LARGE", large)
-        assert byte_columns.plain_columns(b"A,B\n", ",", ["a", "b"], ["a", "b"], [])
-        assert asked == expected
 
 
 def test_separators_are_found_and_said(tmp_path):
@@ -248,39 +255,3 @@ def test_arena_and_neutral_ground(tmp_path):
         read_games(write(tmp_path / "z.csv", ["winner,loser,site", "x,y,z"]))
     with pytest.raises(InputError, match="line 2: neutral is 'maybe', expected 1, 0, true or false"):
         read_games(write(tmp_path / "n.csv", ["a,b,wins_a,wins_b,neutral", "x,y,1,1,maybe"]))
-
-
-@pytest.mark.parametrize(
-    ("name", "lines", "found"),
-    [
-        ("r.csv", ["1,2,3", "a,b,c", "b,a,"], [["a", "b", "c"], ["b", "a"]]),
-        ("r.jsonl", ['["a", "b"]', '{"ranking": ["b", "a"]}'], [["a", "b"], ["b", "a"]]),
-        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [2, 1]}'], [["b", "a"]]),
-        ("r.csv", ["1,2", "b=1,b=2", "b=2,b=1", "b,b=1"], [["b=1", "b=2"], ["b=2", "b=1"], ["b", "b=1"]]),  # names
-    ],
-)
-def test_rankings(tmp_path, name, lines, found):
-    assert read_rankings(write(tmp_path / name, lines)) == found
-
-
-@pytest.mark.parametrize(
-    ("name", "lines", "message"),
-    [
-        ("r.csv", ["1,2", "a,a"], "line 2: 'a' stands twice"),
-        ("r.csv", ["1,2", "a"], "line 2: 1 items; a ranking needs two"),
-        ("r.csv", ["1,2"], "there is no ranking"),
-        ("r.jsonl", ['["a", ["b", "c"]]'], "line 1: b, c are tied; expected one item a place"),
-        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, 1]}'], r"line 1: ranks \[1, 1\] hold a tie"),
-        ("r.csv", ["1,2,3", "a,b,c", "a,b=c"], "line 3: b=c says that b, c are tied; expected one item a place"),
-        ("r.csv", ["1,2,3", "b = c,a", "a,b,c"], "line 2: b = c says that b, c are tied"),
-        ("r.jsonl", ['["a", "b", "c"]', '["a=b=c", "d"]'], "line 2: a=b=c says that a, b, c are tied"),
-        ("r.jsonl", ["3"], "line 1: expected a list of items"),
-        ("r.csv", ["1,2", "a,b", "b ,a"], "line 3: 'b ' and 'b' differ only by spaces"),
-        ("r.jsonl", ['["a", "b"]', "[1, 2]"], "line 2: 1 is int, but 'a' is str"),
-        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1]}'], "line 1: expected two lists of one length"),
-        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, "x"]}'], "line 1: 'x' is no rank"),
-    ],
-)
-def test_rankings_that_are_none(tmp_path, name, lines, message):
-    with pytest.raises(InputError, match=message):
-        read_rankings(write(tmp_path / name, lines))
