@@ -20,6 +20,7 @@ from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model, read_arrays, save_model, write_arrays
 from numpy_ref.storage.checksums import seal, sha256, verify
 from numpy_ref.storage.lock import alone
+from numpy_ref.training.best import Best
 from numpy_ref.tree import unflatten
 
 WORDS = Words(world.WORDS)
@@ -83,6 +84,16 @@ def test_the_step_before_the_first_may_be_saved_and_none_before_it():
     assert runs.load_state(run).step == 0
     change_state(run, step=-1)
     assert "the step is negative" in refusal(runs.load_state, run)
+
+
+def test_a_save_holds_the_best_weights_beside_the_newest():
+    better = {name: array + 1 for name, array in weights().items()}
+    best = Best("eval_loss", False, True, None, step=2, value=0.5, since=1, weights=better)
+    found = runs.load_state(saved(best=best))
+    assert found.best == {"step": 2, "value": 0.5, "since": 1}
+    for name, array in better.items():
+        np.testing.assert_array_equal(found.arrays[f"best.{name}"], array)
+        np.testing.assert_array_equal(found.weights[name], array - 1)
 
 
 @pytest.mark.parametrize("logged", [7, {}, {"bytes": "7", "sha256": ""}, {"bytes": 7}])
