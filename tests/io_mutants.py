@@ -38,6 +38,7 @@ from mutants import SWAPS, living, mutants_of_function, relabelled, short, with_
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "numpy_ref"
 WHOLE = {"files": ["test_files.py"], "storage": ["storage"]}  # part of the package: the tests that judge it
+OF_A_SHARE = {"storage": [f"storage/test_{name}.py" for name in ("saves", "checkpoint", "model_card")]}  # no long runs
 SAMPLED = {
     "data": ["data"],
     "training": ["training", "test_train.py"],
@@ -290,6 +291,7 @@ def run(parts, share, only, seconds, skip=0):
         wanted = dict(list(chosen(part, share, only).items())[skip:])
         if not wanted:
             continue
+        paths = OF_A_SHARE.get(part, paths) if share else paths
         panel = judge([str(HERE / path) for path in paths], wanted, began + seconds)
         new = [name for name in panel.survivors if name not in ACCEPTED]
         unknown += len(new)

@@ -1,5 +1,6 @@
 """Saves, without a training: what is in them, in which order it is written, and how a damaged one is refused."""
 
+import contextlib
 import errno
 import json
 import os
@@ -19,6 +20,7 @@ from numpy_ref.storage import run as runs
 from numpy_ref.storage.checkpoint import load_model, read_arrays, save_model, write_arrays
 from numpy_ref.storage.checksums import seal, sha256, verify
 from numpy_ref.storage.lock import alone
+from numpy_ref.training.best import Best
 from numpy_ref.tree import unflatten
 
 WORDS = Words(world.WORDS)
@@ -82,6 +84,38 @@ def test_the_step_before_the_first_may_be_saved_and_none_before_it():
     assert runs.load_state(run).step == 0
     change_state(run, step=-1)
     assert "the step is negative" in refusal(runs.load_state, run)
+
+
+def test_a_save_holds_the_best_weights_beside_the_newest():
+    better = {name: array + 1 for name, array in weights().items()}
+    best = Best("eval_loss", False, True, None, step=2, value=0.5, since=1, weights=better)
+    found = runs.load_state(saved(best=best))
+    assert found.best == {"step": 2, "value": 0.5, "since": 1}
+    for name, array in better.items():
+        np.testing.assert_array_equal(found.arrays[f"best.{name}"], array)
+        np.testing.assert_array_equal(found.weights[name], weights()[name])
+
+
+@pytest.mark.parametrize("logged", [7, {}, {"bytes": "7", "sha256": ""}, {"bytes": 7}])
+def test_a_save_must_say_what_was_logged_before_it(logged):
+    run = saved()
+    change_state(run, logged=logged)
+    assert "does not say what was logged before" in refusal(runs.read_state, run)
+
+
+def test_one_process_trains_in_a_directory_and_what_a_killed_one_left_is_removed(monkeypatch, capsys):
+    run = saved()
+    (run / ".checkpoint-6.0123456789abcdef.new").mkdir()
+    with alone(run):
+        assert sorted(path.name for path in run.iterdir()) == [".lock", "checkpoint-3", "latest"]
+        assert "another process is training in this directory" in refusal(alone(run).__enter__)
+    with alone(run):
+        pass
+    monkeypatch.setattr("numpy_ref.storage.lock.lock", lambda *_: contextlib.nullcontext(False))
+    (run / ".latest.new").write_text("somebody's")
+    with alone(run):
+        assert (run / ".latest.new").exists(), "nothing is removed that may be another's"
+    assert "this file system has no locks: start no second run" in capsys.readouterr().out
 
 
 def test_a_new_save_takes_the_place_of_the_old_one():
