@@ -1,13 +1,13 @@
 """Tokens of a large file, read once: flat files in a directory of its own, memory-mapped by every later start.
 
-    ~/.cache/reward-by-hand/1f0c.../ids  start  length ...     what is mapped
-                                    tokens.json                how many bytes each file has: it is written last
+    ~/.cache/reward-by-hand/1f0c.../ids  start  length ...     the arrays, memory-mapped
+                                    tokens.json                the size of each file in bytes; written last
                             1f0c....lock                       held by the process that writes, while others wait
                             sha256-77aa....json                a file's size, times and SHA-256, as git keeps them
 
-The directory's name is a digest of the file's content and of all that decides which tokens it becomes, also of the code
-that reads it. So nothing in it is ever stale, and any of it may be deleted at any time. It is written beside its
-place and renamed: it is whole or not there, and one that was damaged afterwards is noticed and written anew.
+The directory's name is a digest of the file's content and of everything else that determines its tokens, including the
+code that reads it. So an entry is never stale, and any of them may be deleted at any time. An entry is written under a
+temporary name and renamed, so it is complete or absent; an entry damaged later is detected and written again.
 """
 
 import hashlib
@@ -39,18 +39,18 @@ def default_directory():
 
 
 def directory_for(path, cache_dir=None):
-    """Where the tokens of a file belong: a directory, or None for memory, which is where a small file's are"""
+    """The directory for a file's cached tokens; None for a small file, whose tokens stay in memory"""
     if cache_dir is not None:
         return Path(cache_dir)
     try:
         large = os.stat(path).st_size >= (LARGE_PACKED if Path(path).suffix in (".gz", ".parquet") else LARGE)
-    except OSError:  # which whoever reads it will say
+    except OSError:  # the reader reports it
         return None
     return default_directory() if large else None
 
 
 def fingerprint(path, cache_dir=None):
-    """The SHA-256 of a file; of a large one it is remembered, for as long as size, times and inode are the same"""
+    """The SHA-256 of a file; a large file's is remembered while size, times and inode stay the same"""
     directory, before = directory_for(path, cache_dir), identity(path)
     memo = directory and directory / f"sha256-{_digest(str(Path(path).resolve()))}.json"
     known = _read_json(memo) if memo else None
@@ -66,10 +66,10 @@ def fingerprint(path, cache_dir=None):
 
 
 def identity(path):
-    """[size, mtime, ctime, inode]: what cannot stay the same when the content changes; None where there is no file
+    """[size, mtime, ctime, inode], of which at least one changes with the content; None if there is no file
 
-    The time of the last change of the inode (ctime) cannot be set back, as the time of the last change of the content
-    (mtime) is by whatever restores a file with its old date.
+    A program that restores a file with its old date resets the modification time (mtime), but no program can set back
+    the inode's change time (ctime).
     """
     try:
         found = os.stat(path)
@@ -79,7 +79,7 @@ def identity(path):
 
 
 def key_of(path, tokenizer, columns=None, cache_dir=None):
-    """A digest of all that decides the tokens; None for a tokenizer that has none of its own"""
+    """A digest of everything that determines the tokens; None for a tokenizer without a fingerprint"""
     if isinstance(tokenizer, (Bytes, Words, TokenIds)):
         own = repr(TokenIds(0) if isinstance(tokenizer, TokenIds) else tokenizer)  # ids are the same in any vocabulary
     elif not (own := getattr(tokenizer, "fingerprint", "")):
@@ -89,7 +89,7 @@ def key_of(path, tokenizer, columns=None, cache_dir=None):
 
 
 def _code():
-    """A digest of the rooms that turn a file into tokens"""
+    """A digest of the modules that turn a file into tokens"""
     here = Path(__file__).parent
     return _digest(*((here / f"{module}.py").read_text(encoding="utf-8") for module in MAKE_TOKENS))
 
@@ -99,7 +99,7 @@ def _digest(*parts):
 
 
 def cached(directory, key, tokenizer, write):
-    """(Tokens, whether they were written now); write(files) appends to binary files by name, as write_tokens does"""
+    """(Tokens, whether this call wrote them); write(files) appends to binary files by name, as write_tokens does"""
     place = directory / key
     if tokens := opened(place):
         return tokens, False
@@ -116,7 +116,7 @@ def cached(directory, key, tokenizer, write):
 
 
 def opened(place):
-    """The Tokens of a directory, mapped into memory; None where they are missing or not whole"""
+    """The Tokens of a directory, mapped into memory; None if they are missing or incomplete"""
     about = _read_json(place / "tokens.json")
     try:
         for name in ("ids", *COLUMNS):
@@ -130,9 +130,9 @@ def opened(place):
 
 
 class Mapped:
-    """An array in a file, of which slices are read; what was read counts as this process's memory, so it is given back
+    """A memory-mapped array that is read by slices; pages already read are released now and then
 
-    The pages stay in the system's own memory for as long as there is room, and are there again when they are asked for.
+    Otherwise they would count as memory of this process. The system keeps them in its page cache while it has room.
     """
 
     def __init__(self, path, dtype):
@@ -148,11 +148,11 @@ class Mapped:
 
 
 class _Overtaken(Exception):
-    """Another process was first, where there are no locks"""
+    """Another process wrote the entry first; possible only without file locks"""
 
 
 def _write(place, ids, write):
-    """A new directory in the place of none, or of a damaged one"""
+    """Writes a new entry, or replaces a damaged one"""
     with suppress(_Overtaken), written_directory(place, replace=True) as building:
         with ExitStack() as stack:
             files = {name: stack.enter_context(open(building / name, "wb")) for name in ("ids", *COLUMNS)}
@@ -172,7 +172,7 @@ def _read_json(path):
 
 @contextmanager
 def _writing(directory):
-    """Makes the directory; what keeps it from being written is one sentence"""
+    """Makes the directory; an OSError inside becomes an InputError"""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         yield

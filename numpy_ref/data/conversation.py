@@ -6,9 +6,9 @@
     {"chosen": [{"role": "user", ...}, {"role": "assistant", ...}], "rejected": [...]}
     {"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": "\\n\\nHuman: ...\\n\\nAssistant: ..."}
 
-The first four are TRL's shapes of a preference; the last is how HH-RLHF is published (Bai et al. 2022). Two texts that
-begin alike are not cut: where they part need not be where the question ended ("it is 12", "it is 15" part inside a
-number), and the reward of a whole text is well defined. A transcript has turns, so there the question's end is known.
+The first four are TRL's shapes of a preference; the last is how HH-RLHF is published (Bai et al. 2022). Two texts with
+a common beginning are not split: they may start to differ after the end of the question ("it is 12" and "it is 15"
+differ inside a number), and a whole text has a reward too. A transcript has turns, which show where the question ends.
 """
 
 import re
@@ -24,8 +24,8 @@ HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 def shape(prompt, responses, names):
     """JSON values -> (the name of the format, prompt, responses); names: how a sentence calls each response
 
-    An empty text is refused, since it is a hole in a table more often than an answer. A turn that is there and empty
-    is an answer: people did compare with silence.
+    An empty text is refused because it is usually a missing value. An empty message is accepted: some datasets
+    do compare with an empty answer.
     """
     kinds = [type(response) for response in responses]
     if list in kinds and str in kinds:
@@ -64,7 +64,7 @@ def _conversations(prompt, responses, names):
 
 
 def _split_conversations(question, sides):
-    """The prompt is the messages that all sides share; a column "prompt" beside them may only repeat one of these"""
+    """The prompt is the leading messages that all sides share; a "prompt" column may only repeat one of them"""
     first = [side[0] if side[0].role == "system" else None for side in sides]
     if not same(first):
         raise InputError("the conversations differ in their system message: compare answers to the same one")
@@ -80,9 +80,9 @@ def _split_conversations(question, sides):
 def split_transcripts(texts):
     """(prompt, responses), prompt + response = text for each        "\\n\\nHuman: ...\\n\\nAssistant: ..."
 
-    The prompt is the turns that all share and, where all go on with the assistant's, its label: an answer starts behind
-    it. Where people were asked different things, the responses start with the turn that differs. A label typed inside
-    an answer cuts nothing off: what comes before it is shared by all, or else the answers began earlier.
+    The prompt is the leading turns that all texts share. If every next turn is the assistant's, the prompt also takes
+    its label, and the responses start after it. If the questions differ, the responses start with the first turn that
+    differs. A label typed inside an answer does no harm: the responses start where the texts first differ.
     """
     turns = [TURN.split(text)[1:] for text in texts]  # [0] is the nothing before the first label
     n = shared(turns)
@@ -93,6 +93,6 @@ def split_transcripts(texts):
 
 
 def shared(sides):
-    """How many leading items all sides have in common, where each keeps one at least: it has answered something"""
+    """The number of leading items that all sides share; at least one item is left to each side as its response"""
     limit = min(map(len, sides)) - 1
     return next((i for i in range(limit) if not same([side[i] for side in sides])), limit)

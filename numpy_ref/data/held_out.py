@@ -1,4 +1,4 @@
-"""What a reward model is held to: the built-in world's responses with their true rewards, or a file's."""
+"""Held-out data to evaluate a reward model on: the built-in world's, with true rewards, or a file's."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ WORLD_POSITIONS = 16  # the world's longest text: bos, 6 words, sep, 3 answers, 
 
 
 class Held(NamedTuple):
-    """Held-out responses as token ids, best first, with their true rewards where the world knows them"""
+    """Held-out responses as token ids, best first; the built-in world's also with their true rewards"""
 
     rows: list
     true: np.ndarray | None
@@ -25,7 +25,7 @@ class Held(NamedTuple):
 
 
 def world_tokenizer(tokenizer=None):
-    """The world's words; InputError if the model that stands already reads something else"""
+    """The tokenizer of the world's words; InputError if an existing model has another tokenizer"""
     words = Words(world.WORDS)
     if tokenizer not in (None, words):
         raise InputError(
@@ -35,7 +35,7 @@ def world_tokenizer(tokenizer=None):
 
 
 def load_world(options, tokenizer):
-    """`load` where no data were named"""
+    """Training and held-out data of the built-in world, used if no file is named"""
     if options.max_length < WORLD_POSITIONS:
         raise InputError(
             f"--max-length {options.max_length}: the world has texts of {WORLD_POSITIONS} tokens: leave it out"

@@ -1,8 +1,8 @@
-"""Preferences that do not stand in lines of JSON: Parquet files, and datasets of the Hugging Face hub.
+"""Preferences from Parquet files and from datasets of the Hugging Face hub.
 
-Their rows are handed on as JSON would have them, what a row lacks as null, and go through the same checks. pyarrow and
-datasets come with the extra `hf`, and are imported only here. No code of a dataset's author is ever run:
-`trust_remote_code` is never set, and where it is not, datasets reads data files alone.
+Their rows become JSON objects, missing values null, and go through the same checks as the lines of a file. pyarrow and
+datasets come with the extra `hf` and are imported only here. A dataset's own code is never run: `trust_remote_code` is
+never set, and without it datasets reads data files only.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Split(NamedTuple):
 
 
 def parquet_rows(path) -> Iterator[dict]:
-    """The rows of a .parquet file, a batch in memory at a time"""
+    """The rows of a .parquet file; one batch at a time is in memory"""
     if not Path(path).is_file():
         found = "this is a directory" if Path(path).is_dir() else "there is no such file"
         raise InputError(f"{path}: {found}: give the path of a .parquet file")
@@ -53,7 +53,7 @@ def _check_names(path, names):
 
 
 def split_rows(source) -> Iterator[dict]:
-    """The rows of a Split; whatever keeps it from being loaded is one sentence"""
+    """The rows of a Split; InputError if it cannot be loaded"""
     with _needs("datasets", f"--dataset-name {source.name}"):
         import datasets
     try:
@@ -65,7 +65,7 @@ def split_rows(source) -> Iterator[dict]:
 
 
 def _first_line(error):
-    """Of what another library says, which quotes whatever it found in a damaged file"""
+    """The first line of another library's message, which may quote the content of a damaged file"""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return "".join(letter if letter.isprintable() else "?" for letter in line)[:200].rstrip(". ")
 
@@ -83,7 +83,7 @@ def _as_json(row) -> dict:
 
 
 def _value(value):
-    """Numbers as JSON's are read: all of them floats"""
+    """A value as row.py reads JSON: every number is a float"""
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list):

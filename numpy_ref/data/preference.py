@@ -29,10 +29,10 @@ Part = str | tuple[Message, ...] | Ids
 
 
 class Preference(NamedTuple):
-    """Responses to one prompt, best first, and their ranks, 1 best, ties equal: a pair is (chosen, rejected), (1, 2)
+    """Responses to one prompt, best first, and their ranks: 1 is best, ties are equal. A pair has ranks (1, 2)
 
-    margin: the lead asked of the chosen one, in log-odds; a list has none. The responses are all texts, all messages,
-    or all Ids, which hold the prompt too: beside them it is "".
+    margin: by how much the chosen response should lead, in log-odds; a list has none. The responses are all texts, all
+    messages, or all Ids. Ids contain the prompt too, and `prompt` is then "".
     """
 
     prompt: Part
@@ -42,9 +42,9 @@ class Preference(NamedTuple):
 
 
 def as_text(part: Part) -> str:
-    """How people read it, and how tokenizers without a chat template do
+    """Messages as one text, for people and for tokenizers without a chat template
 
-    A text stands for itself. So does the content of one user or assistant message: a question and its answer are the
+    A text is returned unchanged. One user or assistant message gives its content, so a question and its answer are the
     same as messages and as texts. Longer conversations are labelled, "System: ...", "User: ...", "Assistant: ...",
     "Tool: ...", with a blank line between turns; a label typed inside a message looks like a turn, as in any text.
     """
@@ -58,12 +58,12 @@ def as_text(part: Part) -> str:
 
 
 def length_of(part: Part) -> int:
-    """In characters; of token ids, whose text nobody knows, in tokens"""
+    """Length in characters; of token ids, whose text is unknown, in tokens"""
     return len(part) if isinstance(part, Ids) else len(as_text(part))
 
 
 def text(name, value, otherwise="") -> str:
-    """A JSON value that must be a text; `name` is how the sentence calls it, `otherwise` a second remedy"""
+    """The JSON value, which must be a string; InputError calls it `name` and adds the remedy `otherwise`"""
     if not isinstance(value, str):
         raise InputError(f"{name} is {kind(value)}, but a text is expected: write it in quotes{otherwise}")
     try:
@@ -77,7 +77,7 @@ def text(name, value, otherwise="") -> str:
 
 
 def messages(name, value) -> tuple[Message, ...]:
-    """A JSON value that must be a list of messages"""
+    """A tuple of Messages from a JSON value; InputError if it is no list of messages"""
     if not isinstance(value, list):
         raise InputError(f"{name} is {kind(value)}, but a list of messages is expected: write [{MESSAGE}, ...]")
     if not value:
@@ -113,7 +113,7 @@ def _content(name, value) -> str:
 
 
 def ids(name, value) -> Ids:
-    """A JSON value that must be a list of token ids"""
+    """Ids from a JSON value; InputError if it is no list of token ids"""
     if not isinstance(value, list):
         raise InputError(f"{name} is {kind(value)}, but a list of token ids is expected: write [5, 17, ...]")
     if not value:
@@ -126,17 +126,17 @@ def ids(name, value) -> Ids:
 
 
 def found_in(row: dict[str, Any]) -> str:
-    """The first names of a row, for a sentence"""
+    """The first column names of a row, for a message"""
     return ", ".join(shortened(name) for name in list(row)[:6]) + ", ..." * (len(row) > 6) or "none"
 
 
 def same(values: Sequence) -> bool:
-    """All of them are equal"""
+    """Whether all items are equal"""
     return all(value == values[0] for value in values)
 
 
 def kind(value) -> str:
-    """What a sentence calls a JSON value, or a table's"""
+    """The kind of a value of JSON or a table, as messages call it"""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     names = {str: "a string", float: "a number", list: "a list", dict: "an object"}

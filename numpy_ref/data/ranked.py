@@ -16,7 +16,7 @@ SEVERAL_EXAMPLE = '{"prompt": "...", "chosen": ["..."], "rejected": ["...", "...
 
 
 def ranked_list(row, check_absent) -> tuple[str, Preference]:
-    """(format, the responses sorted best first; equals keep their order)"""
+    """(format, the responses sorted best first); equal ranks keep their order"""
     if "prompt" not in row:
         check_absent("prompt", row)
     if "margin" in row:
@@ -54,7 +54,7 @@ def several_correct(row) -> tuple[str, Preference]:
 
 
 def _texts(side, row):
-    """One of the two lists, which must not be empty, nor a text beside a list"""
+    """The texts of `chosen` or `rejected`; InputError if it is no list or an empty one"""
     value = row.get(side)
     if not isinstance(value, list):
         found = f'"{side}" is {kind(value)}' if side in row else f'there is no column "{side}"'
@@ -68,7 +68,7 @@ def _texts(side, row):
 
 
 def _answers(row):
-    """[{"answer": ..., "rank": ...}, ...] taken apart"""
+    """[{"answer": ..., "rank": ...}, ...] split into answers and ranks"""
     if "responses" in row:
         raise InputError('"answers" and "responses" in one row: keep one')
     answers = _list("answers", row)
@@ -94,7 +94,7 @@ def _columns(row, check_absent):
 
 
 def _ranks(numbers) -> list[int]:
-    """Whole numbers from 1, which is best, to the number of responses; both habits pass a tie: 1, 1, 3 and 1, 1, 2"""
+    """Integers from 1 (best) to the number of responses; after a tie, both 1, 1, 3 and 1, 1, 2 are accepted"""
     for i, number in enumerate(numbers, 1):
         if not isinstance(number, float) or not number.is_integer() or not 1 <= number <= len(numbers):
             found = f"{number:g}" if isinstance(number, float) else kind(number)

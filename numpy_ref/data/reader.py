@@ -1,7 +1,7 @@
 """Preferences, read and checked row by row: JSONL, JSON, CSV, Parquet or a dataset; a pair or a ranked list a row.
 
     {"prompt": "sort b a", "chosen": "a b", "rejected": "b a", "margin": 1.0}
-    {"chosen_ids": [5, 17, 3], "rejected_ids": [5, 17, 9]}                                  tokens of somebody's own
+    {"chosen_ids": [5, 17, 3], "rejected_ids": [5, 17, 9]}                                  from your own tokenizer
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "ranks": [2, 1, 2]}          1 is best, equal ranks tie
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "scores": [0.5, 3, 0.5]}     higher is better, equal tie
     {"prompt": "sort b a", "answers": [{"answer": "b a", "rank": 2}, {"answer": "a b", "rank": 1}]}
@@ -9,8 +9,8 @@
 
 `chosen` is the response that people preferred (the literature also says winner), `rejected` the other (loser); `prompt`
 and `margin` may be left out, and further columns are ignored. Each part may also be the messages of a conversation,
-and the prompt may be the beginning of both responses: preferences_shapes.py has all shapes. A row that could be misread
-stops the reading: a row repaired in silence is a label that nobody gave. Each row is checked in preferences_rows.py.
+and both responses may begin with the prompt: conversation.py lists every shape. Each row is checked in row.py. A row
+that could be misread raises an error; repairing it silently would invent a label that nobody gave.
 """
 
 from collections import Counter
@@ -43,7 +43,7 @@ def read_with_formats(source, columns=None) -> tuple[list[Preference], Counter[s
 
 
 def each_with_format(source, columns=None, at=None) -> Iterator[tuple[str, Preference]]:
-    """(format, preference) of one row after the other; at is told now and then how far: bytes, or rows of a table"""
+    """(format, preference) of each row; now and then calls `at` with the position: bytes, or rows of a table"""
     number = 0
     for number, row in _checked(source, columns, at):
         if isinstance(row, InputError):
@@ -55,21 +55,21 @@ def each_with_format(source, columns=None, at=None) -> Iterator[tuple[str, Prefe
 
 
 def read_rows(source, columns=None) -> Iterator[tuple[int, Preference | InputError]]:
-    """(number from 1, the row or what is wrong with it): who wants every row to be right raises, the report counts
+    """(number from 1, the row or an InputError): training raises the error, the report counts it
 
-    InputError is raised only where nothing further can be read: no such file, damaged gzip data, an endless line.
+    Raises InputError only if nothing more can be read: no such file, damaged gzip data, a line longer than MAX_LINE.
     """
     for number, row in _checked(source, columns):
         yield number, row if isinstance(row, InputError) else row[1]
 
 
 def unit(source) -> str:
-    """What the numbers of its rows count"""
+    """What row numbers count in messages: lines or rows"""
     return "row" if has_columns(source) or is_array(source) else "line"
 
 
 def has_columns(source) -> bool:
-    """Whether all rows have all columns, so that null or an empty cell is a missing value"""
+    """Whether the source is a table: every row has all columns, and null or an empty cell means missing"""
     return isinstance(source, Split) or _is_parquet(source) or is_table(source)
 
 
@@ -78,7 +78,7 @@ def _is_parquet(path):
 
 
 def _checked(source, columns, at=None) -> Iterator[tuple[int, tuple[str, Preference] | InputError]]:
-    """(number, (format, row) or what is wrong with it)"""
+    """(number, (format, row) or an InputError)"""
     of_table = has_columns(source)
     for number, row in objects(source, at, columns):
         try:
@@ -88,7 +88,7 @@ def _checked(source, columns, at=None) -> Iterator[tuple[int, tuple[str, Prefere
 
 
 def objects(source, at=None, columns=None) -> Iterator[tuple[int, dict | InputError]]:
-    """(number, the row as JSON has it or what is wrong with it)"""
+    """(number, the row as a JSON object or an InputError)"""
     if isinstance(source, Split):
         yield from _numbered(split_rows(source), at)
     elif _is_parquet(source):
@@ -102,7 +102,7 @@ def objects(source, at=None, columns=None) -> Iterator[tuple[int, dict | InputEr
 
 
 def texts(path, at=None, columns=None) -> Iterator[tuple[int, str | InputError]]:
-    """(number, the JSON of a row of a file, or what is wrong with it)"""
+    """(number, the JSON text of a row or an InputError)"""
     if _is_parquet(path):
         raise InputError(f"{path}: a Parquet file has no rows of text: write them as .jsonl")
     if is_table(path):
@@ -136,7 +136,7 @@ def _lines(path, at):
 def longer_wins(preferences) -> float:
     """The share of pairs whose longer response was chosen, equal lengths one half: the baseline to beat
 
-    Of a ranked list these are all pairs but those that the label ties.
+    A ranked list counts as all its pairs except the tied ones.
     """
     lengths = (
         (length_of(preference.responses[i]), length_of(preference.responses[j]))

@@ -1,4 +1,4 @@
-"""All responses to a prompt of the built-in world, with their exact probabilities: what lets a policy be enumerated.
+"""All responses to a prompt of the built-in world, with their exact probabilities, so that a policy can be enumerated.
 
 `world.sample_response` draws a response from parts that do not depend on each other: how many answers, which of them
 are right, fillers, manners. Here the same parts are multiplied out: 19,655 responses to each prompt, without the empty
@@ -32,7 +32,7 @@ class Enumerated(NamedTuple):
 
 
 def enumerate_responses(jobs):
-    """Every response that `sample_response` may give to the jobs, but for the empty one        -> Enumerated"""
+    """Every response that `sample_response` can give to the jobs, except the empty one        -> Enumerated"""
     parts = [
         (" ".join([*words, *tail, *["."] * (len(words) == JOBS_PER_PROMPT)]), p * q, world.reward(right, *qualities))
         for (words, p, right), (tail, q, qualities) in product(answers(jobs), tails())
@@ -78,14 +78,14 @@ def draw_responses(next_logits, prompts, noise):
 
 
 def up_to_end(ids):
-    """The ids before the first end, all of them if there is none"""
+    """The ids before the first eos; all ids if there is no eos"""
     return ids[: ids.index(EOS)] if EOS in ids else ids
 
 
 def true_reward(prompt, response):
-    """The true reward of any text, also of one that no sampler of the world would write        -> ()
+    """The true reward of any text, even one that `sample_response` cannot produce        -> ()
 
-    An answer is right if it stands in its place; a rude word or a courteous one counts once, each filler by itself.
+    An answer counts as right only in its own position. Rude words count once, courteous ones once, every filler counts.
     """
     asked, words = prompt.split(), response.split()
     wanted = [FACTS[task][question] for task, question in zip(asked[::2], asked[1::2], strict=True)]

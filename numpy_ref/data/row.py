@@ -23,7 +23,7 @@ IDS_COLUMNS = (  # TRL's names of today, its older ones, and those of its older 
 
 
 def object_of(text) -> dict:
-    """One line of JSON as an object; the caller adds the file and the line to what InputError says"""
+    """The object of one line of JSON; the caller adds file and line number to an InputError"""
     try:
         row = DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -36,7 +36,7 @@ def object_of(text) -> dict:
 
 
 def _remedy(text):
-    """Only a file's last line has no line end; a mark at a file's beginning was taken away before"""
+    """A remedy for bad JSON: a line without a line end is the file's last, probably cut off"""
     if text.startswith("\ufeff"):
         return "take away the byte-order mark (BOM) at its beginning, which belongs to another file"
     if text.lstrip().startswith("{") and not text.endswith("\n"):
@@ -45,10 +45,10 @@ def _remedy(text):
 
 
 def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
-    """(the name of the format, the preference) of a row as JSON has it, where every number is a float
+    """(format name, Preference) of a row; every number in the row is a float
 
-    columns: {"chosen": "winner", ...}, the names of the columns where they are not ours
-    of_table: every row has all columns, so that null says that this row has none
+    columns: {"chosen": "winner", ...}, the file's names for our columns
+    of_table: the row comes from a table, where null means missing
     """
     row = renamed(row, columns) if columns else row
     row = without_missing(row) if of_table else row
@@ -62,7 +62,7 @@ def preference_of(row, columns=None, of_table=False) -> tuple[str, Preference]:
 
 
 def renamed(row, columns) -> dict:
-    """The row with our names for its columns; one that has our name but is not meant gives way"""
+    """The row with its columns renamed to ours; another column that already had our name is dropped"""
     for ours, theirs in columns.items():
         if theirs not in row:
             likeness = get_close_matches(theirs, row, n=1)
@@ -73,7 +73,7 @@ def renamed(row, columns) -> dict:
 
 
 def without_missing(row) -> dict:
-    """A table's row without its nulls, but where one side of a pair is missing: that must be said"""
+    """A table's row without nulls; if one side of a pair is missing, its null stays and is reported later"""
     missing = {name for name, value in row.items() if value is None}
     if not set(REQUIRED) <= missing:
         missing -= set(REQUIRED)
@@ -89,7 +89,7 @@ def _pair(row) -> tuple[str, Preference]:
 
 
 def _pair_of_ids(pair, row) -> Preference:
-    """Whole texts that somebody has encoded, as TRL has them; text columns beside them are not read, as there"""
+    """A pair of whole texts as token ids, with TRL's column names; as in TRL, text columns beside them are ignored"""
     for column in pair:
         if column not in row:
             raise InputError(f'there is no column "{column}" (found: {found_in(row)}): give both sides as token ids')
@@ -102,7 +102,7 @@ def _pair_of_ids(pair, row) -> Preference:
 
 
 def _object(pairs) -> dict:
-    """A JSON object whose keys differ: of two `chosen` in one row, Python would keep the last in silence"""
+    """A JSON object without repeated keys; given two `chosen`, Python would silently keep the last"""
     row = dict(pairs)
     if len(row) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
@@ -114,7 +114,7 @@ DECODER = json.JSONDecoder(parse_int=float, object_pairs_hook=_object)  # float:
 
 
 def _check_absent(column, row):
-    """A required column must be there; an optional one must not be there under a misspelled name"""
+    """InputError if a required column is missing or an optional one is misspelled"""
     misspelled = _misspelled(column, tuple(row))
     if misspelled is not None:
         name = shortened(misspelled)
@@ -126,7 +126,7 @@ def _check_absent(column, row):
 
 @lru_cache(maxsize=8)  # the rows of a file have the same names, and a search for a likeness is slow
 def _misspelled(column, names) -> str | None:
-    """The name that is probably meant to be `column`: promt is close to prompt, prompt_id is not"""
+    """The name that is probably a misspelled `column`: promt for prompt, but not prompt_id"""
     others = {name.lower(): name for name in names}
     return next((others[likeness] for likeness in get_close_matches(column, others, n=1, cutoff=0.82)), None)
 

@@ -1,4 +1,4 @@
-"""Rows given as Python dicts take the same way as a file's rows: one reader, the same checks, the same sentences."""
+"""Rows given as Python dicts go through the same reader as a file, with the same checks and messages."""
 
 import json
 import os
@@ -15,7 +15,7 @@ Rows = str | os.PathLike[str] | Iterable[Mapping[str, object]]
 
 @contextmanager
 def as_file(rows: Rows) -> Iterator[str]:
-    """A path as it is; dicts as the rows of a temporary .jsonl file, whose name no message shows
+    """A path as it is; dicts as a temporary .jsonl file, whose name appears in no message
 
     InputError says "row 3" where it would say "FILE, line 3" of a file.
     """

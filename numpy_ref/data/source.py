@@ -1,4 +1,4 @@
-"""One source of preferences, a file or a Split, as tokens: read from the cache where they are there, else anew."""
+"""One source of preferences, a file or a Split, as tokens: from the cache if it has them, else from the file."""
 
 import hashlib
 import os
@@ -23,12 +23,12 @@ ANY_IDS = TokenIds(
 
 
 class Read(NamedTuple):
-    """What one option names, read"""
+    """The tokens of one source, as its option names it"""
 
     option: str
     source: object  # a path or a Split
     tokens: Tokens
-    note: str  # where the tokens are kept, if on the disk
+    note: str  # where the tokens are cached, if on disk
 
 
 class Reader:
@@ -43,7 +43,7 @@ class Reader:
         self.rows = chain([self.first], rows)
 
     def read(self, tokenizer=None, vocab_size=None):
-        """(Read, tokenizer); where there is none yet: bytes for texts, for ids vocab_size or as many as they ask for"""
+        """(Read, tokenizer); without a tokenizer: Bytes for texts; TokenIds for ids, of vocab_size or largest id + 1"""
         rows = self.rows if tokenizer else of_one_kind(self.source, self.rows)
         chosen = tokenizer or self._tokenizer(vocab_size)
         with_ids = isinstance(chosen, TokenIds)
@@ -73,7 +73,7 @@ class Reader:
         def write(files):
             with self.progress:
                 found = write_tokens(tokenizer, rows, files, name)
-            if identity(self.source) != self.identity:  # or another content would stand under this one's key
+            if identity(self.source) != self.identity:  # else new content would be cached under the old key
                 raise InputError(f"{name}: was changed while it was read: start again when it is whole")
             return found
 
@@ -89,7 +89,7 @@ class Progress:
         self.bar: Any = None
 
     def at(self, position):
-        """So far the source is read"""
+        """Moves the bar to this position"""
         if self.bar is not None:
             self.bar.update(position - self.bar.n)
 
@@ -103,7 +103,7 @@ class Progress:
 
 
 def of_one_kind(source, rows):
-    """The same rows, all of which must hold texts or all token ids; after one that does not they are counted only"""
+    """The rows, as long as all hold texts or all token ids; InputError at the end if they are mixed"""
     kinds: Counter = Counter()
     for row in rows:
         kinds.update(isinstance(response, Ids) for response in row[1].responses)
@@ -117,12 +117,12 @@ def of_one_kind(source, rows):
 
 
 def is_world(options):
-    """No data were named"""
+    """Whether no data were named, so that the built-in world is used"""
     return options.data is None and options.dataset_name is None
 
 
 def check_source(options):
-    """Options that would be ignored, or that contradict each other, are refused"""
+    """InputError for options that would be ignored or that contradict each other"""
     if options.data and options.dataset_name:
         raise InputError(f"--dataset-name {options.dataset_name}: there is --data {options.data} too: keep one")
     if options.eval_data and options.dataset_test_split:
@@ -144,7 +144,7 @@ def _column(name):
 
 @dataclass(frozen=True)
 class ColumnOptions(Options):
-    """Other names for the columns"""
+    """The options that give columns other names"""
 
     prompt_column: str | None = _column("prompt")
     chosen_column: str | None = _column("chosen")
@@ -162,16 +162,16 @@ def columns(options):
 
 
 class Sources(NamedTuple):
-    """All that a training reads"""
+    """All the data of one training: tokenizer, training data, held-out data"""
 
     data: Read
     held: Read | None
     tokenizer: Tokenizer
-    dataset_sha256: str | None  # of a dataset's rows, which may change on the hub
+    dataset_sha256: str | None  # of a dataset's rows: they may change on the hub
 
 
 def named_sources(options) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    """(option, path or Split) of the training data, and of the held-out data, where None is nothing"""
+    """(option, path or Split) of the training data and of the held-out data; None if there are none"""
     train, held = ("--data", options.data), ("--eval-data", options.eval_data)
     if options.dataset_name:
         train = "--dataset-name", Split(options.dataset_name, options.dataset_config, options.dataset_train_split)
@@ -183,8 +183,8 @@ def named_sources(options) -> tuple[tuple[str, Any], tuple[str, Any]]:
 def read_sources(options, tokenizer=None):
     """The training data and the held-out data        -> Sources
 
-    tokenizer: of a model that exists already; else bytes for texts, and for token ids as many as --vocab-size or the
-    largest of them asks for
+    tokenizer: that of an existing model. Without it: Bytes for texts; TokenIds for ids, of size --vocab-size or the
+    largest id + 1
     """
     train, held = named_sources(options)
     reader = Reader(*train, columns(options), options.cache_dir)
@@ -198,7 +198,7 @@ def read_sources(options, tokenizer=None):
 
 
 def digest_of_rows(options, data, held):
-    """The SHA-256 of a dataset's rows; InputError if the run that is resumed had others"""
+    """The SHA-256 of a dataset's rows; InputError if the resumed run had other rows"""
     digest = hashlib.sha256()
     for array in chain.from_iterable(read.tokens[:7] for read in (data, held) if read):
         digest.update(f"{array.dtype} {len(array)} ".encode() + array.tobytes())

@@ -26,7 +26,7 @@ def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None
 
 
 def described(tokenizer, option, source, data, ranked, max_length):
-    """What was kept and why not the rest; pairs are spoken of as pairs, anything else in prompts"""
+    """How many rows were kept, and why others were not; counts pairs, or prompts if there are lists"""
     if not data.rows:
         found = data.too_long + data.identical + data.all_tied
         raise InputError(
@@ -48,7 +48,7 @@ def described(tokenizer, option, source, data, ranked, max_length):
 
 
 def format_lines(formats, held_formats):
-    """format    text, explicit prompt        and the held-out data's where they have others"""
+    """format    text, explicit prompt        and, if different, the held-out data's"""
     yield f"format    {named(formats)}"
     if held_formats and held_formats.keys() != formats.keys():
         yield f"format    {named(held_formats)}, held out"

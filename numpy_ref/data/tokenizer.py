@@ -1,8 +1,8 @@
 """Text to token ids and back: words of a given vocabulary, or the bytes of any text in any language.
 
 The layout is bos, prompt, sep, response, eos, with four specials that nothing else uses: the reward is read at eos, and
-no text can spell a special. `<eos>` typed by a user is five bytes, or among words an unknown word. Messages are read as
-`preferences.as_text` writes them. Where people bring token ids, there is no text and no layout: TokenIds.
+no text can spell a special. `<eos>` typed by a user is five bytes, or among words an unknown word. Messages are
+first turned into text by `preference.as_text`. TokenIds stands for data that are token ids already: no text, no layout.
 
 On disk a tokenizer is a Hugging Face `tokenizers` file, so that the ecosystem reads it as it is.
 """
@@ -25,7 +25,7 @@ PAD, BOS, SEP, EOS = range(4)
 
 
 class Tokenizer(Protocol):
-    """What turns a prompt and a response into token ids: Words, Bytes, TokenIds, or a pretrained model's own"""
+    """Turns a prompt and a response into token ids: Words, Bytes, TokenIds, or a pretrained model's tokenizer"""
 
     name: str  # how messages call it
 
@@ -34,11 +34,11 @@ class Tokenizer(Protocol):
         """How many ids there are: 0 to vocab_size - 1"""
 
     def encode(self, prompt: Any, response: Any) -> list[int]:
-        """The ids of a whole text; InputError for one that it cannot read"""
+        """The ids of prompt and response together; InputError if the text cannot be encoded"""
 
 
 class _Layout:
-    """What both tokenizers of text share"""
+    """The base of Words and Bytes: the layout of the specials"""
 
     name: str
 
@@ -54,7 +54,7 @@ class _Layout:
 
 @dataclass(frozen=True)
 class Words(_Layout):
-    """Word i of the vocabulary is token 4 + i; words stand one space apart"""
+    """Word i of the vocabulary is token 4 + i; words are separated by one space"""
 
     words: tuple[str, ...]
     name = "words"
@@ -98,7 +98,7 @@ class Words(_Layout):
 
 @dataclass(frozen=True)
 class Bytes(_Layout):
-    """Byte b of the text's UTF-8 is token 4 + b: every text in every language, 260 tokens"""
+    """Byte b of the text's UTF-8 is token 4 + b: a vocabulary of 260 encodes any text in any language"""
 
     name = "bytes"
     vocab_size = len(SPECIALS) + 256
@@ -107,7 +107,7 @@ class Bytes(_Layout):
     def pieces(self):
         """The written form of each token, by id: bytes in GPT-2's letters, where a space is Ġ and é is Ã©
 
-        Source: Radford et al. 2019; a byte that Latin-1 prints stands for itself, the other 68 for U+0100, U+0101, ...
+        Source: Radford et al. 2019; printable Latin-1 bytes map to themselves, the other 68 to U+0100, U+0101, ...
         """
         printed = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
         others = iter(range(0x100, 0x200))
@@ -118,9 +118,9 @@ class Bytes(_Layout):
         return [len(SPECIALS) + byte for byte in _utf8(text)]
 
     def array(self, prompt, response):
-        """`encode` as an array of 16-bit integers, five times as fast: a large file is mostly this"""
+        """`encode` as an array of 16-bit integers, five times as fast, for reading large files"""
         if isinstance(response, Ids):
-            self.encode(prompt, response)  # which says why not
+            self.encode(prompt, response)  # raises the InputError that says why
         texts = [_utf8(as_text(part)) for part in (prompt, response)]
         ids = np.frombuffer(b"-%b-%b-" % tuple(texts), np.uint8).astype(np.uint16) + len(SPECIALS)
         ids[[0, len(texts[0]) + 1, -1]] = BOS, SEP, EOS
@@ -134,17 +134,17 @@ class Bytes(_Layout):
 
 @dataclass(frozen=True)
 class TokenIds:
-    """No tokenizer: the data are somebody's token ids, used as they are
+    """No tokenizer: the data are token ids already and are used unchanged
 
-    None of the ids is ours, so none is a special: padding is written with id 0 as anywhere, and its content cannot
-    change a reward, since attention is causal and each response's length is known.
+    No id is special. Padding uses id 0 as everywhere; it cannot change a reward, because attention is causal and each
+    response's length is known.
     """
 
     vocab_size: int
     name = "token ids"
 
     def encode(self, prompt, response):
-        """The ids themselves: nothing is put before, between or behind        "", Ids -> list of ids"""
+        """The ids unchanged, without bos, sep or eos        "", Ids -> list of ids"""
         if prompt or not isinstance(response, Ids):
             raise InputError(
                 "a text, but this model was trained on token ids and has no tokenizer: give it token ids, in a file "
@@ -154,7 +154,7 @@ class TokenIds:
 
 
 def within(ids, vocab_size):
-    """Ids -> list of them, each of which must stand in the vocabulary"""
+    """Ids -> list of ints; InputError for an id outside the vocabulary"""
     if max(ids) >= vocab_size:
         raise InputError(
             f"the token id {max(ids)}, but the vocabulary has {vocab_size} (0 to {vocab_size - 1}): encode with the "
@@ -176,10 +176,10 @@ def _utf8(text):
 def save(tokenizer, directory):
     """Writes tokenizer.json and tokenizer_config.json, which AutoTokenizer.from_pretrained(directory) reads
 
-    For TokenIds there is nothing that it could read: token_ids.json says so, and how many ids there are.
+    For TokenIds it writes only token_ids.json, with the number of ids: AutoTokenizer has nothing to read.
 
-    There `tokenizer(prompt, response)` gives the ids of `encode(prompt, response)`, and `tokenizer(text)` those of
-    `encode("", text)`. By default Hugging Face looks for specials in the user's text too: a typed "<eos>" would become
+    In transformers, `tokenizer(prompt, response)` gives the ids of `encode(prompt, response)`, and `tokenizer(text)`
+    those of `encode("", text)`. By default it looks for specials in the user's text too: a typed "<eos>" would become
     the real one. The configuration therefore sets `split_special_tokens=True`; whoever reads tokenizer.json alone with
     `tokenizers` sets `encode_special_tokens = True` on the tokenizer. An empty response needs the form for lists,
     `tokenizer([prompt], [""])`: transformers takes an empty second text for none.
@@ -192,7 +192,7 @@ def save(tokenizer, directory):
 
 
 def config_without_specials(tokenizer):
-    """What config.json must not claim where no id is ours: told that 0 pads, the ecosystem would skip a last id of 0"""
+    """No special ids in config.json for TokenIds: with pad_token_id 0 transformers would skip a final id 0"""
     names = ("pad_token_id", "bos_token_id", "eos_token_id")
     return dict.fromkeys(names) if isinstance(tokenizer, TokenIds) else {}
 

@@ -1,7 +1,7 @@
 """Preferences as flat arrays of token ids: read once, row by row, then filtered and paired as arrays.
 
-A million pairs are seven arrays, which may lie in files (cache.py); Python objects are made only for the rows of the
-batch in hand.
+A million pairs are seven arrays, in memory or mapped from files (cache.py); Python objects are made only for the rows
+of the current batch.
 """
 
 from collections import Counter
@@ -24,10 +24,10 @@ BLOCK = 2**20  # comparisons that are formed together
 class Tokens(NamedTuple):
     """N rows of R responses, best first within a row, all those of the first row before those of the second
 
-    A response that stands twice in a row is stored once: within a row, equal starts are equal responses.
+    A response that occurs twice in a row is stored once, so within a row equal starts mean equal responses.
     """
 
-    ids: Any  # all responses end to end: an array, or token_cache.Mapped, of which slices are read
+    ids: Any  # all responses end to end: an array, or a cache.Mapped that is read by slices
     start: np.ndarray  # (R,) where a response begins in ids
     length: np.ndarray  # (R,) in tokens
     letters: np.ndarray  # (R,) in characters, of its text alone
@@ -35,11 +35,11 @@ class Tokens(NamedTuple):
     size: np.ndarray  # (N,) responses in a row
     margin: np.ndarray  # (N,)
     formats: Counter  # rows of each
-    largest: int  # of the ids, where they are somebody's own; else 0
+    largest: int  # the largest id of data that are token ids; else 0
 
 
 def id_type(tokenizer):
-    """Two bytes an id where they are enough"""
+    """The integer type of an id: two bytes if they are enough"""
     return "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
 
 
@@ -122,7 +122,7 @@ class Ragged(Sequence):
 
     @classmethod
     def of_sizes(cls, values, sizes):
-        """Cut from an array, one piece of each size after the other"""
+        """Cuts an array into consecutive pieces of these sizes"""
         return cls(values, np.concatenate([[0], np.cumsum(sizes)]).astype(int))
 
     def __len__(self):
@@ -137,7 +137,7 @@ class Ragged(Sequence):
         return self.item(self.values[self.first[i] : self.first[i + 1]])
 
     def item(self, values):
-        """What a piece is handed out as"""
+        """A piece as `__getitem__` returns it; subclasses override this"""
         return values
 
     @property
@@ -146,13 +146,13 @@ class Ragged(Sequence):
         return np.diff(self.first)
 
     def padded(self, fill):
-        """Below each other, the shorter ones filled up on the right        -> (N, K)"""
+        """Stacks the pieces into one array, padding on the right        -> (N, K)"""
         out = np.full((len(self), self.sizes.max()), fill, self.values.dtype)
         out[np.arange(out.shape[1]) < self.sizes[:, None]] = self.values
         return out
 
     def pairs(self):
-        """piece, i, j, by the block: all pairs of places i < j within a piece, as itertools.combinations orders them"""
+        """Yields blocks (piece, i, j): all index pairs i < j within a piece, in the order of itertools.combinations"""
         behind = np.repeat(self.first[1:], self.sizes) - np.arange(1, len(self.values) + 1)  # later places of the piece
         before = np.concatenate([[0], np.cumsum(behind)])  # (R + 1,)
         piece_of = np.repeat(np.arange(len(self)), self.sizes)
@@ -190,10 +190,10 @@ class Texts(Sequence):
 
 
 class Encoded(NamedTuple):
-    """What is trained on or held out, the asked lead of each pair, and how many rows were left out and why
+    """Token ids to train or evaluate on, each pair's margin, and how many rows were left out and why
 
-    A list may hold the same response twice: it is kept as it was ranked, and counted. That comparison is ln 2 in the
-    loss and 0 in the gradient.
+    A list may hold the same response twice: it is kept as ranked, and counted in `repeating`. Comparing the response
+    with itself adds ln 2 to the loss and 0 to the gradient.
     """
 
     rows: Rows
@@ -214,11 +214,11 @@ def encode(tokenizer, preferences, max_length, keep_tied=False):
 
 
 def filtered(tokens, max_length, keep_tied=False):
-    """All rows but those with a response beyond max_length, or with equal responses or equal ranks        -> Encoded
+    """Drops rows with a response longer than max_length, with equal responses or with equal ranks        -> Encoded
 
-    Nothing is cut: a cut response has lost its end, and two responses may become equal. Equal responses would cost a
-    forward pass, teach nothing, and pull the accuracy towards one half; so would a list whose ranks are all the same,
-    unless ties themselves are learned from (keep_tied).
+    Nothing is truncated: a truncated response loses its end, and two responses may become equal. Equal responses cost a
+    forward pass, teach nothing and pull the accuracy towards one half. The same holds for a list whose ranks are all
+    equal, unless the loss learns from ties (keep_tied).
     """
     at = np.cumsum(tokens.size) - tokens.size  # where a row begins
 
@@ -246,9 +246,9 @@ def filtered(tokens, max_length, keep_tied=False):
 
 
 def comparisons(data, margin_per_rank=0.0):
-    """Every comparison of every list as a pair of its own, the better first: at most C(K, 2) pairs for K responses
+    """Turns every list of K responses into its at most C(K, 2) pairs, the better response first
 
-    A tie is no comparison; two equal responses are none either, and are counted with `identical`.
+    Ties are left out. Pairs of equal responses are left out too and counted in `identical`.
     """
     responses, margin, kept, identical = [], [], [], data.identical
     rank, start = data.ranks.values, data.rows.tokens.start
@@ -267,7 +267,7 @@ def comparisons(data, margin_per_rank=0.0):
 
 
 def chosen_texts(tokens, max_length):
-    """(the best response to each prompt, each text once; how many were too long, how many chosen before)"""
+    """(the best response to each prompt, without duplicates; how many were too long; how many were duplicates)"""
     best = np.cumsum(tokens.size) - tokens.size
     short = best[tokens.length[best] <= max_length]
     first: dict = {}  # by digest: the texts themselves stay where they are
@@ -277,7 +277,7 @@ def chosen_texts(tokens, max_length):
 
 
 def untied(ranks):
-    """How many comparisons lists of ranks hold, without their ties"""
+    """The number of comparisons in lists of ranks, without ties"""
     return sum(int(np.sum(ranks.values[i] != ranks.values[j])) for _, i, j in ranks.pairs())
 
 

@@ -48,7 +48,7 @@ def text_of(path) -> str:
 
 
 def array_items(path) -> Iterator[str]:
-    """Each item of a JSON array on one line, letter by letter as it stands"""
+    """Each item of a JSON array as its original text on one line"""
     text = text_of(path)
     at = GAP.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
     number = 0
@@ -83,7 +83,7 @@ def _reason(error, at, size):
 
 
 def table_rows(path, columns=None) -> Iterator[str]:
-    """Each row of a CSV file as a JSON object; columns: {"margin": "lead", ...} where the names are not ours"""
+    """Each row of a CSV file as a JSON object; columns: {"margin": "lead", ...} the file's names for our columns"""
     csv.field_size_limit(MAX_LINE)
     rows = csv.reader(io.StringIO(text_of(path), newline=""), strict=True)
     names, number = header_of(path, rows), 0
@@ -108,7 +108,7 @@ def table_rows(path, columns=None) -> Iterator[str]:
 
 
 def header_of(path, rows) -> list[str]:
-    """The header"""
+    """The column names of the header; InputError if one is repeated"""
     try:
         names: list[str] = next(rows, [])
     except csv.Error as error:
@@ -120,7 +120,7 @@ def header_of(path, rows) -> list[str]:
 
 
 def _value(name, cell, as_json):
-    """A cell as JSON: a text, or what stands there where the column holds numbers or lists"""
+    """A cell as JSON: a string; in a column of numbers or lists, the cell's own JSON"""
     if not cell:
         return "null"
     if name not in as_json and not name.endswith("ids"):
@@ -128,5 +128,5 @@ def _value(name, cell, as_json):
     try:
         json.loads(cell)
     except (ValueError, RecursionError):
-        return json.dumps(cell)  # whoever reads the row says what is expected instead
+        return json.dumps(cell)  # row.py says what is expected instead
     return cell.replace("\r", " ").replace("\n", " ")
