@@ -1,4 +1,4 @@
-"""What was found in the rows, each as one sentence: what, how many, where, what to do.
+"""Findings about the rows, each as one sentence: what, how many, where, what to do.
 
 error       misleads training or its evaluation, and --strict fails: rows that cannot be read, empty answers, pairs that
             are the same text, also once cut, both orders of one pair, cycles, comparisons and prompts that splits share
@@ -58,7 +58,7 @@ def examine(rows, max_length, repeated_labels=False) -> Report:
 
 
 def about_rows(rows, max_length):
-    """What each row says of itself"""
+    """Findings that each row shows by itself"""
     found = ", ".join(f"{text} {n:,}" for text, n in rows.specials.most_common(3))
     questions = [
         (
@@ -105,7 +105,7 @@ def about_rows(rows, max_length):
 
 
 def about_labels(rows, compared, labelled, severity=None):
-    """What the comparisons of one file say to each other"""
+    """Findings about the comparisons within one file: repetitions, both orders, cycles"""
     code, m = relations.codes(compared.winner, compared.loser)
     repeats = relations.repeated(code, m)
     spellings, _ = relations.codes(code, rows.written[compared.better], rows.written[compared.worse])
@@ -134,7 +134,7 @@ def about_labels(rows, compared, labelled, severity=None):
 
 
 def about_splits(rows, compared):
-    """What stands in two of the files"""
+    """Findings about what two files share"""
     file, text = rows.file[compared.row], np.stack([rows.text[compared.better], rows.text[compared.worse]])
     same = relations.shared(file, rows.prompt[compared.row], *np.sort(text, axis=0))
     prompts = np.flatnonzero((rows.size > 0) & (rows.prompt != NO_PROMPT))
