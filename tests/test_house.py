@@ -3,8 +3,11 @@
 import ast
 import importlib
 import inspect
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +171,31 @@ def test_every_file_and_its_public_functions_and_classes_have_docstrings(name):
     ]
     assert module.__doc__
     assert not without, f"without a docstring: {without}"
+
+
+EXAMPLE_FILES = {"NN_name.py", "loss.py", "x.py"}  # names that stand for a reader's own file
+
+
+def comments_and_docstrings(path):
+    source = path.read_text()
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
+    return [token.string for token in tokens if token.type == tokenize.COMMENT] + [
+        ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, documented)
+    ]
+
+
+def test_every_file_that_a_comment_or_docstring_names_exists():
+    paths = [path for folder in (*FOLDERS, "tests", "notebooks") for path in (ROOT / folder).rglob("*.py")]
+    known = EXAMPLE_FILES | {path.name for path in paths}
+    stale = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in paths
+        for text in comments_and_docstrings(path)
+        for name in re.findall(r"\b\w+\.py\b", text)
+        if name not in known
+    ]
+    assert not stale, stale
 
 
 def test_every_backward_stands_directly_below_its_forward():

@@ -1,4 +1,4 @@
-"""How much memory is free: asked before large arrays are made, so that the user gets a sentence and not a kill."""
+"""How much memory is free: checked before large arrays are made, so that the user gets a message and not a kill."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def check(needed, what, remedy):
 def free():
     """Bytes that this process can still allocate: the smaller of free memory and the rest of its control group's limit
 
-    Infinite where the system does not say.
+    Infinite if the system does not report it.
     """
     return min([_available(), *_left_in_groups()])
 

@@ -26,7 +26,7 @@ class Split(NamedTuple):
 
 
 def parquet_rows(path) -> Iterator[dict]:
-    """The rows of a .parquet file, a batch in memory at a time"""
+    """The rows of a .parquet file; one batch at a time is in memory"""
     if not Path(path).is_file():
         found = "this is a directory" if Path(path).is_dir() else "there is no such file"
         raise InputError(f"{path}: {found}: give the path of a .parquet file")

@@ -132,7 +132,7 @@ def found_in(row: dict[str, Any]) -> str:
 
 
 def same(values: Sequence) -> bool:
-    """All of them are equal"""
+    """Whether all items are equal"""
     return all(value == values[0] for value in values)
 
 

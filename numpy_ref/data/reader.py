@@ -1,7 +1,7 @@
 """Preferences, read and checked row by row: JSONL, JSON, CSV, Parquet or a dataset; a pair or a ranked list a row.
 
     {"prompt": "sort b a", "chosen": "a b", "rejected": "b a", "margin": 1.0}
-    {"chosen_ids": [5, 17, 3], "rejected_ids": [5, 17, 9]}                                  tokens of somebody's own
+    {"chosen_ids": [5, 17, 3], "rejected_ids": [5, 17, 9]}                                  from your own tokenizer
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "ranks": [2, 1, 2]}          1 is best, equal ranks tie
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"], "scores": [0.5, 3, 0.5]}     higher is better, equal tie
     {"prompt": "sort b a", "answers": [{"answer": "b a", "rank": 2}, {"answer": "a b", "rank": 1}]}

@@ -126,7 +126,7 @@ def _check_absent(column, row):
 
 @lru_cache(maxsize=8)  # the rows of a file have the same names, and a search for a likeness is slow
 def _misspelled(column, names) -> str | None:
-    """The name that is probably meant to be `column`: promt is close to prompt, prompt_id is not"""
+    """The name that is probably a misspelled `column`: promt for prompt, but not prompt_id"""
     others = {name.lower(): name for name in names}
     return next((others[likeness] for likeness in get_close_matches(column, others, n=1, cutoff=0.82)), None)
 

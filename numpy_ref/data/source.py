@@ -144,7 +144,7 @@ def _column(name):
 
 @dataclass(frozen=True)
 class ColumnOptions(Options):
-    """Other names for the columns"""
+    """The options that give columns other names"""
 
     prompt_column: str | None = _column("prompt")
     chosen_column: str | None = _column("chosen")

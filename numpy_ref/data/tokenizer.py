@@ -34,7 +34,7 @@ class Tokenizer(Protocol):
         """The ids are 0 to vocab_size - 1"""
 
     def encode(self, prompt: Any, response: Any) -> list[int]:
-        """The ids of a whole text; InputError for one that it cannot read"""
+        """The ids of prompt and response together; InputError if the text cannot be encoded"""
 
 
 class _Layout:
@@ -98,7 +98,7 @@ class Words(_Layout):
 
 @dataclass(frozen=True)
 class Bytes(_Layout):
-    """Byte b of the text's UTF-8 is token 4 + b: every text in every language, 260 tokens"""
+    """Byte b of the text's UTF-8 is token 4 + b: a vocabulary of 260 encodes any text in any language"""
 
     name = "bytes"
     vocab_size = len(SPECIALS) + 256

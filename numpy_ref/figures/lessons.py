@@ -1,4 +1,4 @@
-"""Every picture that a command or a lesson shows, drawn from plain arrays; the architecture has a room of its own.
+"""Every picture that a command or a lesson shows, drawn from plain arrays; the architecture is in architecture.py.
 
 A picture function returns a `Picture`: the figure and its alt text. Figures are built without pyplot: no display is
 needed, and nothing global is touched. They read in black and white: line styles, markers and names, never colour alone.

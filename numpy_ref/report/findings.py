@@ -1,4 +1,4 @@
-"""What was found in the rows, each as one sentence: what, how many, where, what to do.
+"""Findings about the rows, each as one sentence: what, how many, where, what to do.
 
 error       misleads training or its evaluation, and --strict fails: rows that cannot be read, empty answers, pairs that
             are the same text, also once cut, both orders of one pair, cycles, comparisons and prompts that splits share
@@ -58,7 +58,7 @@ def examine(rows, max_length, repeated_labels=False) -> Report:
 
 
 def about_rows(rows, max_length):
-    """What each row says of itself"""
+    """Findings that each row shows by itself"""
     found = ", ".join(f"{text} {n:,}" for text, n in rows.specials.most_common(3))
     questions = [
         (

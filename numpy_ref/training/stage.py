@@ -24,7 +24,7 @@ class Stage(NamedTuple):
     """Everything that differs between the commands that train"""
 
     command: str
-    saved: Callable  # a run's directory -> runs.Saved
+    saved: Callable  # a run's directory -> run.Saved
     begin: Callable  # (options, Saved or None) -> Start
     learner_options: Callable  # options -> further keyword arguments of the learner
     load: Callable  # (options, tokenizer or None) -> Loaded

@@ -16,7 +16,7 @@ from .stage import Start
 
 
 def saved_run(run, top, **copies):
-    """The newest save of a run; InputError unless its model has this top, "head" or "unembedding"    -> runs.Saved"""
+    """The newest save of a run; InputError unless its model has this top, "head" or "unembedding"    -> run.Saved"""
     saved = load_state(run, **copies)
     if f"{top}.weight" not in saved.weights:
         other = "sft" if top == "head" else "train"

@@ -130,7 +130,7 @@ WRITING = ["save_model", "write_arrays", "write_json", "seal", "write_text", "lo
 
 
 def counting(patch, n=None):
-    """Every operation of runs.py on the disk is counted, and the n-th (from 1) does not happen: the run is killed"""
+    """Every operation of run.py on the disk is counted, and the n-th (from 1) does not happen: the run is killed"""
     calls = []
 
     def before(function):
