@@ -23,6 +23,7 @@ from numpy_ref.evaluation.agreement import krippendorff_alpha
 from numpy_ref.evaluation.intervals import wilson
 from numpy_ref.report import rows
 from numpy_ref.report.ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings
+from numpy_ref.report.figure import report_picture
 from numpy_ref.report.findings import examine, line_numbers, short_names
 from numpy_ref.report.measures import baseline, counts
 from numpy_ref.report.rows import kind_of, read
@@ -690,6 +691,21 @@ def test_the_figure_is_written(folder, capsys, splits, name):
     assert run("numpy_ref", "report", *splits, "--figure", str(path)) == 0
     assert path.read_bytes()[:4] in (b"\x89PNG", b"<?xm", b"%PDF")
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("names", "title"), [(["a", "b", "c"], "Preferences of a and b and c"), (list("abcd"), "Preferences of 4 files")]
+)
+def test_a_picture_names_a_few_files_and_counts_many(folder, names, title):
+    path = write_rows(folder / "rows.jsonl", clean(2))
+    figure = report_picture(look(*[path] * len(names)), names).figure
+    assert figure.get_suptitle() == title
+
+
+def test_what_strict_lets_pass_is_pointed_at(folder):
+    for planted, said in [(clean(2), "strict fails for"), ([pair("p", ".", "bad")], "strict fails for, but see above")]:
+        path = write_rows(folder / "rows.jsonl", planted)
+        assert as_text(look(path), [path]).endswith(f"  nothing that --{said}")
 
 
 def test_a_figure_of_one_comparison_of_equal_lengths_can_be_drawn(folder, capsys):
