@@ -702,6 +702,15 @@ def test_a_picture_names_a_few_files_and_counts_many(folder, names, title):
     assert figure.get_suptitle() == title
 
 
+def test_the_longer_answer_is_drawn_by_how_much_longer_it_is(folder):
+    """A point with its interval for each fifty comparisons"""
+    longer = [pair(f"q{i}", "x" * (i + 60), "y" * 50) for i in range(150)]
+    _, deciding, *_ = report_picture(look(write_rows(folder / "rows.jsonl", longer)), ["rows"]).figure.axes
+    points = [line for line in deciding.lines if line.get_marker() == "o"]
+    assert [line.get_ydata()[0] for line in points] == [1, 1, 1]
+    assert [line.get_xdata()[0] for line in points] == [34.5, 84.5, 134.5]
+
+
 def test_what_strict_lets_pass_is_pointed_at(folder):
     for planted, said in [(clean(2), "strict fails for"), ([pair("p", ".", "bad")], "strict fails for, but see above")]:
         path = write_rows(folder / "rows.jsonl", planted)
