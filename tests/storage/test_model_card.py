@@ -65,6 +65,7 @@ def test_the_card_of_a_model_trained_on_files(package):
     assert cells["--seed"] == ["0"]
     assert "- A text of more than 32 tokens has no place: it was left out of the training" in card
     assert "None" not in card
+    assert "```python\n" in card.split("## Load it\n")[1]
     last = json.loads(Path("out/metrics.jsonl").read_text().splitlines()[-1])
     for title, name in [("accuracy", "accuracy"), ("log loss", "loss"), ("Brier score", "brier")]:
         assert cells[title] == [f"{last[f'eval_{name}']:.4f}"]
@@ -178,6 +179,7 @@ def test_lists_are_called_lists():
 def test_a_dataset_of_the_hub_is_named_in_the_header_and_a_directory_is_not():
     assert header(model_card.header("owner/some-data") + "#")["tags"][-1] == "owner/some-data"
     assert "datasets:\n- owner/some-data\n---" in model_card.header("owner/some-data")
+    assert model_card.header("owner/x", "owner/base").endswith("datasets:\n- owner/x\nbase_model: owner/base\n---\n")
     Path("here").mkdir()
     for other in (None, "/somebody/s/data", "here", "a b", "x\ny: z", "a/b/c"):
         assert "datasets" not in model_card.header(other)

@@ -259,6 +259,12 @@ def test_without_sums_nothing_is_checked_and_a_listed_file_must_be_there():
     assert refusal(verify, Path()) == "config.json: is missing, but SHA256SUMS lists it: the checkpoint is not whole"
 
 
+def test_a_run_without_a_save_says_what_to_do():
+    Path("run").mkdir()
+    for place in (Path("run"), Path("nowhere")):
+        assert refusal(runs.read_state, place).startswith(f"{place}: holds no save to go on from: train again")
+
+
 def test_a_save_without_sums_is_not_whole():
     (saved() / "checkpoint-3" / "SHA256SUMS").unlink()
     assert "SHA256SUMS: there is no such file: the checkpoint is not whole" in refusal(runs.read_state, Path("run"))
