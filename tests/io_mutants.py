@@ -60,6 +60,9 @@ ACCEPTED: dict[str, str] = {
     "report.rows.read: pairs > room -> pairs >= room": "at the bound memory.check is asked once more, and lets it pass",
     "report.text.as_text: True -> False": SAME_LENGTH,
     "report.rows.about_pairs: True -> False": SAME_LENGTH,
+    "storage.checkpoint.read_arrays: dtypes <= {'float32', 'float64'} -> dtypes < {'float32', 'float64'}": (
+        "two types are refused before"
+    ),
     "storage.checkpoint.newest: 100 -> 200": "it only says how much of a damaged pointer is read",
     "files.read_bytes: 0 -> 1": "a length of 0 or of 1 is below the bound of a line: the sentence is about the file",
     "files.read_bytes: 1 -> 2": ONE_MORE,

@@ -103,6 +103,13 @@ def test_a_save_must_say_what_was_logged_before_it(logged):
     assert "does not say what was logged before" in refusal(runs.read_state, run)
 
 
+@pytest.mark.parametrize("fields", [{"step": "3"}, {"options": []}, {"machine": None}, {"unlogged": {}}])
+def test_a_state_must_hold_what_a_resume_needs(fields):
+    run = saved()
+    change_state(run, **fields)
+    assert "does not hold step, options, machine, unlogged: the checkpoint is damaged" in refusal(runs.read_state, run)
+
+
 def test_one_process_trains_in_a_directory_and_what_a_killed_one_left_is_removed(monkeypatch, capsys):
     run = saved()
     (run / ".checkpoint-6.0123456789abcdef.new").mkdir()
