@@ -15,6 +15,7 @@ from running import PACKAGES, TINY, numbers, run, small_world, write_rows
 
 from numpy_ref.data import world
 from numpy_ref.data.held_out import held_world
+from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.reward_model import rewards
 from numpy_ref.storage import model_card
 from numpy_ref.storage.checkpoint import load_model
@@ -193,6 +194,13 @@ def fake_data():
 def test_ids_of_another_tokenizer_have_no_text_to_show():
     assert "```" not in model_card.load_it(SimpleNamespace(name="token ids"))
     assert "```python" in model_card.load_it(SimpleNamespace(name="bytes"))
+
+
+@pytest.mark.parametrize("tokenizer", [Words(world.WORDS), Bytes()], ids=["words", "bytes"])
+def test_the_example_on_a_card_can_be_read_by_its_tokenizer(tokenizer):
+    shown = model_card.example(tokenizer)
+    assert all(tokenizer.encode(shown["prompt"], response) for response in shown["responses"])
+    assert repr(shown["prompt"]) in model_card.load_it(tokenizer)
 
 
 def test_no_name_breaks_out_of_its_cell():
