@@ -23,6 +23,7 @@ from numpy_ref.evaluation.agreement import krippendorff_alpha
 from numpy_ref.evaluation.intervals import wilson
 from numpy_ref.report import rows
 from numpy_ref.report.ceiling import accuracy_bounds, binary_entropy, ceiling, loss_bounds, ratings
+from numpy_ref.report.figure import report_picture
 from numpy_ref.report.findings import examine, line_numbers, short_names
 from numpy_ref.report.measures import baseline, counts
 from numpy_ref.report.rows import kind_of, read
@@ -692,6 +693,30 @@ def test_the_figure_is_written(folder, capsys, splits, name):
     assert run("numpy_ref", "report", *splits, "--figure", str(path)) == 0
     assert path.read_bytes()[:4] in (b"\x89PNG", b"<?xm", b"%PDF")
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("names", "title"), [(["a", "b", "c"], "Preferences of a and b and c"), (list("abcd"), "Preferences of 4 files")]
+)
+def test_a_picture_names_a_few_files_and_counts_many(folder, names, title):
+    path = write_rows(folder / "rows.jsonl", clean(2))
+    figure = report_picture(look(*[path] * len(names)), names).figure
+    assert figure.get_suptitle() == title
+
+
+def test_the_longer_answer_is_drawn_by_how_much_longer_it_is(folder):
+    """A point with its interval for each fifty comparisons"""
+    longer = [pair(f"q{i}", "x" * (i + 60), "y" * 50) for i in range(150)]
+    _, deciding, *_ = report_picture(look(write_rows(folder / "rows.jsonl", longer)), ["rows"]).figure.axes
+    points = [line for line in deciding.lines if line.get_marker() == "o"]
+    assert [line.get_ydata()[0] for line in points] == [1, 1, 1]
+    assert [line.get_xdata()[0] for line in points] == [34.5, 84.5, 134.5]
+
+
+def test_what_strict_lets_pass_is_pointed_at(folder):
+    for planted, said in [(clean(2), "strict fails for"), ([pair("p", ".", "bad")], "strict fails for, but see above")]:
+        path = write_rows(folder / "rows.jsonl", planted)
+        assert as_text(look(path), [path]).endswith(f"  nothing that --{said}")
 
 
 def test_a_figure_of_one_comparison_of_equal_lengths_can_be_drawn(folder, capsys):

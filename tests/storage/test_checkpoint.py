@@ -268,7 +268,8 @@ def test_a_model_that_is_not_there_is_one_sentence(place, tmp_path):
         path.mkdir()
     elif place == "a file":
         path.write_text("x")
-    with pytest.raises(InputError, match="give a run or model directory made by train") as error:
+    found = "holds no model.safetensors" if place == "an empty directory" else "there is no such directory"
+    with pytest.raises(InputError, match=f"{found}: give a run or model directory made by train") as error:
         load_model(path)
     assert is_one_sentence(str(error.value))
 

@@ -15,6 +15,7 @@ from running import PACKAGES, TINY, numbers, run, small_world, write_rows
 
 from numpy_ref.data import world
 from numpy_ref.data.held_out import held_world
+from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.reward_model import rewards
 from numpy_ref.storage import model_card
 from numpy_ref.storage.checkpoint import load_model
@@ -65,6 +66,7 @@ def test_the_card_of_a_model_trained_on_files(package):
     assert cells["--seed"] == ["0"]
     assert "- A text of more than 32 tokens has no place: it was left out of the training" in card
     assert "None" not in card
+    assert "```python\n" in card.split("## Load it\n")[1]
     last = json.loads(Path("out/metrics.jsonl").read_text().splitlines()[-1])
     for title, name in [("accuracy", "accuracy"), ("log loss", "loss"), ("Brier score", "brier")]:
         assert cells[title] == [f"{last[f'eval_{name}']:.4f}"]
@@ -178,6 +180,7 @@ def test_lists_are_called_lists():
 def test_a_dataset_of_the_hub_is_named_in_the_header_and_a_directory_is_not():
     assert header(model_card.header("owner/some-data") + "#")["tags"][-1] == "owner/some-data"
     assert "datasets:\n- owner/some-data\n---" in model_card.header("owner/some-data")
+    assert model_card.header("owner/x", "owner/base").endswith("datasets:\n- owner/x\nbase_model: owner/base\n---\n")
     Path("here").mkdir()
     for other in (None, "/somebody/s/data", "here", "a b", "x\ny: z", "a/b/c"):
         assert "datasets" not in model_card.header(other)
@@ -191,6 +194,13 @@ def fake_data():
 def test_ids_of_another_tokenizer_have_no_text_to_show():
     assert "```" not in model_card.load_it(SimpleNamespace(name="token ids"))
     assert "```python" in model_card.load_it(SimpleNamespace(name="bytes"))
+
+
+@pytest.mark.parametrize("tokenizer", [Words(world.WORDS), Bytes()], ids=["words", "bytes"])
+def test_the_example_on_a_card_can_be_read_by_its_tokenizer(tokenizer):
+    shown = model_card.example(tokenizer)
+    assert all(tokenizer.encode(shown["prompt"], response) for response in shown["responses"])
+    assert repr(shown["prompt"]) in model_card.load_it(tokenizer)
 
 
 def test_no_name_breaks_out_of_its_cell():

@@ -103,6 +103,13 @@ def test_a_save_must_say_what_was_logged_before_it(logged):
     assert "does not say what was logged before" in refusal(runs.read_state, run)
 
 
+@pytest.mark.parametrize("fields", [{"step": "3"}, {"options": []}, {"machine": None}, {"unlogged": {}}])
+def test_a_state_must_hold_what_a_resume_needs(fields):
+    run = saved()
+    change_state(run, **fields)
+    assert "does not hold step, options, machine, unlogged: the checkpoint is damaged" in refusal(runs.read_state, run)
+
+
 def test_one_process_trains_in_a_directory_and_what_a_killed_one_left_is_removed(monkeypatch, capsys):
     run = saved()
     (run / ".checkpoint-6.0123456789abcdef.new").mkdir()
@@ -257,6 +264,12 @@ def test_without_sums_nothing_is_checked_and_a_listed_file_must_be_there():
     verify(Path())
     Path("config.json").unlink()
     assert refusal(verify, Path()) == "config.json: is missing, but SHA256SUMS lists it: the checkpoint is not whole"
+
+
+def test_a_run_without_a_save_says_what_to_do():
+    Path("run").mkdir()
+    for place in (Path("run"), Path("nowhere")):
+        assert refusal(runs.read_state, place).startswith(f"{place}: holds no save to go on from: train again")
 
 
 def test_a_save_without_sums_is_not_whole():
