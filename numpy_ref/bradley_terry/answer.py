@@ -227,7 +227,7 @@ def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) 
         games = {name: np.asarray(games[column]) for name, column in zip(names, games.columns, strict=True)}
     if isinstance(games, dict):
         return games_of_columns({str(name): column for name, column in games.items()}, weights=weights)
-    shape = games.shape if isinstance(games, np.ndarray) else ()
+    shape: tuple[int, ...] = games.shape if isinstance(games, np.ndarray) else ()
     if labels is not None or (len(shape) == 2 and shape[0] == shape[1] and games.dtype.kind in "iuf"):
         return games_of_square(games, labels, weights)
     rows = list(games) if isinstance(games, Iterable) else []
