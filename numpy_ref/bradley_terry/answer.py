@@ -256,9 +256,10 @@ def games_of_square(table, labels, weights):
 
 
 def with_sentences(problem, sentences, at_most=5):
-    """The problem, and what it is about"""
-    more = [f"and {len(sentences) - at_most} more groups"] if len(sentences) > at_most else []
-    return f"{problem}: {'; '.join([*sentences[:at_most], *more])}" if sentences else problem
+    """The problem, then one sentence on each of the first groups"""
+    more = len(sentences) - at_most
+    rest = [f"and {more} more group{'s' * (more > 1)}"] if more > 0 else []
+    return f"{problem}: {'; '.join([*sentences[:at_most], *rest])}" if sentences else problem
 
 
 def answer_of_fit(fitted: Fit, items, reference=None, level=0.95, errors="auto", progress=iter) -> Strengths:

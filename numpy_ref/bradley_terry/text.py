@@ -97,7 +97,8 @@ def no_estimate_lines(problem, groups, name=None, shown=20):
     for _, sentence, _ in groups[:shown]:
         lines += wrap(f"- {sentence}", indent="  ")
     if len(groups) > shown:
-        lines.append(f"- and {len(groups) - shown} more groups")
+        more = len(groups) - shown
+        lines.append(f"- and {more} more group{'s' * (more > 1)}")
     if groups:
         lines += wrap("With --ridge R, a normal prior of variance 1/R, all items can be put on one scale.")
     for items, _, answer in groups[:shown]:

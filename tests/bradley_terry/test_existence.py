@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpy_ref.bradley_terry.existence import describe_groups, groups_of, name_group, strong_groups, walk
+from numpy_ref.bradley_terry.existence import describe, describe_groups, groups_of, name_group, strong_groups, walk
 from numpy_ref.bradley_terry.mm import fit_mm
 from numpy_ref.bradley_terry.strengths import fit
 from numpy_ref.bradley_terry.win_counts import pairs_of_games, pairs_of_rows
@@ -102,6 +102,49 @@ def test_where_no_estimate_exists_the_groups_are_named_and_no_number_is_given():
         "G never met the others",
     }
     assert np.isnan(fit_mm(BROKEN).strength).all()
+
+
+@given(arrows())
+def test_the_sentences_are_those_of_a_search_by_hand(case):
+    """Of each group: whom outside it beat, who outside beat it, by plain sets; a group of 7 of 8 is the rest"""
+    winner, loser, n = case
+    games, groups = list(zip(winner.tolist(), loser.tolist(), strict=True)), strong_groups(*case)
+    for group, sentence in zip(groups, describe(groups, winner, loser, ITEMS + "H"), strict=True):
+        members = set(group.tolist())
+        beaten = sorted({b for a, b in games if a in members and b not in members})
+        beaten_by = sorted({a for a, b in games if b in members and a not in members})
+        names = [("never lost to", beaten), ("never beat", beaten_by)]
+        said = " and ".join(f"{verb} {listed(some)}" for verb, some in names if some) or "never met the others"
+        who = f"the {len(group)} other items" if len(group) > 6 and n > len(group) else listed(group)
+        if len(groups) > 1:
+            assert sentence == f"{who} {said}"
+
+
+def listed(items):
+    """A, B and C; at most six of them"""
+    names = [(ITEMS + "H")[i] for i in items]
+    if len(names) > 6:
+        return f"{', '.join(names[:6])} and {len(names) - 6} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentences"),
+    [
+        ([(0, 3)], ["0 never lost to 3", "the 199 other items never beat 0"]),
+        ([(3, 0)], ["the 199 other items never lost to 0", "0 never beat 3"]),
+        (
+            [(0, k) for k in range(3, 12)],
+            ["0 never lost to 3, 4, 5, 6, 7, 8 and 3 more", "the 199 other items never beat 0"],
+        ),
+        ([], ["0 never met the others", "the 199 other items never met the others"]),
+    ],
+)
+def test_of_200_items_only_the_few_at_fault_are_named(extra, sentences):
+    ring = np.arange(1, 200)
+    games = np.array([*zip(ring.tolist(), np.roll(ring, 1).tolist(), strict=True), *extra])
+    pairs = pairs_of_games(*games.T, 200)
+    assert set(describe_groups(fit(pairs).groups, pairs, range(200))) == set(sentences)
 
 
 def test_a_ridge_gives_what_the_data_alone_do_not():
