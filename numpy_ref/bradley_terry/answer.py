@@ -6,7 +6,7 @@ answer.table, answer.predict("ann", "cem"), answer.compare("ann", "bob"), answer
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -19,12 +19,14 @@ from ..cli.text import counted
 from ..errors import InputError
 from ..losses import sigmoid
 from . import inference, plackett_luce, strengths
-from .columns import Games, games_of_columns, index_labels
+from .columns import ROLES, Games, games_of_columns, index_labels
 from .existence import describe, describe_groups
 from .fitted import Fit
 from .outcomes import TIE_MODELS
 from .plackett_luce import RankingFit
 from .win_counts import total_per_item
+
+ERRORS = ("auto", "solve", "none")
 
 
 class NoEstimate(InputError):
@@ -219,24 +221,27 @@ def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) 
     if labels is None and hasattr(games, "columns") and hasattr(games, "to_numpy"):
         names = [str(name) for name in games.columns]
         if names == [str(name) for name in games.index] and len(names) > 1:
-            return games_of_columns(square_columns(games.to_numpy(), list(games.columns)), weights=weights)
+            return games_of_square(games.to_numpy(), list(games.columns), weights)
+        twice = [name for k, name in enumerate(names) if name in (*ROLES, "model_a", "model_b") and name in names[:k]]
+        if twice:
+            raise InputError(f"the data frame has two columns {twice[0]}, expected one")
         games = {name: np.asarray(games[column]) for name, column in zip(names, games.columns, strict=True)}
     if isinstance(games, dict):
         return games_of_columns({str(name): column for name, column in games.items()}, weights=weights)
-    if labels is not None or (isinstance(games, np.ndarray) and games.ndim == 2 and games.dtype.kind in "iuf"):
-        table = np.asarray(games, float)
-        return games_of_columns(square_columns(table, labels), weights=weights)
-    rows = [tuple(row) for row in games]
-    sizes = {len(row) for row in rows}
-    if not rows or len(sizes) != 1 or not sizes <= {2, 3}:
+    shape: tuple[int, ...] = games.shape if isinstance(games, np.ndarray) else ()
+    if labels is not None or (len(shape) == 2 and shape[0] == shape[1] and games.dtype.kind in "iuf"):
+        return games_of_square(games, labels, weights)
+    rows = list(games) if isinstance(games, Iterable) else []
+    sizes = {0 if isinstance(row, str) or not isinstance(row, Sized) else len(row) for row in rows}
+    if len(sizes) != 1 or not sizes <= {2, 3}:
         raise InputError("expected a list of (winner, loser), or of (winner, loser, count), with at least one game")
     return games_of_columns(
         dict(zip(("winner", "loser", "count"), zip(*rows, strict=True), strict=False)), weights=weights
     )
 
 
-def square_columns(table, labels):
-    """A square table of wins of row over column as columns winner, loser, count; the diagonal says nothing"""
+def games_of_square(table, labels, weights):
+    """A square table of wins of row over column -> Games; the diagonal says nothing"""
     table = np.asarray(table, float)
     n = len(table)
     labels = list(range(n)) if labels is None else list(labels)
@@ -246,7 +251,9 @@ def square_columns(table, labels):
             "column, and as many different labels as it has rows"
         )
     first, second = np.nonzero(~np.eye(n, dtype=bool))  # where nobody won, too: such an item is an item
-    return {"winner": [labels[i] for i in first], "loser": [labels[j] for j in second], "count": table[first, second]}
+    winner, loser = [labels[i] for i in first], [labels[j] for j in second]
+    columns = {"winner": winner, "loser": loser, "count": table[first, second]}
+    return games_of_columns(columns, lambda k: f"row {winner[k]!r}, column {loser[k]!r}", weights)
 
 
 def with_sentences(problem, sentences, at_most=5):
@@ -257,6 +264,8 @@ def with_sentences(problem, sentences, at_most=5):
 
 def answer_of_fit(fitted: Fit, items, reference=None, level=0.95, errors="auto", progress=iter) -> Strengths:
     """A converged Fit with its names and standard errors"""
+    if errors not in ERRORS:
+        raise InputError(f"errors={errors!r}: expected one of {', '.join(ERRORS)}")
     rows, n = fitted.rows, len(items)
     covariance = inference.covariance(fitted) if errors == "auto" and n <= inference.DENSE_ITEMS else None
     by_solves = partial(inference.errors_by_solves, fitted, progress=progress) if errors == "solve" else None

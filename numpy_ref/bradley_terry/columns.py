@@ -55,6 +55,7 @@ def games_of_columns(columns: dict, where: Where = row_number, weights: bool = F
     if "model_a" in columns and "model_b" in columns and not {"a", "b"} & set(columns):
         columns = columns | {"a": columns["model_a"], "b": columns["model_b"]}
     check_layout(columns)
+    check_lengths(columns)
     has = lambda *names: set(names) <= set(columns)  # noqa: E731
     of_pair = has("a", "b", "wins_a", "wins_b") or not has("winner", "loser")
     sides = ("a", "b") if of_pair else ("winner", "loser")
@@ -84,6 +85,19 @@ def check_layout(columns, header=None):
         raise InputError(f"found the columns {names}; expected {EXPECTED} ({options})")
 
 
+def check_lengths(columns):
+    """InputError for a column that is no list or array, or where columns differ in length"""
+    lengths = {}
+    for name in (name for name in columns if name in ROLES):
+        column = columns[name]
+        if isinstance(column, str) or not hasattr(column, "__len__"):
+            raise InputError(f"the column {name} is {column!r}, expected a list or an array with an entry a row")
+        lengths[name] = len(column.code if isinstance(column, Labels) else column)
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"the columns differ in length: {found}; expected an entry a row in each")
+
+
 def grounds(columns, items, first, second, where):
     """Who is at home: 1 first, -1 second, 0 neither        -> (M,)"""
     if "site" not in columns:
@@ -92,7 +106,7 @@ def grounds(columns, items, first, second, where):
         return 1 - map_words(columns["neutral"], {YES: 1, NO: 0}, "neutral", "1, 0, true or false", where)
     names, code = factorize(columns["site"])
     number = {str(item): k for k, item in enumerate(items)} | {"": -1, "neutral": -1}
-    place = np.array([number.get(str(name), -2) for name in names])[code]
+    place = np.array([number.get(as_word(name), -2) for name in names])[code]
     found = np.where(place == first, 1, np.where(place == second, -1, np.where(place == -1, 0, 2)))
     if (found == 2).any():
         row = int(np.argmax(found == 2))
@@ -109,11 +123,16 @@ def results(column, where):
     return map_words(column, words, "winner", "model_a, model_b, tie or tie (bothbad)", where)
 
 
+def as_word(value):
+    """The text of a cell; that of a missing value (None, NaN, pandas' NA) is empty"""
+    return "" if value is None or str(value) in ("nan", "<NA>") else str(value)
+
+
 def map_words(column, words, name, expected, where):
     """The number of each row's word; InputError for a word that has none        -> (M,)"""
     number = {word: value for several, value in words.items() for word in several}
     names, code = factorize(column)
-    values = [number.get(str(word).strip().lower()) for word in names]
+    values = [number.get(as_word(word).strip().lower()) for word in names]
     for k, value in enumerate(values):
         if value is None:
             row = int(np.argmax(code == k))
@@ -184,10 +203,15 @@ def index_labels(*columns, where: Where = row_number):
         items, place = numbered(names)
         return items, *(np.array([place[name] for name in c.names])[c.code] for c in columns)
     lists: list[Sequence] = [c.tolist() if isinstance(c, np.ndarray) else list(c) for c in columns]
-    names = list(dict.fromkeys(chain.from_iterable(lists)))
-    check_names(names, columns, where)
+    names = [as_plain(name) for name in dict.fromkeys(chain.from_iterable(lists))]
+    check_names(names, lists, where)
     items, place = numbered(names)
     return items, *(np.fromiter(map(place.__getitem__, column), np.int64, len(column)) for column in lists)
+
+
+def as_plain(name):
+    """NumPy's text and whole numbers as Python's, to which they are equal"""
+    return name.item() if isinstance(name, np.generic) else name
 
 
 def numbered(names):
@@ -203,7 +227,7 @@ def check_names(names, columns, where):
         for column in columns:
             values, code = factorize(column)
             for k, value in enumerate(values):
-                if value == name and type(value) is type(name):
+                if value is name or (type(as_plain(value)) is type(name) and value == name):
                     return where(int(np.argmax(code == k)))
         return where(0)
 

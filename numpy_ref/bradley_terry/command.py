@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..figures.style import check_figure
 from ..files import check_output, write_json
 from . import games, inference
-from .answer import NoEstimate, answer_of_fit, rank
+from .answer import ERRORS, NoEstimate, answer_of_fit, rank
 from .columns import ROLES
 from .existence import describe_groups
 from .outcomes import OLD_WORDS, TIES, check_ties
@@ -23,26 +23,27 @@ from .text import answer_dict, answer_lines, no_estimate_lines
 from .win_counts import pairs_of_rows
 
 DATA = re.compile(r"\.(csv|tsv|jsonl)(\.gz)?$", re.IGNORECASE)
-ERRORS = ("auto", "solve", "none")
 FEWEST_RESAMPLES = 40  # a 95 % interval leaves one resample in 40 beyond each end
 
 DESCRIPTION = """\
-Who is how strong, from who beat whom. Each item gets a strength, the log-odds of a win over
-an average item, with its standard error and 95 % interval (Bradley-Terry); from rankings
-likewise (Plackett-Luce). Where the games do not determine the strengths, the items or the
-effect at fault are named and no numbers are given.
+Estimates how strong items are from who beat whom (Bradley-Terry) or from
+rankings (Plackett-Luce). The strength of an item is its log-odds of a win over
+an average item; it is printed with its standard error and 95 % interval. If
+the games do not determine the strengths, the command names the items or the
+effect responsible and prints no numbers.
 
   python -m numpy_ref fit games.csv --home --figure fit.png
 """
 COLUMNS = """\
 The file is .csv, .tsv or .jsonl, plain or .gz. Its columns are one of
-  winner, loser[, count][, site]                        a row is a game
-  a, b, wins_a, wins_b[, ties][, neutral][, site]       a row is a pair
-  model_a, model_b, winner                              Chatbot Arena; winner is model_a,
-                                                        model_b, tie or tie (bothbad)
-Other columns are ignored. For --home, a is at home unless `neutral` is 1 or true; `site`
-names who is at home and is empty on neutral ground. With --rankings: a header, then a row
-a ranking, the best item first.
+  winner, loser[, count][, site]                  a row is a game
+  a, b, wins_a, wins_b[, ties][, neutral][, site] a row is a pair
+  model_a, model_b, winner                        a row is a game; winner is
+                               model_a, model_b, tie or tie (bothbad)
+Other columns are ignored. For --home, a is at home unless `neutral` is 1 or
+true; `site` names the item at home and is empty on neutral ground. A file for
+--rankings has a header, then one ranking a row, the best item first. Tied
+places are refused.
 
 Exit status: 0; 1 where no estimate exists; 2 for bad input.
 """
@@ -59,18 +60,35 @@ def add_arguments(parser):
         "--ties",
         default="davidson",
         metavar="{" + ",".join(TIES) + "}",
-        help="leave ties out, count them half, or model them (default: %(default)s)",
+        help="drop: leave ties out; half: half a win for each side; the others model them (default: %(default)s)",
     )
-    add("--home", action="store_true", help="estimate how much it helps to be at home")
+    add("--home", action="store_true", help="estimate the advantage of the item at home")
     add("--ridge", type=float, default=0.0, help="1 / variance of a normal prior on the strengths (default: none)")
     add("--reference", metavar="ITEM", help="the item of strength 0 (default: the mean of all is 0)")
-    add("--errors", choices=ERRORS, default="auto", help="standard errors: up to 3,000 items; solve: for more; none")
-    add("--bootstrap", type=int, default=0, metavar="N", help="intervals from N resamples of the games instead")
-    add("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+    add(
+        "--errors",
+        choices=ERRORS,
+        default="auto",
+        help="standard errors. auto: up to 3,000 items; solve: for any number, slower; none: leave them out",
+    )
+    add(
+        "--bootstrap",
+        type=int,
+        default=0,
+        metavar="N",
+        help="intervals from N resamples of the games, in place of those from the standard errors",
+    )
+    add("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
     add("--weights", action="store_true", help="counts are weights: they need not be whole numbers")
-    add("--json", nargs="?", const="", metavar="FILE", help="write the result as JSON; - is the standard output")
+    add(
+        "--json",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="write the result as JSON to FILE, or to standard output if FILE is -",
+    )
     add("--figure", metavar="FILE", help="draw strengths with intervals, and predicted against observed wins")
-    group = parser.add_argument_group("names of columns, where they are others")
+    group = parser.add_argument_group("columns that have other names in the file")
     for role in ROLES:
         group.add_argument(f"--{role.replace('_', '-')}-column", metavar="NAME", dest=f"{role}_column")
 

@@ -1,19 +1,19 @@
-"""When do a home effect and a tie parameter have an estimate? Decided exactly, by cycles in the graph of results.
+"""When do a home effect and a tie parameter have an estimate? Cycles in the graph of results decide it exactly.
 
-A concave log-likelihood has exactly one maximum unless it never falls along some direction: u of the strengths, g of
-the home effect, t ≥ 0 of the tie parameter. Along it each outcome that was seen stays as likely as any other. With
-D = u_first - u_second, + g where first is at home, that says of each row (t in units of η, or of log ν / 2)
+A direction changes the strengths by u, the home effect by g and the tie parameter by t ≥ 0 (in units of η, or of
+log ν / 2). The concave log-likelihood has one maximum unless there is a direction along which it never falls. Let
+D = u_first - u_second, plus g if first is at home. The log-likelihood never falls if every row satisfies
 
     first won: D ≥ t        tie: -t ≤ D ≤ t        second won: -D ≥ t
 
-For given g and t these are difference constraints: an arrow a -> b for u_b - u_a ≤ weight. A win is an arrow from the
-winner to the loser, a tie one both ways, with weight = c t + s g:
+For given g and t these are difference constraints, u_b - u_a ≤ weight, each an arrow a -> b. A win is an arrow from the
+winner to the loser; a tie is two arrows, one in each direction. The weight is c t + s g:
 
     c = -1 for a win, +1 for a tie;  s = 1 if a is at home, -1 if b is, 0 on neutral ground
 
-They can be met exactly if no cycle has a negative weight. With g = t = 0 this is Ford's condition (existence.py); the
-effects ask for t = 0, g = ±1 and for t = 1, any g. A ridge allows no u but 0: every arrow then starts and ends in one
-item. All weights are whole numbers, so no rounding enters.
+The constraints can be satisfied exactly when no cycle has a negative total weight. With g = t = 0 this is Ford's
+condition (existence.py). The home effect is tested with t = 0, g = ±1, the tie parameter with t = 1 and any g. A ridge
+allows only u = 0: every arrow then starts and ends at one item. All weights are whole numbers, so nothing is rounded.
 
 Source: Cormen et al. 2009, sections 24.1 and 24.4 (Bellman-Ford, difference constraints).
 """
@@ -22,9 +22,9 @@ import numpy as np
 
 
 def unbounded_effect(rows, home, model, ridge=0.0):
-    """Why a home effect or a tie parameter has no estimate, in one sentence; None where they have one
+    """One sentence on why a home effect or a tie parameter has no estimate; None if both have one
 
-    A sample of the rows often holds all cycles that are needed: it is asked first.
+    A sample of the rows often holds all cycles that are needed, so it is tried first.
     """
     if not (home or model):
         return None
@@ -64,8 +64,8 @@ def reason(arrows, n, home, model):
 def tie_direction(tail, head, c, s, n):
     """A g for which c + g s has no negative cycle, as (numerator, denominator); None where there is no such g
 
-    From g = 0 each negative cycle, of Σc = C and Σs = S, moves g to its own bound -C/S. Once a cycle asks g to go
-    up, one that asks it to go down proves that no g will do (Dinkelbach's method).
+    g starts at 0. A negative cycle with C = Σc and S = Σs is cured by no g short of -C/S, so g moves there. If one
+    cycle needs a larger g and another one a smaller g, no g exists (Dinkelbach's method).
     """
     numerator, denominator, direction = 0, 1, 0
     while (cycle := negative_cycle(tail, head, denominator * c + numerator * s, n)) is not None:
@@ -78,11 +78,10 @@ def tie_direction(tail, head, c, s, n):
 
 
 def negative_cycle(tail, head, weight, n):
-    """The arrows of a cycle whose weights add up to less than 0, or None; Bellman-Ford on whole arrays
+    """The arrows of a cycle whose weights add up to less than 0, or None: Bellman-Ford on whole arrays
 
-    All distances start at 0, as if another item led to each of them. An item's parent is the arrow that last shortened
-    its distance. A cycle of parents is a cycle of negative weight, and there is one as soon as distances would fall
-    for ever.
+    All distances start at 0, as if one more item led to every item. An item's parent is the arrow that last shortened
+    its distance. A cycle of parents has a negative weight. If distances could fall for ever, such a cycle appears.
     """
     order = np.argsort(head, kind="stable")
     tail, head, weight = tail[order], head[order], weight[order]
@@ -123,7 +122,10 @@ def cycle_of_parents(parent, tail):
 
 
 def home_problem(s, c, home_leads, away_leads):
-    """Why h has no estimate; *_leads tells whether some circle of results has more home wins, or more away wins"""
+    """Why h has no estimate
+
+    home_leads      some circle of results has more home wins than away wins; away_leads: more away wins
+    """
     if not home_leads and not away_leads:
         return (
             "no estimate exists: the home effect cannot be told from the strengths, for along every circle of results "

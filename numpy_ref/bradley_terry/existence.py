@@ -1,9 +1,9 @@
-"""When do strengths exist? Ford's condition: the items hang together by wins.
+"""When do strengths exist? Ford's condition: however the items are split in two groups, each has beaten the other.
 
-Draw an arrow from winner to loser. The likelihood has a maximum, and only one up to a common shift, exactly when
-the arrows lead from every item to every other: however the items are split in two groups, each has beaten the other.
-Otherwise some group has never lost to the rest, and the data would have it infinitely strong; or two groups have never
-met, and nothing is known about the distance between them.
+Draw an arrow from each winner to the loser. Ford's condition says that the arrows lead from every item to every other
+one. Then the likelihood has a maximum, and only one, up to a common shift. Otherwise some group never lost to the rest,
+and its likelihood grows without end as its strengths do; or two groups never met, and nothing tells how far apart they
+are.
 
 Source: Ford 1957, Am. Math. Monthly 64(8), 28-33.
 """
@@ -15,16 +15,16 @@ LONGEST_NAME = 40  # characters of a name in a sentence
 
 
 def arrows(pairs, stride=1):
-    """Winners and losers of the rows' games, each pair of them once; a tie goes both ways        -> (E,), (E,)"""
+    """Winner and loser of each arrow; a tie gives an arrow in both directions        -> (E,), (E,)"""
     first, second, wins, ties, losses = (column[::stride] for column in pairs[1:6])
     won, lost = wins + ties > 0, losses + ties > 0
     return np.concatenate([first[won], second[lost]]), np.concatenate([second[won], first[lost]])
 
 
 def groups_of(pairs):
-    """The groups of Ford's condition, strongest first; where there is only one the strengths exist
+    """The groups of Ford's condition, strongest first. The strengths exist if there is only one group
 
-    Far fewer rows than all often prove it: a sample is asked first.
+    A sample of the rows is often enough to prove that, so it is tried first.
     """
     stride = 1 + len(pairs.first) // (64 * pairs.n_items)
     winner, loser = arrows(pairs, stride)
@@ -52,8 +52,8 @@ def reachable(start, source, target, n_items, passes=32):
 def strong_groups(winner, loser, n_items):
     """The largest groups in which arrows lead from everyone to everyone, each an array of items, strongest first
 
-    A group that beats another one stands before it. Most tables are one group, or one large group and a few others:
-    that one is found by whole-array passes, and only what remains is walked arrow by arrow.
+    A group comes before those that it beats. Most tables have one large group and few other items: whole-array passes
+    find the large group, and Tarjan's algorithm walks the rest arrow by arrow.
     """
     start = np.argmax(np.bincount(winner, minlength=n_items) + np.bincount(loser, minlength=n_items))
     down, up = reachable(start, winner, loser, n_items), reachable(start, loser, winner, n_items)
@@ -115,7 +115,10 @@ def describe_groups(groups, pairs, items):
 
 
 def describe(groups, winner, loser, items):
-    """One sentence on each group: who never lost to the others, who never beat them, who never met them"""
+    """One sentence on each group: which of the others it never lost to or never beat, or that it met none of them
+
+    A long group that holds most items is the rest of the table: only its size is given, as the few are the culprits.
+    """
     group_of = np.empty(len(items), int)
     for k, group in enumerate(groups):
         group_of[group] = k
@@ -129,12 +132,14 @@ def describe(groups, winner, loser, items):
             for verb, others in (("never lost to", below), ("never beat", above))
             if len(others)
         ]
-        sentences.append(f"{name_group(group, items)} {' and '.join(verdicts) or 'never met the others'}")
+        most = len(group) > 6 and 2 * len(group) > len(items)
+        name = f"the {len(group)} other items" if most else name_group(group, items)
+        sentences.append(f"{name} {' and '.join(verdicts) or 'never met the others'}")
     return sentences
 
 
 def others_met(group, item, n_groups):
-    """The items that stand beside each group        (E,), (E,) -> n_groups arrays"""
+    """For each group the different items that are paired with it        (E,), (E,) -> n_groups arrays"""
     order = np.argsort(group, kind="stable")
     ends = np.searchsorted(group[order], np.arange(1, n_groups))
     return [np.unique(part) for part in np.split(item[order], ends)]

@@ -1,9 +1,8 @@
 """How sure is a fit? Standard errors, Wald intervals, the bootstrap.
 
-The information A = -H at the maximum is known exactly, and its inverse gives the variance of every contrast c'λ with
-Σ c = 0: a strength against the mean, one item against another, any comparison somebody thinks of afterwards. A common
-shift of all strengths has no variance to give. With a ridge A holds the prior too, and the errors are those of the
-normal approximation to the posterior.
+var(c'λ) = c' A⁻¹ c for a contrast c, Σ c = 0, where A = -H is the information at the maximum. A contrast compares
+strengths: one item with another, or one item with the mean. A common shift of all strengths is no contrast and has no
+variance. With a ridge, A includes the prior, and the errors are those of the normal approximation to the posterior.
 """
 
 import math
@@ -28,7 +27,7 @@ def parameters(fitted):
 def covariance(fitted):
     """C with var(c'x) = c' C c for every contrast c of x = (λ, h, tie parameter)        -> (N + extra, N + extra)
 
-    C = (A + s 1 1')⁻¹ over the strengths: what s adds is seen by a common shift only, which no contrast asks about.
+    C = (A + s 1 1')⁻¹, with 1 over the strengths. The added term makes A invertible and changes no contrast.
     """
     n, x = fitted.pairs.n_items, parameters(fitted)
     if n > DENSE_ITEMS:
@@ -103,10 +102,10 @@ def wald(estimate, error, level=0.95):
 
 
 def bootstrap(fitted, rng, resamples=1000, progress=iter):
-    """Refits to games drawn again, with replacement -> strengths (R, N) of those with an estimate, how many had none
+    """Fits games resampled with replacement -> strengths (R, N) of the resamples with an estimate, how many had none
 
-    A resample in which somebody no longer loses has no estimate. Such resamples are counted, never filled in: where
-    they are many, an interval from the others speaks only of the others.
+    A resample in which an item never loses has no estimate. Such resamples are counted and left out. If there are many
+    of them, an interval from the others is biased.
     """
     pairs = fitted.pairs
     counts = np.stack([pairs.wins, pairs.ties, pairs.losses])  # (3, M)

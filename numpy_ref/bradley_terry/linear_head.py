@@ -1,8 +1,8 @@
-"""A linear head on features that stay as they are: Bradley-Terry with r = φ w, convex, solved exactly by Newton.
+"""A linear head on frozen features: Bradley-Terry with r = φ w, a convex problem that Newton's method solves.
 
-M distinct responses have features φ (M, C); N pairs are rows (chosen, rejected) of indices into them. Each response
-is run through the network once however many pairs it stands in, and here too it is met once: sums over the pairs
-become sums over the responses. With λ > 0 there is one minimum, and |w - minimum| ≤ |dL/dw| / λ, a certificate.
+M distinct responses have features φ (M, C). The N pairs are rows (chosen, rejected) of indices into them. A response
+may be in many pairs; its features are stored once, and sums over the pairs become sums over the responses. With λ > 0
+there is one minimum, and the gradient bounds the distance to it: |w - minimum| ≤ |dL/dw| / λ.
 """
 
 import numpy as np
@@ -44,10 +44,11 @@ def curvature(cache):
 def fit_heads(features, pairs, ridges):
     """The weights of least loss for each ridge, and their certificates (dicts)        (M, C), (N, 2), (R,) -> (R, C)
 
-    The fit happens along the principal axes of the features, of which there are no more than responses. A rotation
-    changes neither rewards nor |w|, and along these axes the curvature is nearly diagonal: conjugate gradients need
-    few steps, and σ' ≤ 1/4 is near enough to it to precondition them. From the strongest ridge to the weakest each fit
-    starts from the one before. The certificate's gradient norm and bound speak of the weights returned.
+    The fit uses coordinates along the principal axes of the features; there are at most M axes. A rotation changes
+    neither the rewards nor |w|. Along these axes the curvature is nearly diagonal, so conjugate gradients need few
+    steps; the preconditioner is the diagonal with σ' at its maximum 1/4. Ridges are fitted from the strongest to the
+    weakest, each starting from the fit before it. The certificate's gradient norm and distance bound are those of the
+    weights returned.
     """
     features = features - features.mean(axis=0)  # a constant in the reward changes no margin
     along, sizes, axes = np.linalg.svd(features, full_matrices=False)
@@ -70,26 +71,28 @@ def fit_heads(features, pairs, ridges):
 
 
 def scale_of(features):
-    """Of each feature: its standard deviation times √C, so that φ / scale has mean square 1        (M, C) -> (C,)
+    """s = √C times the standard deviation of each feature        (M, C) -> (C,)
 
-    A feature that is constant but for rounding gets the floor: it is not blown up. Nothing is subtracted, for a
-    constant changes no margin; so the scale folds into the head exactly, r = (φ / s) w = φ (w / s).
+    The squared norm of a row of φ / s, centred, is 1 on average.
+
+    A feature that is constant up to rounding is divided by a floor, so that its rounding is not magnified. No mean is
+    subtracted, because a constant changes no margin. So the scale s folds into the head, r = (φ / s) w = φ (w / s).
     """
     spread = features.std(axis=0)
     return np.maximum(spread, 1e-6 * spread.max()) * np.sqrt(len(spread))
 
 
 def fit_standardised(features, pairs, ridge):
-    """fit_heads on features of one size each; the weights returned are for the features as they are"""
+    """fit_heads on φ / scale; the weights returned are for φ itself"""
     scale = scale_of(features[np.unique(pairs)])
     weights, certificates = fit_heads(features / scale, pairs, [ridge])
     return weights[0] / scale, certificates[0]
 
 
 def left_out_margins(features, pairs, groups, ridges):
-    """Margins of every pair by heads that never saw its group        (M, C), (N, 2), (N,), (R,) -> (R, N)
+    """Margins of every pair by heads that were fitted without its group        (M, C), (N, 2), (N,), (R,) -> (R, N)
 
-    Of each group in turn heads are fitted on all the other groups' pairs, with the scale of their responses alone.
+    The features' scale, too, comes from the responses of the other groups' pairs alone.
     """
     margins = np.empty((len(ridges), len(pairs)))
     for group in np.unique(groups):

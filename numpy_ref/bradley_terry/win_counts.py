@@ -1,8 +1,7 @@
-"""Who met whom how often: the games of each pair in one row, however many they were.
+"""Who met whom how often: one row for all games of a pair.
 
-The rows of Pairs are in the order of their first item. That makes the graph of comparisons a sparse matrix: a
-difference along each row (`difference`) and its transpose (`difference_backward`) cost a few passes over the rows, and
-no array of all possible pairs is ever made.
+The rows of Pairs are sorted by their first item. They form a sparse matrix with one row a pair: `difference` multiplies
+by it, `difference_backward` by its transpose. Both take a few passes over the rows, without an array of all N² pairs.
 """
 
 from itertools import pairwise
@@ -14,10 +13,10 @@ from ..errors import InputError
 
 
 class Pairs(NamedTuple):
-    """Row k holds the games of items first[k] and second[k], counted from the side of the first
+    """Row k holds the games between items first[k] and second[k]: wins[k] are those that the first item won
 
-    at_home is 1 where the first item is at home, 0 on neutral ground or where nobody said. The rows of item
-    leading[k], as first, are the lengths[k] rows from starts[k] on.
+    at_home is 1 if the first item is at home, 0 on neutral ground or if the ground is unknown. The rows whose first
+    item is leading[k] are the lengths[k] rows from starts[k] on.
     """
 
     n_items: int
@@ -33,7 +32,7 @@ class Pairs(NamedTuple):
 
 
 def blocks(pairs, rows=1 << 17):
-    """The rows in runs of some 130,000, each short enough for the cache; a run ends where a first item ends"""
+    """The rows in blocks of about 130,000, which fit in the cache; all rows of one first item are in one block"""
     cuts = np.unique(np.searchsorted(pairs.starts, np.arange(rows, len(pairs.first), rows)))
     edges = [0, *pairs.starts[cuts[cuts < len(pairs.starts)]].tolist(), len(pairs.first)]
     for begin, end in pairwise(edges):
@@ -54,7 +53,7 @@ def difference_backward(dd, pairs):
 
 
 def total_per_item(x, pairs):
-    """Σ x over the rows in which an item stands, on either side        (M,) -> (N,)"""
+    """Σ x over the rows that an item is in, as first or second        (M,) -> (N,)"""
     total = np.bincount(pairs.second, x, pairs.n_items)
     total[pairs.leading] += np.add.reduceat(x, pairs.starts)
     return total
@@ -66,7 +65,7 @@ def without_shift(n_items, r):
 
 
 def won_and_lost(pairs):
-    """Games won and lost by each item, a tie half and half        -> (N,), (N,)"""
+    """Games won and lost by each item; a tie is half a win and half a loss        -> (N,), (N,)"""
     total = total_per_item(pairs.wins + pairs.ties + pairs.losses, pairs)
     lead = difference_backward(pairs.wins - pairs.losses, pairs)
     return (total + lead) / 2, (total - lead) / 2
@@ -110,8 +109,8 @@ def add_up(key, columns, n_keys):
 def pairs_of_games(winner, loser, n_items=None, count=None):
     """One game an entry, or `count` of them -> Pairs        (G,), (G,), (G,) -> Pairs
 
-    By counting if all pairs are few, else by sorting. The sort key packs (smaller item, larger item, whether the larger
-    one won) into one machine word.
+    Counts in an N × N table if that is small, otherwise sorts. The sort key packs (smaller item, larger item, whether
+    the larger one won) into one machine word.
     """
     winner, loser = np.asarray(winner), np.asarray(loser)
     n_items = check_rows(winner, loser, [] if count is None else [count], n_items)

@@ -48,6 +48,8 @@ ARENA = {
         ({"a": WINNER, "b": LOSER, "wins_a": COUNT, "wins_b": [0] * 5}, None),
         (WINS, NAMES),
         (WINS.tolist(), NAMES),
+        ([tuple(map(np.str_, pair)) for pair in ONE_BY_ONE], None),
+        (np.array(ONE_BY_ONE), None),
         (Frame(dict(zip(NAMES, WINS.T, strict=True)), NAMES), None),
         (ARENA, None),
         (Frame(ARENA), None),
@@ -69,6 +71,26 @@ def test_a_file_and_pandas_frames():
     assert bradley_terry.fit(GAMES).table["item"] == pandas.DataFrame(answer.table)["item"].tolist()
     square = pandas.DataFrame(WINS, NAMES, NAMES)
     np.testing.assert_allclose(bradley_terry.fit(square).strength, answer.strength, rtol=0, atol=1e-13)
+
+
+def test_pandas_columns_of_every_kind():
+    """Categories, nullable text and counts give the same; missing grounds are neutral, missing names are refused"""
+    pandas = pytest.importorskip("pandas", reason="the extra hf, which brings pandas, is not installed")
+    plain = bradley_terry.fit(GAMES)
+    for text, whole in (("category", "Int64"), ("string", "int32"), (object, float)):
+        frame = pandas.DataFrame(GAMES, columns=["winner", "loser", "count"])
+        kinds = {"winner": text, "loser": text, "count": whole}
+        np.testing.assert_array_equal(bradley_terry.fit(frame.astype(kinds)).strength, plain.strength)
+    played = pandas.DataFrame({"winner": ["x", "y", "x", "y"], "loser": ["y", "x", "y", "x"]})
+    for nowhere in ("", None, math.nan, pandas.NA):
+        at_home = bradley_terry.fit(
+            played.assign(site=pandas.Series(["x", "x", nowhere, nowhere], dtype=object)), home=True
+        )
+        assert sorted(at_home.fitted.pairs.at_home) == [0, 1]
+    with pytest.raises(InputError, match="row 1: <NA> is not the name of an item"):
+        bradley_terry.fit(pandas.DataFrame({"winner": pandas.array(["x", None], "string"), "loser": ["y", "x"]}))
+    with pytest.raises(InputError, match="two columns winner"):
+        bradley_terry.fit(pandas.DataFrame([["x", "y", "x"]], columns=["winner", "loser", "winner"]))
 
 
 def test_two_items_by_hand():
@@ -94,7 +116,7 @@ def test_two_items_by_hand():
 def test_at_home_and_on_neutral_ground():
     """x wins 9 of 10 at home, 3 of 4 on neutral ground, 4 of 8 away: d = h = log 3 fits all three exactly"""
     d = h = math.log(3)  # odds of 9, 3 and 1
-    columns = {"a": "xxx", "b": "yyy", "wins_a": [9, 3, 4], "wins_b": [1, 1, 4], "site": ["x", "", "y"]}
+    columns = {"a": list("xxx"), "b": list("yyy"), "wins_a": [9, 3, 4], "wins_b": [1, 1, 4], "site": ["x", "", "y"]}
     answer = bradley_terry.fit(columns, home=True)
     assert answer.home.estimate == pytest.approx(h, abs=1e-12)
     assert answer.compare("x", "y").difference == pytest.approx(d, abs=1e-12)
@@ -106,9 +128,16 @@ def test_at_home_and_on_neutral_ground():
 
 
 def test_ties_take_their_share_of_the_prediction():
-    answer = bradley_terry.fit({"a": "xx", "b": "yy", "winner": ["a", "b"], "count": [6, 3]} | {"judge": "ab"})
+    answer = bradley_terry.fit(
+        {"a": list("xx"), "b": list("yy"), "winner": ["a", "b"], "count": [6, 3]} | {"judge": "ab"}
+    )
     assert answer.predict("x", "y") == pytest.approx(2 / 3, abs=1e-13)
-    columns = {"a": "xxx", "b": "yyy", "winner": ["model_a", "model_b", "tie (bothbad)"], "count": [6, 2, 4]}
+    columns = {
+        "a": list("xxx"),
+        "b": list("yyy"),
+        "winner": ["model_a", "model_b", "tie (bothbad)"],
+        "count": [6, 2, 4],
+    }
     tied = bradley_terry.fit(columns)
     assert tied.predict("x", "y") == pytest.approx(6 / 12, abs=1e-12)
     assert tied.predict("y", "x") == pytest.approx(2 / 12, abs=1e-12)
@@ -153,7 +182,10 @@ def test_a_file_by_its_name():
     [
         (lambda: bradley_terry.fit([("a", "b"), ("a", "c")]), r"no estimate exists.*a never lost to b and c"),
         (lambda: bradley_terry.rank([["a", "b"], ["a", "c"]]), r"no estimate exists.*a never lost to b and c"),
-        (lambda: bradley_terry.fit({"a": "x", "b": "y", "wins_a": [2], "wins_b": [1]}, home=True), "cannot be told"),
+        (
+            lambda: bradley_terry.fit({"a": ["x"], "b": ["y"], "wins_a": [2], "wins_b": [1]}, home=True),
+            "cannot be told",
+        ),
         (lambda: bradley_terry.fit(GAMES, home=True), "nothing says who is at home"),
         (lambda: bradley_terry.fit(GAMES, reference="dan"), "reference='dan': no such item"),
         (lambda: bradley_terry.fit(GAMES).predict("ann", "dan"), "'dan': no such item; expected one of ann, bob, cem"),
@@ -166,11 +198,20 @@ def test_a_file_by_its_name():
         (lambda: bradley_terry.fit([("a", "b"), ("b ", "a")]), "row 0: 'b' and 'b ' differ only by spaces"),
         (lambda: bradley_terry.fit(WINS, ["a", "b"]), "expected a square table"),
         (lambda: bradley_terry.fit(WINS[:2], ["a", "b"]), "expected a square table"),
-        (lambda: bradley_terry.fit({"winner": "a", "looser": "b"}), "found the columns winner, looser; expected"),
+        (lambda: bradley_terry.fit({"winner": ["a"], "looser": ["b"]}), "found the columns winner, looser; expected"),
         (lambda: bradley_terry.fit(ARENA | {"winner": ["x"] * 19}), "row 0: winner is 'x', expected model_a"),
         (lambda: bradley_terry.rank([["a", ["b", "c"]]]), "ranking 0: .* are tied"),
         (lambda: bradley_terry.rank([["a", "a"]]), "expected different items"),
         (lambda: bradley_terry.rank([]), "at least one ranking"),
+        (lambda: bradley_terry.rank([["a", "b"], ["b", 3]]), "ranking 1: 3 is int, but 'a' is str"),
+        (lambda: bradley_terry.fit(None), "expected a list of"),
+        (lambda: bradley_terry.fit(["ab", "ba"]), "expected a list of"),
+        (lambda: bradley_terry.fit({"winner": "ann", "loser": "bob"}), "the column winner is 'ann', expected a list"),
+        (lambda: bradley_terry.fit({"winner": ["a", "b"], "loser": ["b"]}), "differ in length: winner 2, loser 1"),
+        (lambda: bradley_terry.fit([("a", "b"), ("b", math.nan)]), "row 1: nan is not the name of an item"),
+        (lambda: bradley_terry.fit([("a", "b"), (None, "a")]), "row 1: None is not the name of an item"),
+        (lambda: bradley_terry.fit([[0, math.nan], [1, 0]], ["a", "b"]), "row 'a', column 'b': count is nan"),
+        (lambda: bradley_terry.fit(GAMES, errors="all"), "errors='all': expected one of auto, solve, none"),
     ],
 )
 def test_bad_input_is_one_sentence(call, message):
