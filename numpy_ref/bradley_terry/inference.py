@@ -13,10 +13,8 @@ import numpy as np
 
 from ..errors import InputError
 from .newton import conjugate_gradients
-from .strengths import fit, information, penalised
+from .strengths import DENSE_ITEMS, fit, invertible_information, penalised
 from .win_counts import blocks, pairs_of_rows
-
-DENSE_ITEMS = 3000  # its square array takes 72 MB
 
 
 def parameters(fitted):
@@ -29,7 +27,8 @@ def parameters(fitted):
 def covariance(fitted):
     """C with var(c'x) = c' C c for every contrast c of x = (λ, h, tie parameter)        -> (N + extra, N + extra)
 
-    C = (A + s 1 1')⁻¹ over the strengths: what s adds is seen by a common shift only, which no contrast asks about.
+    C = (A + m/N 1 1')⁻¹ over the strengths: the added term changes the variance of a common shift only, never that
+    of a contrast.
     """
     n, x = fitted.pairs.n_items, parameters(fitted)
     if n > DENSE_ITEMS:
@@ -37,9 +36,7 @@ def covariance(fitted):
             f"the covariance of {n} items is an array of {n} x {n} numbers, expected at most {DENSE_ITEMS} items; "
             "ask for single contrasts (contrast), each by a solve"
         )
-    a = information(x, fitted.rows, fitted.home is not None, fitted.model)
-    a[:n, :n] += fitted.ridge * np.eye(n) + np.trace(a[:n, :n]) / (n * n)
-    return np.linalg.inv(a)
+    return np.linalg.inv(invertible_information(x, fitted.rows, fitted.home is not None, fitted.model, fitted.ridge))
 
 
 def contrast_errors(covariance, n, reference=None):

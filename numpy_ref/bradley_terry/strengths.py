@@ -28,6 +28,8 @@ from .small_tables import guess, is_small, maximum_of_table
 from .spanning_tree import tree_preconditioner
 from .win_counts import blocks, difference, difference_backward, total_per_item, won_and_lost
 
+DENSE_ITEMS = 3000  # their square array takes 72 MB
+
 
 def row_terms(x, pairs, home, model):
     """l of each row and its derivatives at x = (λ, h if home, tie parameter if a model of ties)        -> RowTerms"""
@@ -77,6 +79,16 @@ def information(x, pairs, home=False, model=None):
         if home:
             a[n, -1] = a[-1, n] = pairs.at_home @ rows.cross
         a[-1, -1] = rows.tie_curvature
+    return a
+
+
+def invertible_information(x, pairs, home=False, model=None, ridge=0.0):
+    """A with the ridge's share, and over the strengths + m/N 1 1', m the mean of A's diagonal        -> as information
+
+    Without a ridge A has no inverse: it sends a common shift to 0. What 1 1' adds, only a common shift sees.
+    """
+    a, n = information(x, pairs, home, model), pairs.n_items
+    a[:n, :n] += ridge * np.eye(n) + np.trace(a[:n, :n]) / (n * n)
     return a
 
 
@@ -144,6 +156,15 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
     start[:n] *= tree is None  # in a chain opponents are no sample of all: their wins say little about strength
     inside = (lambda x: x[-1] > 0) if model == "rao-kupper" else None
     f = partial(penalised, parts=parts, home=home, model=model, ridge=ridge)
+
+    def direct(x, here):  # by elimination, which is exact where conjugate gradients no longer are
+        try:
+            return np.linalg.solve(invertible_information(x, rows, home, model, ridge), here.gradient)
+        except np.linalg.LinAlgError:
+            return np.full(len(x), math.nan)
+
     solve = iterative(tolerance, without_shift, tree or jacobi)
     x, certificate, here = newton(f, start, tolerance, max_iterations, solve, limit, inside)
+    if not certificate["converged"] and n <= DENSE_ITEMS:
+        x, certificate, here = newton(f, x, tolerance, max_iterations, direct, limit, inside)
     return x, certificate, here.value + ridge / 2 * (x[:n] @ x[:n])
