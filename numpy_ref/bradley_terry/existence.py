@@ -1,9 +1,9 @@
-"""When do strengths exist? Ford's condition: the items hang together by wins.
+"""When do strengths exist? Ford's condition: the graph of wins is strongly connected.
 
 Draw an arrow from winner to loser. The likelihood has a maximum, and only one up to a common shift, exactly when
 the arrows lead from every item to every other: however the items are split in two groups, each has beaten the other.
-Otherwise some group has never lost to the rest, and the data would have it infinitely strong; or two groups have never
-met, and nothing is known about the distance between them.
+Otherwise some group never lost to the rest, and its likelihood grows without end with its strength; or two groups never
+met, and the games say nothing about the difference between them.
 
 Source: Ford 1957, Am. Math. Monthly 64(8), 28-33.
 """
@@ -22,9 +22,9 @@ def arrows(pairs, stride=1):
 
 
 def groups_of(pairs):
-    """The groups of Ford's condition, strongest first; where there is only one the strengths exist
+    """The groups of Ford's condition, strongest first; the strengths exist if there is only one
 
-    Far fewer rows than all often prove it: a sample is asked first.
+    A sample of the rows is tried first: if it is strongly connected, so is the whole table.
     """
     stride = 1 + len(pairs.first) // (64 * pairs.n_items)
     winner, loser = arrows(pairs, stride)
@@ -52,8 +52,8 @@ def reachable(start, source, target, n_items, passes=32):
 def strong_groups(winner, loser, n_items):
     """The largest groups in which arrows lead from everyone to everyone, each an array of items, strongest first
 
-    A group that beats another one stands before it. Most tables are one group, or one large group and a few others:
-    that one is found by whole-array passes, and only what remains is walked arrow by arrow.
+    A group comes before the groups that it beat. Most tables are one group, or one large group and a few others: the
+    large one is found with whole arrays, and only the remaining items are visited one by one.
     """
     start = np.argmax(np.bincount(winner, minlength=n_items) + np.bincount(loser, minlength=n_items))
     down, up = reachable(start, winner, loser, n_items), reachable(start, loser, winner, n_items)
@@ -134,7 +134,7 @@ def describe(groups, winner, loser, items):
 
 
 def others_met(group, item, n_groups):
-    """The items that stand beside each group        (E,), (E,) -> n_groups arrays"""
+    """The different items that are paired with each group        (E,), (E,) -> n_groups arrays"""
     order = np.argsort(group, kind="stable")
     ends = np.searchsorted(group[order], np.arange(1, n_groups))
     return [np.unique(part) for part in np.split(item[order], ends)]

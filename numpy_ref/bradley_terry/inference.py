@@ -1,9 +1,9 @@
 """How sure is a fit? Standard errors, Wald intervals, the bootstrap.
 
 The information A = -H at the maximum is known exactly, and its inverse gives the variance of every contrast c'λ with
-Σ c = 0: a strength against the mean, one item against another, any comparison somebody thinks of afterwards. A common
-shift of all strengths has no variance to give. With a ridge A holds the prior too, and the errors are those of the
-normal approximation to the posterior.
+Σ c = 0: a strength against the mean, or the difference of any two items. The games say nothing about a common shift of
+all strengths, so it has no variance. With a ridge, A includes the prior, and the errors are those of the normal
+approximation to the posterior.
 """
 
 import math
@@ -106,8 +106,8 @@ def wald(estimate, error, level=0.95):
 def bootstrap(fitted, rng, resamples=1000, progress=iter):
     """Refits to games drawn again, with replacement -> strengths (R, N) of those with an estimate, how many had none
 
-    A resample in which somebody no longer loses has no estimate. Such resamples are counted, never filled in: where
-    they are many, an interval from the others speaks only of the others.
+    A resample in which some item never loses has no estimate. Such resamples are counted and left out. If there are
+    many, the interval describes only the resamples that have an estimate.
     """
     pairs = fitted.pairs
     counts = np.stack([pairs.wins, pairs.ties, pairs.losses])  # (3, M)

@@ -1,8 +1,8 @@
-"""A linear head on features that stay as they are: Bradley-Terry with r = φ w, convex, solved exactly by Newton.
+"""A linear head on frozen features: Bradley-Terry with r = φ w, a convex problem that Newton's method solves.
 
-M distinct responses have features φ (M, C); N pairs are rows (chosen, rejected) of indices into them. Each response
-is run through the network once however many pairs it stands in, and here too it is met once: sums over the pairs
-become sums over the responses. With λ > 0 there is one minimum, and |w - minimum| ≤ |dL/dw| / λ, a certificate.
+M distinct responses have features φ (M, C); N pairs are rows (chosen, rejected) of indices into them. The network
+reads each response once, and so do the sums here: a sum over pairs of features is a sum over responses.
+With λ > 0 there is one minimum, and |w - minimum| ≤ |dL/dw| / λ, a certificate.
 """
 
 import numpy as np
@@ -44,10 +44,11 @@ def curvature(cache):
 def fit_heads(features, pairs, ridges):
     """The weights of least loss for each ridge, and their certificates (dicts)        (M, C), (N, 2), (R,) -> (R, C)
 
-    The fit happens along the principal axes of the features, of which there are no more than responses. A rotation
-    changes neither rewards nor |w|, and along these axes the curvature is nearly diagonal: conjugate gradients need
-    few steps, and σ' ≤ 1/4 is near enough to it to precondition them. From the strongest ridge to the weakest each fit
-    starts from the one before. The certificate's gradient norm and bound speak of the weights returned.
+    Newton's method works in the principal axes of the features; there are at most as many axes as responses. The
+    rotation changes neither rewards nor |w|. In these axes the curvature is nearly diagonal, so conjugate gradients
+    need few iterations; the preconditioner is the diagonal with σ' replaced by its bound 1/4. The ridges are fitted
+    from the strongest to the weakest, each from the previous solution. The certificate holds the gradient norm and the
+    distance bound of the returned weights.
     """
     features = features - features.mean(axis=0)  # a constant in the reward changes no margin
     along, sizes, axes = np.linalg.svd(features, full_matrices=False)
@@ -72,15 +73,15 @@ def fit_heads(features, pairs, ridges):
 def scale_of(features):
     """Of each feature: its standard deviation times √C, so that φ / scale has mean square 1        (M, C) -> (C,)
 
-    A feature that is constant but for rounding gets the floor: it is not blown up. Nothing is subtracted, for a
-    constant changes no margin; so the scale folds into the head exactly, r = (φ / s) w = φ (w / s).
+    The floor keeps a feature that is constant up to rounding from being blown up. No mean is subtracted, because a
+    constant changes no margin. The scale can therefore be folded into the head: r = (φ / s) w = φ (w / s).
     """
     spread = features.std(axis=0)
     return np.maximum(spread, 1e-6 * spread.max()) * np.sqrt(len(spread))
 
 
 def fit_standardised(features, pairs, ridge):
-    """fit_heads on features of one size each; the weights returned are for the features as they are"""
+    """fit_heads on features divided by scale_of; the returned weights are for the original features"""
     scale = scale_of(features[np.unique(pairs)])
     weights, certificates = fit_heads(features / scale, pairs, [ridge])
     return weights[0] / scale, certificates[0]
@@ -89,7 +90,7 @@ def fit_standardised(features, pairs, ridge):
 def left_out_margins(features, pairs, groups, ridges):
     """Margins of every pair by heads that never saw its group        (M, C), (N, 2), (N,), (R,) -> (R, N)
 
-    Of each group in turn heads are fitted on all the other groups' pairs, with the scale of their responses alone.
+    For each group, the heads and the scale are fitted on the pairs of all other groups.
     """
     margins = np.empty((len(ridges), len(pairs)))
     for group in np.unique(groups):

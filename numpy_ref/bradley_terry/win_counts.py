@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
 
 
 def blocks(pairs, rows=1 << 17):
-    """The rows in runs of some 130,000, each short enough for the cache; a run ends where a first item ends"""
+    """The rows in blocks of about 130,000, which fit in the cache; the rows of one first item are never split"""
     cuts = np.unique(np.searchsorted(pairs.starts, np.arange(rows, len(pairs.first), rows)))
     edges = [0, *pairs.starts[cuts[cuts < len(pairs.starts)]].tolist(), len(pairs.first)]
     for begin, end in pairwise(edges):
@@ -54,7 +54,7 @@ def difference_backward(dd, pairs):
 
 
 def total_per_item(x, pairs):
-    """Σ x over the rows in which an item stands, on either side        (M,) -> (N,)"""
+    """Σ x over the rows of each item, as first or as second        (M,) -> (N,)"""
     total = np.bincount(pairs.second, x, pairs.n_items)
     total[pairs.leading] += np.add.reduceat(x, pairs.starts)
     return total
@@ -105,8 +105,8 @@ def add_up(key, columns, n_keys):
 def pairs_of_games(winner, loser, n_items=None, count=None):
     """One game an entry, or `count` of them -> Pairs        (G,), (G,), (G,) -> Pairs
 
-    By counting if all pairs are few, else by sorting. The sort key packs (smaller item, larger item, whether the larger
-    one won) into one machine word.
+    If there are few possible pairs, games are counted in a table; otherwise they are sorted. The sort key packs
+    (smaller item, larger item, whether the larger one won) into one machine word.
     """
     winner, loser = np.asarray(winner), np.asarray(loser)
     n_items = check_rows(winner, loser, [] if count is None else [count], n_items)
