@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 LONGEST = 4.0  # a step in log-odds over which the curvature σ (1 - σ) changes at most e⁴ times
+SHORT = 1e-3  # a step over which the curvature is all but constant, so that δ measures the distance
 
 
 class Terms(NamedTuple):
@@ -99,7 +100,10 @@ def newton(f, x, tolerance, max_iterations=100, solve=None, limit=unchanged, ins
 
     δ is the Newton decrement, the distance to the maximum in units of the standard errors; the maximum is δ²/2 above.
     If no maximum exists, δ tends to 0 but the steps stay long; convergence therefore also requires a short step.
-    Nothing below the rounding of the gradient can be asked for: it grows with the data, as √(trace of A).
+    No δ below the rounding of the gradient can be reached. It grows with the data, as √(trace of A); where A is nearly
+    singular it is larger still, and a gradient that is zero but for rounding takes its place.
+
+    A step that is not A⁻¹ g, because A is nearly singular, gives a δ that is too small: it is at least |g_i| / √A_ii.
 
     solve       (x, f(x)) -> step; conjugate gradients if left out
     limit       step -> a shorter one, where the curvature far away is not that of here
@@ -113,9 +117,12 @@ def newton(f, x, tolerance, max_iterations=100, solve=None, limit=unchanged, ins
             break
         with np.errstate(over="ignore", invalid="ignore"):  # far out as well
             step = solve(x, here)
-            decrement = math.sqrt(max(here.gradient @ step, 0))
-        rounding = 4 * np.finfo(x.dtype).eps * (1 + abs(x).max()) * math.sqrt(here.diagonal.sum())
-        converged = decrement <= max(tolerance, rounding) and abs(step).max() <= math.sqrt(tolerance)
+            at_least = (abs(here.gradient) / np.sqrt(here.diagonal)).max()  # δ by Cauchy-Schwarz, whatever the step
+            decrement = max(math.sqrt(max(here.gradient @ step, 0)), float(at_least))
+        unit = 4 * np.finfo(x.dtype).eps * (1 + abs(x).max())  # rounding of x: that of g is at most unit · diagonal
+        exact = (abs(here.gradient) <= unit * here.diagonal).all()
+        arrived = exact or decrement <= max(tolerance, unit * math.sqrt(here.diagonal.sum()))
+        converged = arrived and abs(step).max() <= max(SHORT, math.sqrt(tolerance))
         if converged or iteration == max_iterations or not np.isfinite(step).all():
             break
         x, here = climb(f, x, here, limit(step), inside)

@@ -65,11 +65,12 @@ def guess(won, lost):
 def maximum_of_table(rows, ridge, tolerance, max_iterations):
     """The strengths of greatest (penalised) likelihood, their certificate, and l        -> (N,), dict, ()
 
-    Not converged where A is singular in floats: far out its entries may differ by more than 10¹⁶ times.
+    Not converged where A is singular in floats, or so nearly that the gradient does not vanish: far out its entries may
+    differ by more than 10¹⁶ times.
     """
     wins = win_table(rows)
     games = wins + wins.T
-    x, iteration, converged, decrement = guess(wins.sum(1), wins.sum(0)), 0, False, math.inf
+    x, iteration, converged, decrement, bound = guess(wins.sum(1), wins.sum(0)), 0, False, math.inf, 0.0
     while not converged and iteration < max_iterations:
         iteration += 1
         gradient, a = slope_and_curvature(x, wins, games, ridge)
@@ -82,8 +83,10 @@ def maximum_of_table(rows, ridge, tolerance, max_iterations):
         decrement = shrinkage(longest) * math.sqrt(max(gradient @ step, 0))
         rounding = 4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a))
         converged = bool(decrement <= max(tolerance, rounding))
+        bound = 2 * max(tolerance, rounding) * np.sqrt(np.diag(a))  # of |g|, if the step is A⁻¹ g
     here = decided(difference(x, rows), rows.wins, rows.losses)
-    norm = float(np.linalg.norm(difference_backward(here.slope, rows) - ridge * x))
+    slope = difference_backward(here.slope, rows) - ridge * x
+    converged, norm = bool(converged and (abs(slope) <= bound).all()), float(np.linalg.norm(slope))
     certificate = {"converged": converged, "iterations": iteration, "gradient_norm": norm, "decrement": decrement}
     return x, certificate, here.value
 

@@ -148,8 +148,6 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
     if not certificate["converged"] and n <= DENSE_ITEMS:
         held = None if ridge else np.argmax(total_per_item(rows.wins + rows.ties + rows.losses, rows))
         solve = direct(lambda x: information(x, rows, home, model) + np.diag(ridge * (np.arange(len(x)) < n)), held)
-        reachable = (
-            100 * tolerance
-        )  # where a parameter is nearly flat, the gradient's rounding is worth more than 1e-12
-        x, certificate, here = newton(f, x, reachable, max_iterations, solve, limit, inside)
+        # In units of a nearly flat parameter the gradient's own rounding is above 1e-12 standard errors.
+        x, certificate, here = newton(f, x, 100 * tolerance, max_iterations, solve, limit, inside)
     return x, certificate, here.value + ridge / 2 * (x[:n] @ x[:n])

@@ -1,6 +1,5 @@
 """Ford's condition: when strengths exist, and what is said where they do not."""
 
-import re
 from itertools import combinations
 
 import numpy as np
@@ -13,9 +12,7 @@ from numpy_ref.bradley_terry.answer import NoEstimate
 from numpy_ref.bradley_terry.existence import describe, describe_groups, groups_of, name_group, strong_groups, walk
 from numpy_ref.bradley_terry.mm import fit_mm
 from numpy_ref.bradley_terry.strengths import fit
-from numpy_ref.bradley_terry.text import no_estimate_lines
 from numpy_ref.bradley_terry.win_counts import pairs_of_games, pairs_of_rows
-from numpy_ref.cli.text import width
 
 
 @st.composite

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numpy_ref.bradley_terry.newton import Terms, conjugate_gradients, newton
+from numpy_ref.bradley_terry.strengths import fit
+from numpy_ref.bradley_terry.win_counts import pairs_of_rows
 
 
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
@@ -55,3 +57,25 @@ def test_newton_reports_the_decrement_of_the_point_it_returns():
     gradient, curvature = here.gradient, here.diagonal
     np.testing.assert_allclose(certificate["decrement"], np.sqrt((gradient**2 / curvature).sum()), rtol=1e-12)
     np.testing.assert_allclose(certificate["gradient_norm"], abs(1 / x - 1).max(), rtol=1e-9)
+
+
+def sparse_table(seed, home=False):
+    """A random tree of up to 120 items and a few more pairs, 1000 to 1 either way or even, on all grounds"""
+    rng = np.random.default_rng(seed)
+    n = rng.integers(5, 120)
+    extra = rng.integers(0, n // 3 + 1)
+    child, other = np.arange(1, n), rng.integers(0, n, extra)
+    first = np.concatenate([child, other])
+    parent = np.where(rng.random(n - 1) < 0.5, child - 1, rng.integers(0, child))
+    second = np.concatenate([parent, (other + rng.integers(1, n, extra)) % n])
+    wins, losses = rng.choice([[1000, 1], [1, 1000], [1000, 1000]], len(first), p=[0.5, 0.25, 0.25]).T
+    return pairs_of_rows(first, second, wins, losses, 0, n, at_home=rng.integers(-1, 2, len(first)) if home else None)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_sparse_and_lopsided_tables_are_fitted(seed):
+    """Curvatures of one table differ by up to 1e15: conjugate gradients lose their way, elimination does not"""
+    fitted = fit(sparse_table(seed))
+    assert fitted.converged, fitted.problem
+    assert fitted.gradient_norm < 1e-10
