@@ -1,6 +1,7 @@
 """The square table: the derivatives of the rows, the bound on a step's length, and when it is used."""
 
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -145,3 +146,11 @@ def test_rings_of_any_counts_are_fitted_or_refused_in_a_sentence(seed, n):
     wins, losses = np.round(10 ** rng.uniform(0, rng.uniform(0, 12), (2, n)))
     fitted = fit(pairs_of_rows(np.arange(n), (np.arange(n) + 1) % n, wins, losses))
     assert fitted.converged or "no maximum found" in fitted.problem
+
+
+def test_a_step_that_solves_nothing_certifies_nothing():
+    """A step of 0 from a nearly singular solve: it is short, but the gradient is still there"""
+    with patch("numpy.linalg.solve", lambda _, b: np.zeros_like(b)):
+        _, certificate, _ = maximum_of_table(rows_of(0), 0.0, 1e-12, 100)
+    assert certificate["gradient_norm"] > 0.01
+    assert not certificate["converged"]
