@@ -1,5 +1,8 @@
-"""`train --freeze-backbone`: features once, then the best linear head, exactly; what is to be chosen is chosen by
-prompts left out of the training data, and the held-out file is looked at once, at the end."""
+"""`train --freeze-backbone`: computes the features once, then fits the best linear head exactly.
+
+Layer, pooling and ridge are chosen on prompts that are left out of the training data in turn. The held-out file is
+evaluated once, at the end.
+"""
 
 import time
 from functools import partial
@@ -165,7 +168,7 @@ def folds(prompts, n):
 
 
 def folds_to_choose_by(options, named, prompts, n_options):
-    """The fold of each pair, None where nothing is open; InputError before any work where prompts are too few"""
+    """The fold of each pair, None if there is nothing to choose; InputError if the prompts are too few for folds"""
     if n_options == 1 and options.ridge != "auto":
         return None
     n_prompts = len(set(prompts))
