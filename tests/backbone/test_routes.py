@@ -1,4 +1,4 @@
-"""A saved model is read right or not at all: each pooling and body by each route that people take to it.
+"""A saved model is read right or not at all: each pooling, layers and body by each route that people take to it.
 
 A route is one process that has never heard of this project; it gets every model, and prints the scores of the same
 texts or why it refuses.
@@ -20,11 +20,13 @@ pytest.importorskip("trl", reason="the extra bench is not installed")
 
 import tiny
 
-from torch_impl.backbone.model import POOLINGS, load_backbone
+import torch_impl
+from torch_impl.backbone.model import load_backbone
 from torch_impl.backbone.saved import load_saved, save_model
 from torch_impl.backbone.tokenizer import joined
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+READINGS = {"last": ((3,), "last"), "mean": ((3,), "mean"), "layers": ((1, 3), "last"), "layers-mean": ((1, 2), "mean")}
 PROMPT, RESPONSES = "Should bottles be banned?", ["Yes.", "A longer argument gives reasons; a shorter one does not."]
 
 START = """
@@ -101,18 +103,19 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """{(body, pooling): directory} of a model that save_model wrote, with our rewards of the texts"""
+    """{(body, reading): directory} of a model that save_model wrote, with our rewards of the texts"""
     place, models = tmp_path_factory.mktemp("models"), {}
     for kind in tiny.CONFIGS:
         source = tiny.directory(place / "bodies" / kind, kind)
-        for pooling in POOLINGS:
-            model, tokenizer = load_backbone(source, pooling=pooling)
+        for name, (layers, pooling) in READINGS.items():
+            model, tokenizer = load_backbone(source)
+            model.read(layers, pooling)
             torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(1))
-            directory = place / f"{kind}-{pooling}"
+            directory = place / f"{kind}-{name}"
             save_model(directory, model, tokenizer)
             scorer = load_saved(directory)
             rows = [scorer.tokenizer.encode(PROMPT, response) for response in RESPONSES]
-            models[kind, pooling] = str(directory), scorer.rewards(*collate([rows]))[0]
+            models[kind, name] = str(directory), scorer.rewards(*collate([rows]))[0]
     return place, models
 
 
@@ -145,15 +148,21 @@ def causal(directory, words):
     return str(directory)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("kind", tiny.CONFIGS)
-def test_each_route_gives_the_same_scores_or_refuses(saved, route, kind, pooling):
-    (directory, ours), (name, found) = saved[1][kind, pooling], route
+def test_each_route_gives_the_same_scores_or_refuses(saved, route, kind, reading):
+    (directory, ours), (name, found) = saved[1][kind, reading], route
     theirs = found[directory]
-    if pooling == "last":
+    if reading == "last":
         ours = sorted(ours) if name == "RewardTrainer" else ours  # which logs the least and the largest
         np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)
         assert abs(ours[0] - ours[1]) > 1e-2
     else:
-        assert isinstance(theirs, str), f"{name} reads a mean-pooled model without a word"
-        assert "reward_by_hand_mean_pooled" in theirs or "model.safetensors" in theirs
+        assert isinstance(theirs, str), f"{name} reads a model with another head without a word"
+        assert ("mean_pooled" if reading == "mean" else "several_layers") in theirs or "model.safetensors" in theirs
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_this_project_reads_all_of_them(saved, reading):
+    directory, ours = saved[1]["llama", reading]
+    np.testing.assert_allclose(torch_impl.load(directory).score(PROMPT, RESPONSES), ours, rtol=0, atol=1e-5)

@@ -40,7 +40,8 @@ from numpy_ref.train import train  # noqa: E402
 from numpy_ref.tree import flatten  # noqa: E402
 from torch_impl.backbone.features import cached_features  # noqa: E402
 from torch_impl.backbone.frozen import distinct  # noqa: E402
-from torch_impl.backbone.model import POOLINGS, load_backbone  # noqa: E402
+from torch_impl.backbone.model import load_backbone  # noqa: E402
+from torch_impl.backbone.reading import POOLINGS  # noqa: E402
 from torch_impl.engine.learner import Engine  # noqa: E402
 
 RIDGES = (0.3, 0.1, 0.03, 0.01, 0.003)

@@ -14,13 +14,12 @@ is preferred with probability σ(difference).
 
 The text is {text}. A text that ends in any other way gets another reward. Messages go through the chat template, if
 there is one, and what people wrote is tokenised with `split_special_tokens=True`."""
-READ = {
-    "last": "the last hidden state of the last token, as `AutoModelForSequenceClassification` reads it",
-    "mean": "the mean of the last hidden states. No class of transformers reads that, so its `model_type` and the name "
-    "of its weights are this project's own, and transformers refuses it",
-}
-LOAD = {
-    "last": """```python
+READ_BY_TRANSFORMERS = "the last hidden state of the last token, as `AutoModelForSequenceClassification` reads it"
+READ_HERE = """\
+{states} {where}. No class of transformers reads that, so its `model_type` and the name
+of its weights are this project's own, and transformers refuses it"""
+STATES = {"last": "the last token's hidden states", "mean": "the mean over the tokens of the hidden states"}
+LOAD_BY_TRANSFORMERS = """```python
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -35,20 +34,19 @@ with torch.no_grad():
 print(rewards, "P(first is preferred):", torch.sigmoid(rewards[0] - rewards[1]))
 ```
 
-A `pipeline` puts a single label through a sigmoid: ask it for `function_to_apply="none"`.""",
-    "mean": """```python
+A `pipeline` puts a single label through a sigmoid: ask it for `function_to_apply="none"`."""
+LOAD_HERE = """```python
 import torch_impl  # of reward-by-hand
 
 prompt, responses = "2 + 2?", ["4", "5"]
 rewards = torch_impl.load(".").score(prompt, responses)  # "." is where this file lies
-```""",
-}
+```"""
 HUB_ID = r"[\w.-]+/[\w.-]+"
 
 
-def short(pooling, tokenizer):
+def short(model, tokenizer):
     """The card of a model whose training is not known here, as of a checkpoint"""
-    return "\n\n".join([header() + "# Reward model", *how_it_reads(pooling, tokenizer)]) + "\n"
+    return "\n\n".join([header() + "# Reward model", *how_it_reads(model, tokenizer)]) + "\n"
 
 
 def write(directory, model, tokenizer, data, measured, options, versions):
@@ -61,7 +59,7 @@ def write(directory, model, tokenizer, data, measured, options, versions):
     options = {name: value for name, value in options.items() if name not in OURS}
     parts = [header(options.get("dataset_name"), base_model(options)) + "# Reward model", about(model, options)]
     parts += ["## Data", *data_table(data, options), "## Training", *options_table(versions, options)]
-    parts += ["## Measured", *measured_table(measured), *how_it_reads(model.pooling, tokenizer)]
+    parts += ["## Measured", *measured_table(measured), *how_it_reads(model, tokenizer)]
     write_text(Path(directory, "README.md"), "\n\n".join(parts) + "\n")
 
 
@@ -83,12 +81,21 @@ def about(model, options):
     )
 
 
-def how_it_reads(pooling, tokenizer):
+def how_it_reads(model, tokenizer):
     """The text, its end, and the code that makes it"""
+    if model.plain:
+        read, load = READ_BY_TRANSFORMERS, LOAD_BY_TRANSFORMERS.format(**as_code(tokenizer))
+    else:
+        read, load = READ_HERE.format(states=STATES[model.pooling], where=after(model.layers)), LOAD_HERE
     yield "## What it reads"
-    yield READS.format(read=READ[pooling], text=tokenizer.expects)
+    yield READS.format(read=read, text=tokenizer.expects)
     yield "## Load it"
-    yield LOAD[pooling].format(**as_code(tokenizer)) if pooling == "last" else LOAD[pooling]
+    yield load
+
+
+def after(layers):
+    """Where the states are read, for people"""
+    return f"after the blocks {', '.join(map(str, layers))}, all at once" if len(layers) > 1 else "after the last block"
 
 
 def as_code(tokenizer):

@@ -16,7 +16,7 @@ from . import card, frozen
 from .learner import BackboneLearner, add_lora, learning_rate, trained_share, write_model
 from .model import load_backbone
 from .options import EXACT, OURS
-from .saved import ONLY_HERE
+from .saved import note_on_loading
 
 
 def run(options, device, **job):
@@ -60,8 +60,7 @@ def begin(options, saved):
 def report(directory, learner, held):
     """The held-out scores, and who can read the model where transformers cannot"""
     measured = command.REWARD_MODEL.report(directory, learner, held)
-    if learner.model.pooling != "last":
-        print(ONLY_HERE.format(directory=directory))
+    note_on_loading(learner.model, directory)
     return measured
 
 

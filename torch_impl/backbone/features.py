@@ -16,16 +16,13 @@ from numpy_ref.batches import collate
 from numpy_ref.cli.text import progress_bar
 from numpy_ref.files import built, lock, remove_left
 
-from .model import blocks_of, final_norm, pooled, real_tokens
+from .reading import features_of
 
 TOKENS_AT_ONCE = 4096
 
 
 def cached_features(model, rows, layers, poolings, directory, max_tokens=TOKENS_AT_ONCE):
-    """Features of M rows of ids, of each layer and pooling, memory-mapped        -> (M, L, P, C) float32
-
-    Layer n is the final norm applied to the state after block n: the last hidden state of the model cut to n blocks.
-    """
+    """Features of M rows of ids, of each layer and pooling, memory-mapped        -> (M, L, P, C) float32"""
     body = model.body
     shape = (len(rows), len(layers), len(poolings), body.config.hidden_size)
     path = Path(directory, f"features-{fingerprint(body, rows, layers, poolings)[:32]}.npy")
@@ -75,30 +72,3 @@ def _fill(out, body, rows, layers, poolings, max_tokens):
             features = features_of(body, torch.from_numpy(tokens[:, 0]).to(device), ends, layers, poolings)
             out[chunk] = features.float().cpu().numpy()
             bar.update(int(length.sum()))
-
-
-def features_of(body, tokens, length, layers, poolings):
-    """One forward pass, every layer read as it passes        (B, T), (B,) -> (B, L, P, C)"""
-    last, found = body.config.num_hidden_layers, {}
-
-    def keep(layer, states):
-        found[layer] = torch.stack([pooled(states, length, pooling) for pooling in poolings], 1)  # (B, P, C)
-
-    hooks = []
-    for layer in layers:
-        if layer != last:
-            owner, name = blocks_of(body)
-
-            def read(_module, _inputs, output, layer=layer):
-                keep(layer, final_norm(body)(output[0] if isinstance(output, tuple) else output))
-
-            hooks.append(getattr(owner, name)[layer - 1].register_forward_hook(read))
-    try:
-        mask = real_tokens(tokens.shape[1], length)
-        states = body(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if last in layers:
-        keep(last, states)
-    return torch.stack([found[layer] for layer in layers], 1)

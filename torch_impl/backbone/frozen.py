@@ -1,5 +1,8 @@
-"""`train --freeze-backbone`: features once, then the best linear head, exactly; what is to be chosen is chosen by
-prompts left out of the training data, and the held-out file is looked at once, at the end."""
+"""`train --freeze-backbone`: computes the features once, then fits the best linear head exactly.
+
+Layer, pooling and ridge are chosen on prompts that are left out of the training data in turn. The held-out file is
+evaluated once, at the end.
+"""
 
 import time
 from functools import partial
@@ -24,8 +27,9 @@ from numpy_ref.training.resume import recorded, with_fingerprints
 from . import card
 from .features import cached_features
 from .learner import write_model
-from .model import POOLINGS, cut_layers, load_backbone
-from .saved import ONLY_HERE
+from .model import load_backbone
+from .reading import POOLINGS
+from .saved import note_on_loading
 
 RIDGES = (0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 MANY_PROMPTS = 30  # from which on the bootstrap draws prompts
@@ -53,48 +57,50 @@ def run(options, device):
     began, (train, test) = time.monotonic(), named_sources(options)
     model, tokenizer = load_backbone(options.model_name_or_path, options.gguf_file, template=options.template)
     model.to(device)
-    layers, poolings = candidates(options, model.body.config.num_hidden_layers)
+    heads, poolings = candidates(options, model.body.config.num_hidden_layers)
     data, prompts = pairs_of(options, tokenizer, *train)
     held = pairs_of(options, tokenizer, *test) if test[1] else None
-    fold = folds_to_choose_by(options, f"{train[0]} {train[1]}", prompts, len(layers) * len(poolings))
+    fold = folds_to_choose_by(options, f"{train[0]} {train[1]}", prompts, len(heads) * len(poolings))
     directory = runs.new_run(options.output_dir, "train")
     rows, pairs = distinct(data.rows)
-    cache = options.cache_dir or directory.parent / "features"
+    cache, layers = options.cache_dir or directory.parent / "features", sorted({n for head in heads for n in head})
     features = cached_features(model, rows, layers, poolings, cache)
     print(f"features  of {counted(len(rows), 'distinct response')}, {counted(sum(map(len, rows)), 'token')}")
     print(f"cache     {cache}: {features.nbytes / 2**20:,.0f} MiB, read by the next run instead of computed;")
     print("          it may be deleted at any time")
-    layer, pooling, ridge, found = choose(options, features, pairs, fold, layers, poolings)
-    at = features[:, layers.index(layer), poolings.index(pooling)].astype(float)
-    weight, certificate = fit_standardised(at, pairs, ridge)
+
+    def read(head, pooling):
+        """What the head reads        -> (M, len(head) C)"""
+        found = features[:, [layers.index(n) for n in head], poolings.index(pooling)]
+        return found.reshape(len(rows), -1).astype(float)
+
+    head, pooling, ridge, found = choose(options, read, pairs, fold, heads, poolings)
+    weight, certificate = fit_standardised(read(head, pooling), pairs, ridge)
     print(
         f"head      least loss by Newton's method, |gradient| {certificate['gradient_norm']:.0e}, "
         f"converged: {certificate['converged']}"
     )
-    finished = Finished(model, layer, pooling, weight)
+    finished = Finished(model, head, pooling, weight)
     measured = evaluate(finished, *held) if held else {}
-    line = {"step": 0, "layer": layer, "pooling": pooling, "ridge": ridge, **found, **certificate}
-    runs.log(directory, line | measured)
+    chosen = ({"head_layers": list(head)} if head[1:] else {"layer": head[0]}) | {"pooling": pooling, "ridge": ridge}
+    runs.log(directory, {"step": 0, **chosen, **found, **certificate} | measured)
     runs.publish(directory, finished, tokenizer, write_model)
     record = {name: value for name, value in recorded(with_fingerprints(options)).items() if name not in NOT_USED}
-    record |= {"layer": layer, "pooling": pooling, "ridge": ridge}
+    record |= dict.fromkeys(("layer", "head_layers")) | chosen
     of_card = {} if held is None else as_card_takes_it(measured, held[1])
     card.write(directory, model, tokenizer, data, of_card, record, finished.versions())
     print(f"saved     {directory} after {time.monotonic() - began:.0f} s")
-    if pooling != "last":
-        print(ONLY_HERE.format(directory=directory))
+    note_on_loading(model, directory)
     return 0
 
 
 class Finished:
-    """The model cut to the chosen layer, with its head: what is evaluated is what is saved"""
+    """The model cut to the last layer that its head reads: what is evaluated is what is saved"""
 
     writes = True
 
-    def __init__(self, model, layer, pooling, weight):
-        if layer < model.body.config.num_hidden_layers:
-            cut_layers(model.body, layer)
-        model.pooling = pooling
+    def __init__(self, model, layers, pooling, weight):
+        model.read(layers, pooling)
         with torch.no_grad():
             model.head.weight.copy_(torch.from_numpy(weight)[None])
         self.model, self.device = model, model.head.weight.device
@@ -118,13 +124,17 @@ class Finished:
 
 
 def candidates(options, n_layer):
-    """(layers, poolings) to choose among"""
-    if options.layer != "auto" and options.layer > n_layer:
-        raise InputError(
-            f"--layer {options.layer}: the model has {counted(n_layer, 'layer')}: give 1 to {n_layer}, or auto"
-        )
-    layers = list(range(1, n_layer + 1)) if options.layer == "auto" else [options.layer]
-    return layers, list(POOLINGS) if options.pooling == "auto" else [options.pooling]
+    """(the layers that each possible head reads, poolings) to choose among        [(1,), (2,), ...] or [(6, 12)]"""
+    if options.head_layers and "layer" in options.given:
+        raise InputError("--layer: with --head-layers the head reads those: give one of the two")
+    if options.head_layers and list(options.head_layers) != sorted(set(options.head_layers)):
+        raise InputError("--head-layers: do not ascend: write each layer once, the lowest first")
+    asked = options.head_layers or (() if options.layer == "auto" else (options.layer,))
+    if max(asked, default=0) > n_layer:
+        option = "--head-layers" if options.head_layers else "--layer"
+        raise InputError(f"{option} {max(asked)}: the model has {counted(n_layer, 'layer')}: give 1 to {n_layer}")
+    heads = [asked] if asked else [(n,) for n in range(1, n_layer + 1)]
+    return heads, list(POOLINGS) if options.pooling == "auto" else [options.pooling]
 
 
 def pairs_of(options, tokenizer, option, source):
@@ -158,7 +168,7 @@ def folds(prompts, n):
 
 
 def folds_to_choose_by(options, named, prompts, n_options):
-    """The fold of each pair, None where nothing is open; InputError before any work where prompts are too few"""
+    """The fold of each pair, None if there is nothing to choose; InputError if the prompts are too few for folds"""
     if n_options == 1 and options.ridge != "auto":
         return None
     n_prompts = len(set(prompts))
@@ -172,24 +182,27 @@ def folds_to_choose_by(options, named, prompts, n_options):
     return folds(prompts, options.folds)
 
 
-def choose(options, features, pairs, fold, layers, poolings):
-    """(layer, pooling, ridge, their scores) of least log loss on pairs whose prompts the head had not seen"""
+def choose(options, read, pairs, fold, heads, poolings):
+    """(layers, pooling, ridge, their scores) of least log loss on pairs whose prompts the head had not seen
+
+    read    (layers, pooling) -> features
+    """
     ridges = list(RIDGES) if options.ridge == "auto" else [options.ridge]
     if fold is None:
-        return layers[0], poolings[0], ridges[0], {}
+        return heads[0], poolings[0], ridges[0], {}
     scores = {}
     with progress_bar(None, "fit", desc="choosing") as bar:
 
         def loss_of(i, pooling):
-            """The least log loss that a ridge has at a layer"""
-            margins = left_out_margins(features[:, i, poolings.index(pooling)].astype(float), pairs, fold, ridges)
-            here = {(layers[i], pooling, r): (log_loss(m), accuracy(m)) for r, m in zip(ridges, margins, strict=True)}
+            """The least log loss that a ridge has at these layers"""
+            margins = left_out_margins(read(heads[i], pooling), pairs, fold, ridges)
+            here = {(heads[i], pooling, r): (log_loss(m), accuracy(m)) for r, m in zip(ridges, margins, strict=True)}
             scores.update(here)
             bar.update()
             return min(here.values())
 
         for pooling in poolings:
-            coarse_to_fine(partial(loss_of, pooling=pooling), len(layers))
+            coarse_to_fine(partial(loss_of, pooling=pooling), len(heads))
     best = min(scores, key=scores.__getitem__)
     print(f"choice    by log loss on {fold.max() + 1} parts of the prompts left out in turn; the best found:\n")
     lines = [["pooling", "layer", "ridge", "log loss", "accuracy"], *_best_of_each(scores, poolings)]
@@ -211,7 +224,7 @@ def coarse_to_fine(loss_of, n):
 def _best_of_each(scores, poolings):
     for pooling in poolings:
         best = min((key for key in scores if key[1] == pooling), key=scores.__getitem__)
-        yield [pooling, str(best[0]), f"{best[2]:g}", *(f"{score:.4f}" for score in scores[best])]
+        yield [pooling, ", ".join(map(str, best[0])), f"{best[2]:g}", *(f"{score:.4f}" for score in scores[best])]
 
 
 def evaluate(finished, held, prompts):

@@ -8,7 +8,7 @@ from numpy_ref.errors import InputError
 
 from ..engine import last_token, shared_prompt
 from ..engine.learner import Engine
-from .model import blocks_of
+from .reading import blocks_of
 from .saved import save_model
 
 FULL_RATE, LORA_RATE = 1e-5, 2e-4  # pretrained weights are moved little; additions that start at 0 further

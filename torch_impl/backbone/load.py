@@ -4,6 +4,8 @@ Only safetensors and GGUF are read, never a pickle, and a model that needs code 
 """
 
 import importlib.util
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -77,14 +79,28 @@ def load_pretrained(name_or_path=None, gguf_file=None, dtype=torch.float32):
         print(f"model     {source} is no directory here: asking the Hugging Face hub, half a minute without a network")
     try:
         tokenizer_options = {name: value for name, value in options.items() if name == "gguf_file"}
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **tokenizer_options)
-        body = transformers.AutoModel.from_pretrained(source, trust_remote_code=False, dtype=dtype, **options)
+        with one_gguf_reader() if "gguf_file" in options else nullcontext():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **tokenizer_options)
+            body = transformers.AutoModel.from_pretrained(source, trust_remote_code=False, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         reason = "it needs code of its own, which is never run" if "trust_remote_code" in reason else reason[:200]
         raise InputError(f"{gguf_file or name_or_path}: cannot be loaded: {reason}; give another model") from None
     body.config.__dict__.pop("quantization_config", None)  # the numbers are plain ones from here on
     return body.eval(), tokenizer
+
+
+@contextmanager
+def one_gguf_reader():
+    """transformers opens a GGUF file several times over; here it is parsed once, 5 s for a vocabulary of 49,000"""
+    import gguf
+
+    reader = gguf.GGUFReader
+    gguf.GGUFReader = lru_cache(reader)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = reader
 
 
 def with_pad_token(body, tokenizer):

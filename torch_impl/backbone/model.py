@@ -1,4 +1,4 @@
-"""A reward model on a pretrained body from the Hugging Face ecosystem: its last hidden state, a head without bias.
+"""A reward model on a pretrained body from the Hugging Face ecosystem: hidden states (reading.py), a head without bias.
 
 The end of a response is its explicit length, never looked for by the pad token; padding stands on the right; dropout
 is off. How it is saved and loaded: see saved.py.
@@ -14,55 +14,52 @@ from numpy_ref.errors import InputError
 
 from ..engine.shared_prompt import seen
 from .load import load_pretrained, transformers_library, with_pad_token
+from .reading import blocks_of, cut_layers, features_of
 from .tokenizer import BackboneTokenizer
 
-POOLINGS = ("last", "mean")
 PACKED = ("gpt2", "llama", "qwen2", "qwen3")  # types whose rewards are tested to be the same in packed rows
 ALONE = ("mlp", "attn.c_proj", "self_attn.o_proj", "self_attn.q_proj")  # parts of a block that see each token alone
-LAYERS, NORMS = ("layers", "h"), ("norm", "ln_f", "final_layer_norm")  # what architectures call them
-
-
-def pooled(states, length, pooling):
-    """The state of the last real token, or the mean over all real ones        (B, T, C), (B,) -> (B, C)"""
-    if pooling == "last":
-        return states[torch.arange(len(states), device=states.device), length - 1]
-    real = real_tokens(states.shape[1], length)
-    return (states * real[..., None]).sum(1) / length[:, None]
-
-
-def real_tokens(n, length):
-    """1 where a token is real, 0 where it is padding        (B,) -> (B, T)"""
-    return (torch.arange(n, device=length.device) < length[:, None]).long()
 
 
 class BackboneReward(nn.Module):
     """tokens (B, K, T), length (B, K) -> rewards (B, K); the twin of reward_model.RewardModel on any causal body
 
+    r = Σ over the layers of w_l · h_l,  h_l the pooled state of layer l; the last layer alone unless others are named.
     The head starts at 0, where all rewards are 0 and the loss is ln 2.
     """
 
-    def __init__(self, body, pooling="last"):
+    def __init__(self, body, pooling="last", layers=None):
         super().__init__()
-        self.body, self.pooling = body, pooling
-        self.lean = body.config.model_type in PACKED  # whether the last block may leave out what is not read
-        self.head = nn.Linear(body.config.hidden_size, 1, bias=False)
-        nn.init.zeros_(self.head.weight)
+        self.body, self.lean = body, body.config.model_type in PACKED  # lean: the last block runs where it is read
+        self.read(layers or (body.config.num_hidden_layers,), pooling)
         self.train(False)
+
+    def read(self, layers, pooling):
+        """Gives the model a new head on these layers, in ascending order; blocks after the last of them are cut off"""
+        if layers[-1] < self.body.config.num_hidden_layers:
+            cut_layers(self.body, layers[-1])
+        self.layers, self.pooling = tuple(layers), pooling
+        device = self.body.get_input_embeddings().weight.device
+        self.head = nn.Linear(len(layers) * self.body.config.hidden_size, 1, bias=False, device=device)
+        nn.init.zeros_(self.head.weight)
 
     def train(self, mode=True):  # noqa: ARG002
         """Dropout stays off: two masks would add noise to a difference of two rewards"""
         return super().train(False)
+
+    @property
+    def plain(self):
+        """Whether a sequence classifier of transformers reads the model right: the last token of the last layer"""
+        return self.pooling == "last" and len(self.layers) == 1
 
     def forward(self, tokens, length):
         features = self.features(tokens.flatten(0, 1), length.flatten())
         return self.head(features.to(self.head.weight.dtype)).view(length.shape)
 
     def features(self, tokens, length):
-        """What the head reads        (n, T), (n,) -> (n, C)"""
-        mask = real_tokens(tokens.shape[1], length)
+        """What the head reads of L layers        (n, T), (n,) -> (n, L C)"""
         with self.last_block_at(tokens, length[:, None] - 1):
-            states = self.body(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
-        return pooled(states, length, self.pooling)
+            return features_of(self.body, tokens, length, self.layers, [self.pooling]).flatten(1)
 
     def packed_features(self, tokens, position, branch, last):
         """What the head reads of K responses in one row behind their prompt        (n, S) ..., (n, K) -> (n, K, C)"""
@@ -98,7 +95,7 @@ class BackboneReward(nn.Module):
     def packs(self):
         """Whether responses may share a row: bodies that are known to follow a mask of their caller, read at the end"""
         sliding = "sliding_attention" in (getattr(self.body.config, "layer_types", None) or [])
-        return self.pooling == "last" and self.body.config.model_type in PACKED and not sliding
+        return self.plain and self.body.config.model_type in PACKED and not sliding
 
 
 def at_path(module, path):
@@ -145,26 +142,3 @@ def classifier_of(config, name):
             "token: give a causal language model such as GPT-2, Llama or Qwen"
         )
     return classifier
-
-
-def cut_layers(body, n):
-    """Leaves the first n blocks; the final norm then reads the state after block n"""
-    owner, name = blocks_of(body)
-    setattr(owner, name, getattr(owner, name)[:n])
-    body.config.num_hidden_layers = n
-    if getattr(body.config, "layer_types", None):
-        body.config.layer_types = body.config.layer_types[:n]
-
-
-def blocks_of(body):
-    """(the module that holds the list of blocks, its name there)"""
-    for name in LAYERS:
-        if isinstance(getattr(body, name, None), nn.ModuleList):
-            return body, name
-    kind, n = body.config.model_type, body.config.num_hidden_layers
-    raise InputError(f"models of type {kind} keep their blocks where they are not looked for: use --layer {n}")
-
-
-def final_norm(body):
-    """The norm after the last block"""
-    return next(norm for name in NORMS if (norm := getattr(body, name, None)) is not None)

@@ -11,7 +11,7 @@ from numpy_ref.storage.checkpoint import directory_of
 from numpy_ref.storage.checksums import seal
 from numpy_ref.storage.model_card import BESIDE, FOLDED, normalised
 
-from .model import final_norm
+from .reading import final_norm
 from .saved import load_model, save_model
 
 NOTE = (
@@ -38,8 +38,12 @@ def write(source, target, numbers):
 
 @torch.no_grad()
 def fold(head, bias, mean, scale):
-    """b ← b - mean w / (w · w) if there is a b, w ← w / scale: a mean over tokens keeps the shift too"""
-    w = head[0]
+    """b ← b - mean w / (w · w) if there is a b, w ← w / scale        (1, L C), (C,)
+
+    The norm's bias reaches the head once for each layer that it reads, so w is the sum of the layers' weights here. A
+    mean over tokens keeps the shift.
+    """
     if bias is not None:
+        w = head.view(-1, len(bias)).sum(0)  # (C,)
         bias -= mean * w / (w @ w)
     head /= scale

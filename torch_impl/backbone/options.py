@@ -16,6 +16,11 @@ def _auto(number):
     return parse
 
 
+def _layers(text):
+    """6,12,18 -> (6, 12, 18)"""
+    return tuple(positive_int(number) for number in text.split(","))
+
+
 def _template(text):
     return text.replace("\\n", "\n")
 
@@ -53,6 +58,14 @@ class BackboneOptions(Options):
     )
     freeze_backbone: bool = option(FROZEN, False, "train the head alone, exactly, by Newton's method")
     layer: str | int = option(FROZEN, "auto", "the block after which to read, or auto", type=_auto(positive_int))
+    head_layers: tuple[int, ...] | None = option(
+        FROZEN,
+        None,
+        "the blocks after which one head reads all at once, as in 6,12,18, instead of --layer; transformers cannot "
+        "read such a model",
+        metavar="N,N,...",
+        type=_layers,
+    )
     ridge: str | float = option(FROZEN, "auto", "λ of λ/2 |w|², or auto", type=_auto(positive))
     folds: int = option(FROZEN, 6, "into how many parts auto cuts the prompts at most", type=positive_int)
 
@@ -60,7 +73,7 @@ class BackboneOptions(Options):
 NAMES = ("model_name_or_path", "gguf_file")
 OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
 OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
-EXACT = ("layer", "ridge", "folds")  # of a frozen model alone
+EXACT = ("layer", "head_layers", "ridge", "folds")  # of a frozen model alone
 
 
 def is_wanted(options, record=None):

@@ -58,7 +58,7 @@ class Engine(Learner):
             if self.fsdp:
                 for module in (self.model.body, self.model.head):
                     module.set_requires_gradient_sync(part is parts[-1])
-            taken = part if part.stop > part.start else slice(0, 1)  # with nothing to do: a row that weighs nothing
+            taken = part if part.stop > part.start else slice(0, 1)  # an empty share runs one row with weight 0
             share = (part.stop - part.start) / n
             loss_here, reward_here = self.forward(
                 *(a if a is None else a[taken] for a in (tokens, length, margin, ranks))
@@ -83,14 +83,14 @@ class Engine(Learner):
         return objective(reward.to(self.dtype), **options), reward
 
     def rewards_of(self, tokens, length):
-        """By the shortest way that the weights allow"""
+        """Rewards by the fastest path: whole modules if sharded, else without padding or repeated prompts"""
         if self.fsdp:  # sharded weights are gathered where a module is called as a whole
             return self.model(tokens, length)
         shortest = last_token if self.gradient_checkpointing else shared_prompt  # which calls no block as a whole
         return shortest.rewards(self.model, tokens, length)
 
     def sum_gradients(self):
-        """Over all processes; of sharded weights FSDP has done so"""
+        """Sums the gradients over all processes; FSDP has already summed those of sharded weights"""
         weights = [] if self.fsdp else [p for _, p in self._trained()]
         self.processes.sum([p.grad for p in [*self.tie.values(), *weights]])
 
