@@ -13,6 +13,7 @@ Round: six digits at most, so that every machine shows the same. No address, no 
 - The end, in this order: "What you can now assert" and the last code cell, which asserts it; `## Three questions`, each
   with its answer in <details>; `## Where to read on`, with a link such as [numpy_ref/losses.py](../numpy_ref/losses.py)
   to each file that the lesson explains.
+- No line of a paragraph begins with "- ", "+ ", "* " or "1. ": there Markdown begins a list, and cuts a formula in two.
 - A derivation takes the cells it needs and skips no step: what is used, the line, and the assert that checks it. What
   is not derived is cited, and the text says so.
 - Write for a student in the second year, in plain English, and read it aloud once. Name units (log-odds, nats) and
@@ -49,6 +50,7 @@ CHECK = re.compile(r"check\((\w+)(, \w+)*\)")
 EXERCISE = re.compile(r"### Exercise (\d+\.\d+) (★☆☆|★★☆|★★★) · (\d+) minutes · \S")
 TORCH = re.compile(r"^\s*(import|from) torch", re.M)
 ROOM = re.compile(r"\]\((\.\./[\w/.]+)\)")  # a link to a file of the project
+MISREAD = re.compile(r"^(?![-+*#>|]|\d+\. |  ).+\n(?:[-+*]|1\.) .*", re.M)  # a list cuts its paragraph in two
 HINTS = "the idea", "the first line", "the whole"
 CELL_LINES, SENTENCES, VALUES, DIGITS = 12, 4, 10, 6
 
@@ -104,7 +106,8 @@ def assert_code(cell, require):
 
 
 def assert_prose(cell, require):
-    """At most four sentences outside <details>, and in each of them"""
+    """At most four sentences outside <details>, and in each of them; no line that Markdown takes for a list"""
+    require(not MISREAD.search(cell.source), cell, "has a line that Markdown takes for a list: put a blank line above")
     for part in re.split(r"</?details>", cell.source):
         count = sentences(part)
         require(count <= SENTENCES, cell, f"has {count} sentences; at most {SENTENCES}: one idea a cell")

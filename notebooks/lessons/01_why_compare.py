@@ -282,10 +282,11 @@ check(cohen_kappa)
 # %% [markdown]
 # ## One percentage, many kappas
 #
-# Let both raters say "the first" with probability $p$, and agree on a share $p_o$ of the pairs. Then $p_e = p^2 + (1
-# - p)^2$, so $1 - p_e = 2p(1 - p)$, and $\kappa = 1 - \frac{1 - p_o}{1 - p_e} = 1 - \frac{1 - p_o}{2p(1 - p)}$. Two
-# raters agree on 72.6 % of the pairs: guess their kappa if both say "the first" half of the time, and if they say it
-# for 80 % of the pairs.
+# Let both raters say "the first" with probability $p$, and agree on a share $p_o$ of the pairs. Then
+# $p_e = p^2 + (1 - p)^2$, so $1 - p_e = 2p(1 - p)$, and
+# $\kappa = 1 - \frac{1 - p_o}{1 - p_e} = 1 - \frac{1 - p_o}{2p(1 - p)}$. Two raters agree on
+# 72.6 % of the pairs: guess their kappa if both say "the first" half of the time, and if they say it for 80 % of the
+# pairs.
 
 # %%
 kappa_at = lambda p, p_o=0.726: 1 - (1 - p_o) / (2 * p * (1 - p))

@@ -215,8 +215,7 @@ table([[name, change] for name, change in moved.items()], ["one vector added", "
 #
 # The entries of $q$ and $k$ are about as large as standard normal numbers, so a sum of $D$ products has variance $D$.
 # Without the division the scores of a wide head are far apart, one weight is nearly 1 and the others nearly 0, and
-# $p\,(dp
-# - \sum p\,dp)$ is almost zero. Divided by $\sqrt D$, the scores have variance 1 for every width.
+# $p\,(dp - \sum p\,dp)$ is almost zero. Divided by $\sqrt D$, the scores have variance 1 for every width.
 
 # %%
 queries, keys = rng.standard_normal((2, 4000, 256))

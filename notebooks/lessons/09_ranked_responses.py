@@ -442,8 +442,7 @@ assert np.isclose(plackett_luce(two), log_sigmoid(two[0] - two[1]))
 # %% [markdown]
 # Do the labelers follow it? We rank the same four responses twenty thousand times and count how often each of the 24
 # orders occurs. Each *pair* of such a ranking is still Bradley-Terry: the share of rankings in which $i$ stands above
-# $j$ is $\sigma(r_i
-# - r_j)$, so the K-wise loss also leads to the right rewards.
+# $j$ is $\sigma(r_i - r_j)$, so the K-wise loss also leads to the right rewards.
 
 # %%
 drawn = np.argsort(-(r + rng.gumbel(size=(20_000, 4))), axis=1)

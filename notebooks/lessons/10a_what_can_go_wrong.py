@@ -270,8 +270,9 @@ table([[name, value] for name, value in shares.items()], ["flipped share", ""], 
 #
 # Label smoothing (lesson 4) answers noise by asking for less: its minimum is a margin of $\log
 # \frac{1-\varepsilon}{\varepsilon}$. One can also ask for the opposite, a loss whose *average over the flips* is the
-# loss of the clean label. With $\ell(\Delta) = -\log \sigma(\Delta)$, look for a function $f(\Delta) = a\, \ell(\Delta)
-# + b\, \ell(-\Delta)$ with $(1-\varepsilon) f(\Delta) + \varepsilon f(-\Delta) = \ell(\Delta)$.
+# loss of the clean label. With $\ell(\Delta) = -\log \sigma(\Delta)$, look for a function
+# $f(\Delta) = a\, \ell(\Delta) + b\, \ell(-\Delta)$ with
+# $(1-\varepsilon) f(\Delta) + \varepsilon f(-\Delta) = \ell(\Delta)$.
 
 # %% [markdown]
 # ### Exercise 10.2 ★★★ · 30 minutes · the unbiased loss

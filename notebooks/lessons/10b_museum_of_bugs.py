@@ -325,9 +325,9 @@ check(chosen_first)
 #
 # <details><summary>Hint 3: the whole</summary>
 #
-# With `is_first = (preferred == 1)[:, None]`, stack `np.where(is_first, first, second)` and `np.where(is_first, second,
-# first)` on axis
-# 1. The property: every row of the result is one of the two rows that went in, unmixed.
+# With `is_first = (preferred == 1)[:, None]`, stack `np.where(is_first, first, second)` and
+# `np.where(is_first, second, first)` along axis 1. The property: every row of the result is one of the two rows that
+# went in, unmixed.
 #
 # </details>
 

@@ -274,6 +274,8 @@ def test_the_pattern_of_a_lesson_is_accepted(tmp_path):
         ("<details><summary>Hint", "<p><summary>Hint", "must be a hint in <details>"),
         ("Hint 2: the first line", "Hint 2", "must hold three hints in <details>: Hint 1: the idea, Hint 2: the first"),
         ("> None. <", "> One. Two. Three! Four? Five. <", "has 5 sentences; at most 4"),
+        ("# # 1 · Title", "# # 1 · Title\n#\n# With $(1\n# - p)$", "has a line that Markdown takes for a list"),
+        ("# # 1 · Title", "# # 1 · Title\n#\n# Along axis\n# 1. The", "has a line that Markdown takes for a list"),
         ("7 minutes.", "7 hours.", "must say how many minutes"),
         ("## Three questions", "## Questions", "must be '## Three questions'"),
         ("# <details><summary>Three?</summary> Three. </details>\n", "", "must be '## Three questions'"),

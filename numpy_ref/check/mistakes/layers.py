@@ -47,12 +47,12 @@ def mean(a):
     return a.mean(-1, keepdims=True)
 
 
-def attend(q, k, v, scale=None, shift=0, mask=True, axis=-1, zero=False):
+def attend(q, k, v, scale=None, shift=0, mask=True, axis=-1, hide=-np.inf):
     """Attention with its parts exchangeable: `shift` 1 lets a position see its successor, -1 hides it from itself"""
     scores = q @ k.swapaxes(-1, -2) / (math.sqrt(q.shape[-1]) if scale is None else scale(q))
     hidden = np.triu(np.ones(scores.shape[-2:], bool), 1 + shift)
     if mask:
-        scores = np.where(hidden, 0.0 if zero else -np.inf, scores)
+        scores = np.where(hidden, hide, scores)
     return softmax_over(scores, axis)
 
 
@@ -597,7 +597,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake(
             "masked scores are 0 instead of -inf",
             "e^0 = 1 still has weight: -inf before the softmax.",
-            lambda q, k, v: attend(q, k, v, zero=True) @ v,
+            lambda q, k, v: attend(q, k, v, hide=0.0) @ v,
+        ),
+        Mistake(
+            "masked scores are -1e9 instead of -inf",
+            "A score may itself be below -1e9, and then the future wins: -np.inf hides from every score.",
+            lambda q, k, v: attend(q, k, v, hide=-1e9) @ v,
         ),
         Mistake(
             "masked after the softmax",

@@ -9,7 +9,7 @@ import numpy as np
 from .. import oracles as right
 from ..functions import Mistake
 from ..oracles import log_sigmoid, sigmoid
-from .layers import mean
+from .layers import mean, sum_rows
 
 
 def normalised(x):
@@ -27,6 +27,13 @@ def rms_norm_by(size):
         return dx, (dout * xhat).reshape(-1, len(weight)).sum(0)
 
     return wrong
+
+
+def over_the_rows(dout, x, weight):
+    """RMS norm's gradient with both means over axis 0"""
+    size, dxhat = np.sqrt((x * x).mean(0, keepdims=True) + 1e-5), dout * weight
+    xhat = x / size
+    return (dxhat - xhat * (dxhat * xhat).mean(0, keepdims=True)) / size, sum_rows(dout * xhat)
 
 
 def rms_dx(dx):
@@ -80,9 +87,10 @@ def margins(rewards, per_rank, distance):
     return -log_sigmoid(rewards[:, i] - rewards[:, j] - per_rank * distance(i, j))
 
 
-def sorted_into_bins(probability, outcome, bins):
+def sorted_into_bins(probability, outcome, bins, open_on="right"):
     """(count, sum of the errors) of each bin that is not empty"""
-    place = np.minimum((probability * bins).astype(int), int(bins) - 1)
+    place = np.floor(probability * bins) if open_on == "right" else np.ceil(probability * bins) - 1
+    place = np.clip(place, 0, bins - 1).astype(int)
     count, error = np.bincount(place), np.bincount(place, probability - outcome)
     return count[count > 0], error[count > 0]
 
@@ -156,6 +164,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "x in place of x̂",
             "Both factors x of the second term are divided by the size.",
             rms_dx(lambda dxhat, xhat, size: (dxhat - xhat * size * mean(dxhat * xhat * size)) / size),
+        ),
+        Mistake(
+            "the mean over the rows",
+            "Each row has a size of its own: mean over the last axis, axis=-1, with keepdims=True.",
+            over_the_rows,
         ),
         Mistake(
             "dweight is a mean",
@@ -338,6 +351,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "the largest bin error",
             "This is the maximum calibration error.",
             lambda p, y, k: max(abs(e) / n for n, e in zip(*sorted_into_bins(p, y, k), strict=True)),
+        ),
+        Mistake(
+            "bins open on the left",
+            "A probability on an edge belongs to the bin that begins there: b/bins <= p < (b+1)/bins.",
+            lambda p, y, k: sum(abs(e) for _, e in zip(*sorted_into_bins(p, y, k, "left"), strict=True)) / len(p),
         ),
         Mistake(
             "the squared error of each bin",
