@@ -39,6 +39,7 @@ CONFIGURATION = {
     "html_static_path": ["_static"],
     "html_css_files": ["site.css"],
     "copybutton_selector": "div:not(.docstring) > div.highlight pre",
+    "autodoc_preserve_defaults": True,  # the name of a value, not all that it prints
     "autodoc_use_type_comments": False,
     "autodoc_default_options": {"members": True, "member-order": "bysource", "ignore-module-all": True},
     "html_extra_path": ["extra"],

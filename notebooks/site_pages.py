@@ -16,6 +16,7 @@ GUIDE = sorted((HERE / "guide").glob("*.md"), key=lambda page: (*ORDER, page.ste
 STYLE = """.docstring pre { white-space: pre-wrap; font-size: 0.8em; }
 main table { display: block; overflow-x: auto; }
 main h1, main h2, main dt.sig, main code { overflow-wrap: anywhere; }
+main span.pre { white-space: normal; }
 @media print { main pre { white-space: pre-wrap; } }
 """
 

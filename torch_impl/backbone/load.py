@@ -96,11 +96,11 @@ def one_gguf_reader():
     import gguf
 
     reader = gguf.GGUFReader
-    gguf.GGUFReader = lru_cache(reader)
+    gguf.GGUFReader = lru_cache(reader)  # type: ignore[misc, assignment]
     try:
         yield
     finally:
-        gguf.GGUFReader = reader
+        gguf.GGUFReader = reader  # type: ignore[misc]
 
 
 def with_pad_token(body, tokenizer):
