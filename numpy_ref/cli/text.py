@@ -3,6 +3,7 @@
 import sys
 import textwrap
 import unicodedata
+from itertools import accumulate, takewhile
 
 WIDTH = 80
 
@@ -40,9 +41,8 @@ def width(text):
 def pad(text, size):
     """text in exactly `size` columns, cut with an ellipsis where it is longer"""
     if width(text) > size:
-        while width(text) > size - 1:
-            text = text[:-1]
-        text += "…"
+        ends = accumulate(map(width, text))  # column in which each letter ends
+        text = "".join(letter for letter, end in zip(text, takewhile(lambda end: end < size, ends), strict=False)) + "…"
     return text + " " * (size - width(text))
 
 

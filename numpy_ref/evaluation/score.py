@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..batches import all_rewards, collate, first_of_same
-from ..cli.text import counted, progress_bar, table
+from ..cli.text import counted, printable, progress_bar, table
 from ..data.reader import unit
 from ..errors import InputError
 from ..files import check_output, claimed, written_whole
@@ -144,7 +144,7 @@ def score_one(scorer, args):
         against = ["-" if i == j else f"{sigmoid(reward[i] - reward[j]):.3f}" for j in order] if len(order) > 1 else []
         body.append([name, f"{reward[i]:.3f}", *against])
     for line, text in zip(table([head, *body]), ["response", *(args.responses[i] for i in order)], strict=True):
-        print(f"{line}  {text}")
+        print(f"{line}  {printable(text)}")
     return 0
 
 
