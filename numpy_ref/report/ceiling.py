@@ -1,7 +1,7 @@
-"""What labels can teach at best: agreement of repeated labels, the best reachable scores, the longer-wins baseline.
+"""Limits that the labels set: agreement of repeated labels, the best reachable scores, the longer-wins baseline.
 
-A pair's labels are taken for independent draws of "the first is better" with its own probability p. Nobody knows p, and
-two labels of one pair suffice to learn a mean over pairs: they differ with probability d = 2 p (1 - p).
+Assumption: the labels of a pair are independent draws of "the first is better" with the pair's own probability p. p is
+unknown, but two labels of a pair differ with probability d = 2 p (1 - p), so its mean over pairs can be estimated.
 """
 
 import math
@@ -16,7 +16,7 @@ CELLS = 4_000_000  # of alpha's table: where that is too little, a pair's many l
 
 
 class Ceiling(NamedTuple):
-    """What repeated labels tell; where two numbers stand they are a lower and an upper bound"""
+    """Estimates from repeated labels; a tuple holds a lower and an upper bound"""
 
     pairs: int  # with two labels or more
     labels: int  # of these pairs
@@ -30,9 +30,9 @@ class Ceiling(NamedTuple):
 
 
 def ceiling(n, wins) -> Ceiling | None:
-    """The best reachable scores on pairs with n labels, `wins` of them for one and the same side        (P,), (P,)
+    """The best reachable scores on pairs with n labels, `wins` of them for the same side        (P,), (P,)
 
-    None where no pair has two labels: then labels say nothing about their own noise.
+    None if no pair has two labels: then the labels do not show their own noise.
 
     d̂ = 2 k (n - k) / (n (n - 1)) is the share of two labels that differ; its mean D over pairs is an unbiased estimate
     of E[2 p (1 - p)], so D / 2 is one of the Brier score's floor.
@@ -64,17 +64,17 @@ def ceiling(n, wins) -> Ceiling | None:
 
 
 def accuracy_bounds(low, high):
-    """1 - D and (1 + √(1 - 2 D)) / 2, each where it is further out; more disagreement than 1/2 is chance"""
+    """1 - D at the high end and (1 + √(1 - 2 D)) / 2 at the low end; a D above 1/2 counts as 1/2, which is chance"""
     return 1 - min(high, 0.5), 1 - minority(low)
 
 
 def loss_bounds(d):
-    """2 ln 2 · D and H(q(D)), in nats; both ln 2 where D is 1/2 or more"""
+    """2 ln 2 · D and H(q(D)), in nats; both are ln 2 if D is 1/2 or more"""
     return 2 * math.log(2) * min(d, 0.5), binary_entropy(minority(d))
 
 
 def minority(d):
-    """q = (1 - √(1 - 2 d)) / 2, the chance of the rarer label, d = 2 q (1 - q); 1/2 where d says more"""
+    """q = (1 - √(1 - 2 d)) / 2, the probability of the rarer label, solves d = 2 q (1 - q); 1/2 if d is above 1/2"""
     return (1 - math.sqrt(max(1 - 2 * d, 0.0))) / 2
 
 
@@ -84,9 +84,9 @@ def binary_entropy(p):
 
 
 def ratings(n, wins):
-    """Labels 1 and 0 of each pair, and of each pair turned round        (P,), (P,) -> (labels, 2 P), NaN where none
+    """Labels 1 and 0 of each pair and of its mirror image        (P,), (P,) -> (labels, 2 P), padded with NaN
 
-    Which side of a pair is called first is nobody's choice: with both, chance is one half whatever the order.
+    The order of the two sides is arbitrary. With both orders the expected agreement by chance is one half.
     """
     share = max(2, CELLS // (2 * len(n)))
     scale = np.minimum(1, share / n)
@@ -97,9 +97,9 @@ def ratings(n, wins):
 
 
 def longer_wins(chosen, rejected):
-    """How often the longer one was chosen, equal lengths one half; its Wilson interval; ties        (C,), (C,)
+    """(how often the longer answer was chosen, equal lengths one half; its Wilson interval; ties)        (C,), (C,)
 
-    Comparisons are taken for independent; those of one list are not, and then the truth is less certain than this.
+    The interval assumes independent comparisons. Those of one list are not independent, so it is then too short.
     """
     wins = (chosen > rejected).sum() + 0.5 * (chosen == rejected).sum()
     return wins / len(chosen), wilson(wins, len(chosen)), int((chosen == rejected).sum())

@@ -1,4 +1,4 @@
-"""The picture of `report --figure`: lengths, how far they decide, what a length limit costs, what else is wrong."""
+"""The picture of `report --figure`: lengths, how well they predict, what a length limit costs, the findings."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def draw_report(report, paths, path):
-    """Writes the picture; InputError where there is nothing to draw"""
+    """Writes the picture; InputError if there is nothing to draw"""
     if not len(report.compared.row):
         raise InputError(f"--figure {path}: there is no comparison to draw: leave the option out")
     save_as(report_picture(report, short_names(paths)), path)
@@ -102,7 +102,7 @@ def draw_limit(axes, longest, max_length):
 
 
 def draw_trouble(axes, report):
-    """Rows concerned by each finding, errors filled"""
+    """How many rows each finding concerns; bars of errors are filled"""
     found = [finding for finding in report.findings if finding.rows.any() and finding.name in TITLES][::-1]
     axes.set(title="Rows with trouble", xlabel="share of the rows")
     if not found:

@@ -1,11 +1,12 @@
 """Findings about the rows, each as one sentence: what, how many, where, what to do.
 
-error       misleads training or its evaluation, and --strict fails: rows that cannot be read, empty answers, pairs that
-            are the same text, also once cut, both orders of one pair, cycles, comparisons and prompts that splits share
-warning     may be meant, and is worth a look: nearly empty answers, too long ones, one the beginning of the other, text
-            of special tokens, comparisons that stand more than once, answers that splits share
-note        nothing wrong, but good to know: the longer answer wins, labels disagree
-With `repeated_labels`, several labels of one pair are meant: both orders, cycles and repetitions are then notes.
+error       misleads training or its evaluation, so --strict fails: rows that cannot be read, empty answers, pairs of
+            equal texts (also if only equal after the cut), both orders of one pair, cycles, comparisons and prompts
+            that splits share
+warning     may be intended, but is worth a look: nearly empty or too long answers, an answer that begins with the
+            other, text of special tokens, repeated comparisons, answers that splits share
+note        nothing is wrong, but it is good to know: the longer answer wins, labels disagree
+With `repeated_labels` several labels of one pair are intended: both orders, cycles and repetitions become notes.
 """
 
 import re
@@ -24,18 +25,18 @@ NO_PROMPT = kept.simple_hash("")
 
 
 class Finding(NamedTuple):
-    """One question that was put to every row"""
+    """The answer to one question about all rows"""
 
     name: str
     severity: str
-    rows: np.ndarray  # (N,) bool, those that it is about
+    rows: np.ndarray  # (N,) bool, the rows concerned
     what: str
     advice: str
-    case: np.ndarray  # the rows of its first case
+    case: np.ndarray  # the rows of the first case
 
 
 class Report(NamedTuple):
-    """All that tables, pictures and the JSON are made of"""
+    """Everything that tables, pictures and the JSON show"""
 
     rows: kept.Rows
     compared: relations.Comparisons
@@ -45,7 +46,7 @@ class Report(NamedTuple):
 
 
 def examine(rows, max_length, repeated_labels=False) -> Report:
-    """Every question, also those that nothing was found for"""
+    """The findings of all questions, including those without any case"""
     compared = relations.comparisons(rows)
     labelled = relations.labels(compared)
     findings = about_rows(rows, max_length)
@@ -105,7 +106,7 @@ def about_rows(rows, max_length):
 
 
 def about_labels(rows, compared, labelled, severity=None):
-    """What the comparisons of one file say to each other"""
+    """Findings about several comparisons of one file: repetitions, both orders, cycles"""
     again = compared.only(labelled.at)
     code, m = relations.codes(again.winner, again.loser)
     repeats = relations.repeated(code, m)
@@ -135,7 +136,7 @@ def about_labels(rows, compared, labelled, severity=None):
 
 
 def about_splits(rows, compared):
-    """What stands in two of the files"""
+    """Findings about what several files share"""
     row_of_answer = np.repeat(np.arange(len(rows.size)), rows.size)
     elsewhere = relations.shared(rows.file[row_of_answer], rows.prompt[row_of_answer], rows.text) >= 0
     leaked = compared.only(elsewhere[compared.better] & elsewhere[compared.worse])
@@ -161,7 +162,7 @@ def about_splits(rows, compared):
 
 
 def about_lengths(rows, compared):
-    """The baseline that needs no reading"""
+    """The finding about length: how often the longer answer was chosen"""
     if not len(compared.row):
         return []
     chars = rows.chars
@@ -175,7 +176,7 @@ def about_lengths(rows, compared):
 
 
 def grouped(name, severity, rows, row, group, unit, what, advice):
-    """A finding of cases that span rows        row (n,), group (n,): its case, or -1"""
+    """A finding whose cases span rows        row (n,), group (n,): the case of each entry, or -1"""
     found = group >= 0
     concerned = np.zeros(len(rows.size), bool)
     concerned[row[found]] = True
@@ -198,7 +199,7 @@ SHOWN = 6  # line numbers in a sentence
 
 
 def short_names(paths):
-    """What a file is called in the tables: its name without .jsonl, cut; a number where that is not one"""
+    """The files' names in the tables: without .jsonl, cut, and numbered if they would not be unique"""
     names: list = []
     for k, path in enumerate(paths, 1):
         name = re.sub(r"\.(jsonl|json|csv)$", "", clean(Path(path).name).removesuffix(".gz"))

@@ -1,4 +1,4 @@
-"""What the report counts and measures in one file: the numbers of its tables and of its JSON."""
+"""Counts and measures of one file: the numbers in the report's tables and JSON."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ QUANTILES = {"min": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "
 
 
 def counts(report, file):
-    """How much of everything one file holds"""
+    """How many rows, pairs, responses, ... one file holds"""
     rows, compared = report.rows, report.compared
     own = rows.file == file
     readable = own & (rows.size > 0)
@@ -29,7 +29,7 @@ def counts(report, file):
 
 
 def lengths(report, file):
-    """What is measured, in one file        -> {name: (n,)}"""
+    """Lengths of prompts, answers and whole texts in one file        -> {name: (n,)}"""
     rows, compared = report.rows, report.compared
     own, here = rows.file == file, rows.file[compared.row] == file
     return {
@@ -41,7 +41,7 @@ def lengths(report, file):
 
 
 def baseline(report, file):
-    """The longer answer's share of the comparisons of one file, None where there is no comparison"""
+    """How often the longer answer was chosen in one file; None if it has no comparison"""
     here = report.rows.file[report.compared.row] == file
     if not here.any():
         return None
@@ -54,7 +54,7 @@ IN_JSON = 100  # line numbers of a finding
 
 
 def as_json(report, paths, misleading):
-    """The same as plain numbers, lists and texts"""
+    """The report as plain numbers, lists and texts"""
     names = short_names(paths)
     files = []
     for file, path in enumerate(paths):

@@ -1,7 +1,7 @@
-"""What stands between the rows: repeated comparisons, both orders, cycles, and what splits share.
+"""Relations between rows: repeated comparisons, both orders, cycles, and what splits share.
 
-A node is a response under its prompt in one file, whitespace aside; a comparison is an arrow from the better to the
-worse. What one file holds twice and what two files share are different troubles: nodes of two files never meet.
+A node is a response to a prompt in one file; whitespace does not count. A comparison is an arrow from the better to the
+worse node. Repetitions within a file and overlaps between files are different faults, so each file has its own nodes.
 """
 
 from typing import NamedTuple
@@ -11,20 +11,18 @@ import numpy as np
 from ..bradley_terry.existence import strong_groups
 from ..cli import memory
 
-BYTES_OF_A_LABEL = (
-    250  # of a comparison that may be a second label: 225 measured on a list of 1,500 that is given twice
-)
-WORTH_PEELING = 0.98  # of the arrows: where a round takes less away, to walk arrow by arrow is faster
+BYTES_OF_A_LABEL = 250  # for a comparison that may be a second label; 225 were measured on a list of 1,500 given twice
+WORTH_PEELING = 0.98  # if a round keeps more of the arrows, walking arrow by arrow is faster
 
 
 class Comparisons(NamedTuple):
-    """C comparisons in the order of the rows, between M responses that are laid end to end, best first"""
+    """C comparisons, in the order of the rows, between M responses stored end to end, best first within a row"""
 
     row: np.ndarray  # (C,)
     better: np.ndarray  # (C,) places of responses
     worse: np.ndarray  # (C,)
     node: np.ndarray  # (M,) of each response
-    level: np.ndarray  # (M,) the same for responses that tie in one row, one more for the next worse
+    level: np.ndarray  # (M,) equal for responses that tie in one row, one more for the next worse
     nodes: int
 
     @property
@@ -43,7 +41,7 @@ class Comparisons(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """P pairs of nodes, low < high, and how often each was labelled: every pair with two labels, and some with one"""
+    """P pairs of nodes, low < high, and how often each was labelled: all pairs with two labels, some with one"""
 
     at: np.ndarray  # (A,) the comparisons whose pairs these are
     of: np.ndarray  # (A,) the pair of each, -1 where both sides are one node
@@ -54,9 +52,9 @@ class Labels(NamedTuple):
 
 
 def comparisons(rows) -> Comparisons:
-    """Every two responses of a row that its label does not tie, in the order of the rows
+    """All pairs of responses of a row that its label does not tie, in the order of the rows
 
-    A long list has millions: numbers of 32 bits, and each response's run of worse ones is counted instead of searched.
+    A long list has millions of them, so numbers have 32 bits, and the responses after a level are counted at once.
     """
     row_of = np.repeat(np.arange(len(rows.size), dtype=np.int32), rows.size)  # (M,)
     places = np.arange(len(row_of), dtype=np.int32)
@@ -84,12 +82,12 @@ def codes(*columns):
 
 
 def repeated(code, m):
-    """The code where it stands more than once, else -1        (n,) in 0 .. m - 1 -> (n,)"""
+    """Each code that occurs more than once, else -1        (n,) in 0 .. m - 1 -> (n,)"""
     return np.where(np.bincount(code, minlength=m)[code] > 1, code, -1)
 
 
 def shared(file, *columns):
-    """A number for each tuple that stands in two files or more, else -1        (n,), k columns (n,) -> (n,)"""
+    """A number for each tuple that occurs in two files or more, else -1        (n,), k columns (n,) -> (n,)"""
     code, m = codes(*columns)
     lowest, highest = np.full(m, len(code)), np.full(m, -1)
     np.minimum.at(lowest, code, file)
@@ -98,14 +96,14 @@ def shared(file, *columns):
 
 
 def stand_once(compared):
-    """Which responses' nodes stand in one place only        -> (M,) bool"""
+    """Whether each response is the only one of its node        -> (M,) bool"""
     return (np.bincount(compared.node) == 1)[compared.node]
 
 
 def labels(compared) -> Labels:
     """Each pair of nodes once, with its labels in either order counted
 
-    A pair can have two labels only where one of its nodes stands in two places: only those comparisons are sorted.
+    A pair can have two labels only if one of its nodes occurs twice, so only those comparisons are sorted.
     """
     single = stand_once(compared)
     at = np.flatnonzero(~(single[compared.better] & single[compared.worse]))
@@ -123,23 +121,23 @@ def labels(compared) -> Labels:
 
 
 def once_a_row(compared, labelled) -> Comparisons:
-    """The comparisons of pairs that have two labels, without what a list says again of a text that it holds twice"""
+    """The comparisons of pairs that have two labels; a list that holds a text twice counts once"""
     pair_in_row, _ = codes(compared.row[labelled.at], labelled.of)
     _, first = np.unique(pair_in_row, return_index=True)
     return compared.only(labelled.at[first])
 
 
 def both_orders(labelled):
-    """The pair of each of its comparisons that was labelled in either order, else -1        -> (A,)"""
+    """For each comparison its pair if that was labelled in both orders, else -1        -> (A,)"""
     mixed = np.append((labelled.low_wins > 0) & (labelled.low_wins < labelled.n), False)  # the last for -1
     return np.where(mixed[labelled.of], labelled.of, -1)
 
 
 def arrows(compared, labelled):
-    """Which comparisons suffice to tell who reaches whom by arrows from winners to losers        -> (C,) bool
+    """Whether each comparison is kept as an arrow; the kept ones leave unchanged who reaches whom        -> (C,) bool
 
-    An arrow goes where more labels say so than not; a draw has none. Nothing contradicts a row about nodes that stand
-    nowhere else: of these, arrows from each level to the next one lead to all that are further down.
+    A pair with several labels has an arrow in the direction of the majority, and none if they are even. Nodes that
+    occur in one row only need just the arrows from each level to the next: these lead to all lower levels.
     """
     single = stand_once(compared)
     level = np.zeros(len(single), np.int32)
@@ -152,14 +150,14 @@ def arrows(compared, labelled):
 
 
 def cycles(compared, labelled):
-    """Groups of nodes that each beat one another in a circle: no reward can order them        -> lists of nodes
+    """Groups of nodes that beat one another in cycles, so that no reward can order them        -> lists of nodes
 
-    The groups are the strongly connected components of the graph of `arrows` with two nodes or more: three at least,
-    for no two beat each other.
+    They are the strongly connected components of the graph of `arrows` with more than one node, hence with at least
+    three: two nodes never have arrows in both directions.
     """
     of_graph = compared.only(arrows(compared, labelled))
     winner, loser = of_graph.winner, of_graph.loser
-    while len(winner):  # who beats nobody or loses to nobody is in no circle
+    while len(winner):  # a node that beats nobody or loses to nobody is in no cycle
         inside = np.isin(winner, loser) & np.isin(loser, winner)
         winner, loser = winner[inside], loser[inside]
         if inside.mean() > WORTH_PEELING:
@@ -172,7 +170,7 @@ def cycles(compared, labelled):
 
 
 def in_cycles(compared, groups):
-    """The group of each comparison that lies within one, else -1        -> (C,)"""
+    """For each comparison the group that holds both its nodes, else -1        -> (C,)"""
     group_of = np.full(max(compared.nodes, 1), -1, np.int32)
     for k, group in enumerate(groups):
         group_of[group] = k

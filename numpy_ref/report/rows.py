@@ -1,6 +1,6 @@
-"""Preference files as columns of numbers: of each row the report keeps hashes, lengths and flags, but no text.
+"""Preference files as columns of numbers: the report keeps the hashes, lengths and flags of each row, but no text.
 
-A million pairs take 120 MB so. Hashes have 64 bits: among n texts two different ones are taken for one with probability
+A million pairs take 120 MB. Hashes have 64 bits: the chance that any two of n different texts are confused is
 n² / 2⁶⁵, one in ten million for two million texts.
 """
 
@@ -29,7 +29,7 @@ OF_RESPONSES = {"text": "Q", "written": "Q", "chars": "I", "tokens": "I", "rank"
 
 
 class Rows(NamedTuple):
-    """N rows, also those that cannot be read, and their M responses laid end to end, best first"""
+    """N rows, including unreadable ones, and their M responses end to end, best first within a row"""
 
     file: np.ndarray  # (N,) which of the files
     line: np.ndarray  # (N,) from 1
@@ -48,7 +48,7 @@ class Rows(NamedTuple):
 
 
 def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
-    """Every row of the files; InputError where a file cannot be read further or holds no row at all"""
+    """Every row of the files; InputError if a file cannot be read to the end or holds no row"""
     columns = {name: array(code) for name, code in (OF_ROWS | OF_RESPONSES).items()}
     kinds: list = [defaultdict(list) for _ in paths]
     specials: Counter = Counter()
@@ -74,20 +74,20 @@ def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
 
 
 def kind_of(error) -> str:
-    """What is wrong with a row, without what is so in this row alone: byte N of the line is not UTF-8"""
+    """The kind of an error, the same for all rows that have it: "byte N of the line is not UTF-8" """
     sentence = re.sub(r" \([^)]*\)", "", str(error))
     return re.sub(r"(?<!\S)-?\d+(\.\d+)?(?!\S)", "N", sentence.partition(": ")[0])
 
 
 def add_unreadable(columns, file, line, kind, kinds):
-    """A row without responses"""
+    """Adds an unreadable row, which has no responses"""
     kinds[kind].append(line)
     flags = UNREADABLE | EMPTY * kind.endswith(" is empty")
     add_columns(columns, OF_ROWS, (file, line, flags, 0, 0, 0, 0))
 
 
 def add_row(columns, file, line, row, tokenizer, max_length, specials):
-    """One row: its hashes, lengths, and what can be said of it alone"""
+    """Adds one row: its hashes, its lengths, and the flags that need no other row"""
     prompt, responses = as_text(row.prompt), [as_text(response) for response in row.responses]
     prompt_ids, prompt_bytes = ids(prompt, tokenizer), prompt.encode()
     around = 0 if isinstance(row.responses[0], Ids) else len(prompt_ids) + len(("<bos>", "<sep>", "<eos>"))
@@ -112,7 +112,7 @@ def add_row(columns, file, line, row, tokenizer, max_length, specials):
 
 
 def add_columns(columns, names, values):
-    """One number to each of these columns"""
+    """Appends one number to each of these columns"""
     for name, value in zip(names, values, strict=True):
         columns[name].append(value)
 
@@ -131,9 +131,9 @@ def about_answers(plain) -> int:
 def about_pairs(ranks, plain, all_ids, room) -> int:
     """Flags of answers of different ranks: the same, the same when cut at --max-length, one the beginning of the other
 
-    room        how many tokens of a response, eos included, stand in front of the cut
-    Answers are grouped, for a long list has millions of pairs. Two members of a group that differ in text and in rank
-    exist where the group has two texts and two ranks.
+    room        how many tokens of a response, eos included, fit before the cut
+    Answers are grouped because a long list has millions of pairs. A group has two members that differ in text and in
+    rank if it has two texts and two ranks.
     """
     ranks_of = sets(plain, ranks)
     identical = any(len(of_text) > 1 for of_text in ranks_of.values())
@@ -154,9 +154,10 @@ def sets(keys, values):
 
 
 def has_prefix(ranks_of) -> bool:
-    """Is a text the beginning of one of another rank?        ranks_of: {text: its ranks}
+    """Whether a text is the beginning of a text of another rank        ranks_of: {text: its ranks}
 
-    In alphabetical order a text stands behind its beginnings; it suffices to look at the longest of them.
+    In alphabetical order a text comes after its beginnings. Only the longest one must be compared: if a shorter one had
+    another rank, it would have been found before.
     """
     beginnings: list = []
     for text in sorted(filter(None, ranks_of)):
@@ -169,20 +170,20 @@ def has_prefix(ranks_of) -> bool:
 
 
 def cut(response_ids, room):
-    """What is left of a response where the whole text is cut on the right; eos stands behind a response that fits"""
+    """What remains of a response if the whole text is cut on the right; a response that fits is followed by eos"""
     return response_ids[: max(room, 0)], EOS if len(response_ids) < room else None
 
 
 def ids(text, tokenizer):
-    """One entry for each token: of a byte tokenizer the bytes themselves, which take no list of integers"""
+    """A sequence with one entry for each token; for the byte tokenizer the bytes, which need no list of integers"""
     return text.encode() if isinstance(tokenizer, Bytes) else tuple(tokenizer.text_ids(text))
 
 
 def simple_hash(text) -> int:
-    """Texts that differ in whitespace only have the same"""
+    """A hash that is the same for texts that differ only in whitespace"""
     return hashed(" ".join(text.split()).encode())
 
 
 def hashed(content) -> int:
-    """64 bits"""
+    """A hash of 64 bits"""
     return int.from_bytes(blake2b(content, digest_size=8).digest())

@@ -26,7 +26,7 @@ TITLES = {
 
 
 def as_text(report, paths):
-    """All sections; the files are named as given once, and by their short names from there on"""
+    """All sections; the first names each file in full, the others use short names"""
     names = short_names(paths)
     lines = [line for name, path in zip(names, paths, strict=True) for line in wrapped(f"{name}: {clean(path)}")]
     numbers = [counts(report, file) for file in range(len(paths))]
@@ -45,7 +45,7 @@ def as_text(report, paths):
 
 
 def blocks(title, numbers, names):
-    """A column for each file, few beside each other        numbers: for each file {row: count}"""
+    """Tables with a column for each file, a few files each        numbers: for each file {row: count}"""
     lines: list = []
     for start in range(0, len(names), AT_ONCE):
         part = slice(start, start + AT_ONCE)
@@ -65,7 +65,7 @@ def length_lines(report, file, name):
 
 
 def kind_lines(kinds, name):
-    """What is wrong with the rows that cannot be read, the most frequent first"""
+    """Why rows cannot be read, the most frequent reason first"""
     most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     lines = [""] * bool(most) + wrap(f"cannot be read: {name}") * bool(most)
     for kind, at in most[:SHOWN]:
@@ -76,7 +76,7 @@ def kind_lines(kinds, name):
 
 
 def baseline_lines(report, names):
-    """How far counting characters leads"""
+    """The accuracy of the longer answer as a prediction"""
     body = []
     for file, name in enumerate(names):
         if found := baseline(report, file):
@@ -87,7 +87,7 @@ def baseline_lines(report, names):
 
 
 def ceiling_lines(found):
-    """What labels given again tell, and what they cannot"""
+    """What repeated labels show, and what they cannot show"""
     if found is None:
         return wrap(
             "labels given again: no pair was labelled twice, so nothing can be said about how far labels agree, nor "
