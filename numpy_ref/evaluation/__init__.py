@@ -1,4 +1,4 @@
-"""What a model is worth, and its use.
+"""Using a trained model, and measuring how good it is.
 
 agreement       kappa and alpha: do annotators agree beyond chance?
 intervals       Wilson's, and bootstraps over prompts, responses and items

@@ -36,7 +36,7 @@ def compared(a, b, rng):
 
 
 def verdict(difference, sign):
-    """better or worse where the interval leaves out 0        sign: 1 where more is better, else -1"""
+    """ "better" or "worse" if the interval does not contain 0        sign: 1 if more is better, else -1"""
     low, high = (difference[name] for name in ("low", "high"))
     if low is None or low <= 0 <= high:
         return NOT_TOLD_APART

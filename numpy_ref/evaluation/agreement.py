@@ -1,4 +1,4 @@
-"""Do annotators agree more than chance would have them? Percent agreement, kappa, alpha, with their uncertainty.
+"""Do annotators agree more than by chance? Percent agreement, kappa and alpha, with their uncertainty.
 
 Chance is what the annotators' own label frequencies would give: 0 is chance, 1 is full agreement. No torch twin: there
 is no gradient here.

@@ -32,7 +32,7 @@ def selection(reward, n):
 
 
 def kl_bound(n):
-    """log n - (n - 1) / n, in nats: the most that best-of-n can move a policy"""
+    """log n - (n - 1) / n, in nats: an upper bound of the KL divergence of best-of-n from the policy"""
     return math.log(n) - (n - 1) / n
 
 
@@ -55,7 +55,7 @@ def read_scored(path, scorer):
 
 
 def best_of(rewards, scores, rng):
-    """What best-of-n earns, n = 1 .. the shortest list        lists of (K,), lists of (K,) -> list of dicts
+    """The mean true score of best-of-n, n = 1 .. the shortest list        lists of (K,), lists of (K,) -> list of dicts
 
     score   the mean true score of the chosen response, with its 95 % interval over prompts
     best    the same where the true scores choose, which no model can exceed
@@ -71,7 +71,7 @@ def best_of(rewards, scores, rng):
 
 
 def measure_best_of(scorer, path, seed=0):
-    """{"prompts", "best_of"} for a file, by the model"""
+    """{"prompts", "best_of"} of a model on a file"""
     rows = read_scored(path, scorer)
     reward = rewards_with_bar(scorer, [ids for ids, _ in rows])
     rewards = [r[: len(ids)] for r, (ids, _) in zip(reward, rows, strict=True)]

@@ -1,4 +1,4 @@
-"""Do the probabilities mean what they say? Of the pairs that a model calls with 80 %, four in five should go its way.
+"""Are the probabilities right? Of the pairs that a model predicts with 80 %, it should get four in five right.
 
 Which response of a pair stands first is arbitrary, and in a preference file the first one has always won: σ(margin)
 against "the first won" would be a curve that is 1 everywhere. So a pair is counted once, from the side that the model
@@ -27,7 +27,7 @@ def folded(margin, first_won=1.0):
 
 
 class Curve(NamedTuple):
-    """A reliability curve: of each bin that is not empty the pairs, their mean confidence, and the share that was right
+    """A reliability curve: for each bin that is not empty its pairs, their mean confidence, and the share of right ones
 
     Sources: DeGroot & Fienberg 1983; Niculescu-Mizil & Caruana 2005.
     """
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 
 
 def places(confidence, bins=10, equal_mass=True):
-    """The bin of each pair, from 0: bins of as many pairs each, or of one width in [½, 1]        (N,) -> (N,)
+    """The bin of each pair, from 0: bins with equally many pairs, or of equal width in [½, 1]        (N,) -> (N,)
 
     Equal confidences are never parted: the order of the pairs changes nothing, and bins may be uneven or empty.
     """
@@ -66,7 +66,7 @@ def ece(curve):
 
 
 def ece_if_calibrated(confidence, rng, bins=10, equal_mass=True, draws=1000):
-    """Mean and 95 % quantile of the ECE of these confidences, were every one of them the true probability: not 0
+    """Mean and 95 % quantile of the ECE if every confidence were the true probability; they are not 0
 
     The labels are drawn `draws` times with P(right) = confidence. An ECE beyond the quantile is no accident.
     Sources: Bröcker & Smith 2007 (such draws); Roelofs et al. 2022, arXiv:2012.08668 (how large the bias is).
@@ -109,7 +109,7 @@ def brier_parts(curve):
 
 
 def check(confidence, right):
-    """InputError for what cannot be drawn: no pair, or another number of labels"""
+    """InputError if there is no pair, or another number of labels than of pairs"""
     if np.ndim(confidence) != 1 or np.shape(confidence) != np.shape(right) or not len(confidence):
         raise InputError(f"confidence {np.shape(confidence)} and right {np.shape(right)}: one length expected, not 0")
 
@@ -118,7 +118,7 @@ def check(confidence, right):
 
 
 class Temperature(NamedTuple):
-    """T and its certificate: below `low` the loss falls, above `high` it rises, and its one minimum lies between"""
+    """T and its certificate: the loss falls below `low` and rises above `high`, so its one minimum lies between"""
 
     temperature: float
     low: float
@@ -162,7 +162,7 @@ def fit_temperature(margin):
 
 
 def certified(beta, margin, scale, steps, width=1e-6):
-    """Temperature, once the slope's sign has been seen to change within a millionth of β"""
+    """The Temperature, after a check that the slope changes its sign within a millionth of β"""
     low, high = beta * (1 - width), beta * (1 + width)
     if not temperature_loss(low, margin)[1] < 0 < temperature_loss(high, margin)[1]:
         raise InputError(
@@ -172,7 +172,7 @@ def certified(beta, margin, scale, steps, width=1e-6):
 
 
 def check_margins(margin):
-    """The largest |m|; InputError where no finite T > 0 is the best"""
+    """The largest |m|; InputError if no finite T > 0 is the best"""
     if margin.ndim != 1 or not len(margin) or not np.isfinite(margin).all():
         raise InputError(f"margins of shape {margin.shape}: expected (N,) finite numbers, at least one")
     if not (margin < 0).any():

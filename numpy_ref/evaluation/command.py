@@ -86,7 +86,7 @@ def run(args, scorer_of=numpy_scorer):
 
 
 def measure(scorer, path, subset_column=None, temperature=None, temperature_data=None, *, other=None, seed=0, bins=10):
-    """Every figure of --json for the held-out preferences of a file, or of the built-in world where path is None
+    """Every figure of --json for the held-out preferences of a file, or of the built-in world if path is None
 
     other   the Scorer of --against
     """
@@ -146,12 +146,12 @@ def scored_pairs(data, scorer):
 
 
 def drawn_labels(pairs, rng):
-    """1 where the first response won: always in a file, drawn with the true probability in the world        -> (M,)"""
+    """1 if the first response won: always in a file; in the world drawn with the true probability        -> (M,)"""
     return (rng.random(len(pairs.margin)) < sigmoid(pairs.true)).astype(float)
 
 
 def after_temperature(scorer, pairs, won, temperature, temperature_data, rng, bins):
-    """What division of all margins by T changes; T is given, or fitted on temperature_data or the pairs themselves"""
+    """The effect of dividing all margins by T, which is given or fitted: on temperature_data or the pairs themselves"""
     fitted_on = None
     if temperature == "fit":
         fitted_on = temperature_data or "the evaluated pairs themselves, an optimistic result"

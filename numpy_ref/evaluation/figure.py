@@ -1,4 +1,4 @@
-"""The picture of `evaluate --figure`: what the model says against what came true, and accuracy by length."""
+"""The picture of `evaluate --figure`: predicted against observed frequencies, and accuracy by length."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def evaluation(result):
 
 
 def draw_reliability(axes, result):
-    """Bins as points with Wilson's intervals over their mean confidence"""
+    """Bins as points at their mean confidence, with Wilson's intervals"""
     axes.plot([0.5, 1], [0.5, 1], color=RUST, lw=1.5, ls="-.", label="calibrated", zorder=1)
     curves = [("as it is", result["calibration"], {"marker": "o", "color": BLUE, "ls": "-"})]
     if "temperature" in result:
@@ -50,7 +50,7 @@ def draw_reliability(axes, result):
 
 
 def draw_by_length(axes, rows):
-    """A bar for each group, with its number of pairs; the line is a coin's"""
+    """A bar for each group, with its number of pairs; the line marks guessing"""
     places = np.arange(len(rows))
     for place, row in zip(places, rows, strict=True):
         if row["accuracy"] is not None:

@@ -1,4 +1,4 @@
-"""How far an accuracy could lie from the one measured: intervals by resampling what the pairs have in common.
+"""Confidence intervals of accuracies, by resampling what the pairs have in common.
 
 Pairs of one response are not independent, nor are those of one prompt: resampling single pairs gives intervals that
 are too short. Where there are many prompts these are drawn; where there are few, their responses.
@@ -27,7 +27,7 @@ def wilson(wins, n, level=0.95):
 
 
 def prompts_interval(score, prompt, rng, draws=2000, level=0.95):
-    """Whole prompts drawn with replacement        (N,), (N,) -> (low, high) of the mean score
+    """A bootstrap over whole prompts        (N,), (N,) -> (low, high) of the mean score
 
     prompt  the index of each pair's prompt. Trustworthy from some 30 prompts on.  Source: Efron & Tibshirani 1993.
     """
@@ -38,7 +38,7 @@ def prompts_interval(score, prompt, rng, draws=2000, level=0.95):
 
 
 def responses_interval(score, pairs, prompt, rng, draws=2000, level=0.95):
-    """The responses of each prompt drawn with replacement; a pair counts as often as both its ends        (N,), (N, 2)
+    """A bootstrap over the responses of each prompt; a pair counts as often as both its responses        (N,), (N, 2)
 
     For few prompts with many comparisons among the same responses. It speaks of other responses to these prompts, not
     of other prompts.  Source: Snijders & Borgatti 1999 (the vertex bootstrap).
@@ -57,7 +57,7 @@ def responses_interval(score, pairs, prompt, rng, draws=2000, level=0.95):
 
 
 def bootstrap_interval(statistic, ratings, rng, resamples=1000, level=0.95):
-    """The middle `level` of statistic(ratings) over items drawn again        (annotators, items) -> 2 bounds, undefined
+    """A bootstrap of statistic(ratings) over items: the middle `level`      (annotators, items) -> 2 bounds, undefined
 
     `undefined` counts the resamples in which nobody could disagree, which have no kappa or alpha.
     """

@@ -1,4 +1,4 @@
-"""What `evaluate` measures on comparisons: scores with intervals, calibration, and what length alone would give."""
+"""The measures of `evaluate`: scores with intervals, calibration, and the accuracy that length alone reaches."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def measured(pairs, won, rng, bins):
 
 
 def with_interval(score, margin, pairs, rng):
-    """{"value", "low", "high", "interval"}: Wilson's for as many prompts as pairs, else the bootstrap over prompts
+    """{"value", "low", "high", "interval"}: Wilson's if each prompt has one pair, else a bootstrap over prompts
 
     Wilson's is for shares of pairs that were right or not; expectations and losses have the bootstrap too. Where every
     pair of every prompt went the same way the bootstrap would be a single point: Wilson's for that many prompts.
@@ -50,7 +50,7 @@ def with_interval(score, margin, pairs, rng):
 
 
 def bootstrapped(each, prompt, rng):
-    """{"value", "low", "high", "interval"} of a mean over pairs, by prompts drawn again        (M,), (M,)"""
+    """{"value", "low", "high", "interval"} of a mean over pairs, by a bootstrap over prompts        (M,), (M,)"""
     if len(np.unique(prompt)) > 1:
         (low, high), how = intervals.prompts_interval(each, prompt, rng), "bootstrap over prompts"
     else:
@@ -59,13 +59,13 @@ def bootstrapped(each, prompt, rng):
 
 
 def correlation(x, y):
-    """Pearson's, of what is centred already; None where one of the two does not vary        (R,), (R,) -> ()"""
+    """Pearson's correlation of centred numbers; None if one of the two does not vary        (R,), (R,) -> ()"""
     norm = np.sqrt((x * x).sum() * (y * y).sum())
     return float((x * y).sum() / norm) if norm > 0 else None
 
 
 def calibrated(margin, won, rng, bins):
-    """The reliability curve, its ECE beside that of a calibrated model, and the debiased squared error"""
+    """The reliability curve, its ECE and that of a calibrated model, and the debiased squared error"""
     confidence, right = calibration.folded(margin, won)
     curve = calibration.reliability_curve(confidence, right, bins)
     mean, high = calibration.ece_if_calibrated(confidence, rng, bins)
@@ -83,7 +83,7 @@ def calibrated(margin, won, rng, bins):
 
 
 def by_length(pairs):
-    """Accuracy where the better response is shorter, as long, longer: here a model that counts characters shows"""
+    """Accuracy if the better response is shorter, as long, or longer: it reveals a model that counts characters"""
     lead = pairs.longer
     place = 2 + (lead > MATCHED) + (lead > 0.5) - (lead < -MATCHED).astype(int) - (lead < -0.5)  # (M,)
     found = []
@@ -95,7 +95,7 @@ def by_length(pairs):
 
 
 def by_subset(pairs):
-    """Accuracy for each value of the subset column, beside what length alone would give"""
+    """Accuracy for each value of the subset column, and the accuracy of length alone"""
     found = []
     for name in sorted(set(pairs.subset.tolist())):
         here = pairs.subset == name

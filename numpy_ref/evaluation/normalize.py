@@ -39,20 +39,20 @@ def shift_and_scale(params, mean, std):
 
 
 def check_numbers(mean, std):
-    """InputError for numbers that no rewards can be shifted and divided by"""
+    """InputError for numbers by which rewards cannot be shifted and divided"""
     if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
         raise InputError(f"mean {mean:g} and deviation {std:g}: expected finite numbers, the deviation above 0")
 
 
 def of_raw(config, mean, std):
-    """The shift and division of the raw rewards, when those of config.json come first:  m₀ + s₀ m,  s₀ s"""
+    """The total shift and division of the raw rewards, after those of config.json:  m₀ + s₀ m,  s₀ s"""
     check_numbers(mean, std)
     before, scale = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
     return before + scale * mean, scale * std
 
 
 def mean_in_config(directory, mean):
-    """Writes reward_mean into config.json, where the last norm has no bias to hold it (RMSNorm); 0 takes it out
+    """Writes reward_mean into config.json if the last norm has no bias to hold it (RMSNorm); 0 removes it
 
     Our own `score` and `evaluate` subtract it. Other readers do not: their rewards are all larger by it, and every
     difference of two rewards is the same. The scale is always in the head, so no reward_std stays.
@@ -64,7 +64,7 @@ def mean_in_config(directory, mean):
 
 
 def moments(reward, eps):
-    """Mean and standard deviation, √ mean (r - mean)²; InputError where the rewards are one and the same        (R,)"""
+    """Mean and standard deviation, √ mean (r - mean)²; InputError if all rewards are equal        (R,)"""
     mean, std = float(reward.mean()), float(reward.std())
     if std <= 100 * eps * abs(reward).max():  # what the order of a sum can do to equal rewards
         raise InputError(

@@ -1,4 +1,4 @@
-"""The command `normalize`: shifts and scales a model's rewards by what they are on reference responses."""
+"""The command `normalize`: shifts and scales a model's rewards by their mean and deviation on reference responses."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ from .score_files import checked, located, raw_rows, responses_of
 
 
 def reference_responses(path):
-    """(line number, prompt, responses) of each row: the best-ranked of a labelled one, all of one without labels"""
+    """(line number, prompt, responses) of each row: the best response of a labelled row, all of an unlabelled one"""
     for number, _, columns in raw_rows(path):
         with located(path, number):
             if {"rejected", "ranks", "scores", "answers"} & columns.keys():
@@ -78,7 +78,7 @@ def run(args, scorer_of=numpy_scorer, write=None):
 
 
 def measured_and_written(args, target, temperature, scorer, write):
-    """`run`, while no other process may write the same directory"""
+    """`run`, with the lock on the output directory"""
     reward = reference_rewards(args.data, scorer)
     mean, scale, why = float(reward.mean()), 1.0, "no division"
     if temperature is not None:

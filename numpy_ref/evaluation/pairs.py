@@ -1,4 +1,4 @@
-"""What `evaluate` measures on: every comparison of held-out prompts as one row of plain arrays."""
+"""The comparisons that `evaluate` measures: each pair of held-out responses is one row of plain arrays."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from .score_files import located
 
 
 class Data(NamedTuple):
-    """N prompts' responses, encoded, and what is known of them"""
+    """The encoded responses to N prompts, with their labels"""
 
     rows: list  # N lists of K lists of token ids
     ranks: np.ndarray  # (N, K), 1 best, 0 where there is no response
@@ -34,7 +34,7 @@ class Data(NamedTuple):
 
 
 class Comparisons(NamedTuple):
-    """M pairs, the better response first; where the truth is known, the one of the higher true reward"""
+    """M pairs, the better response first: by label, or by true reward if that is known"""
 
     margin: np.ndarray
     true: np.ndarray  # the true margin, ∞ where the label is what it says
@@ -47,7 +47,7 @@ class Comparisons(NamedTuple):
 
 
 def load_file(path, scorer, subset_column=None):
-    """A preference file as Data; what a training would leave out is left out and counted"""
+    """A preference file as Data; rows that a training would leave out are left out and counted"""
     preferences, subsets, labels = with_labels(path, subset_column)
     data = encode(scorer.tokenizer, preferences, scorer.max_length)
     left_out = f"{data.too_long} longer than {scorer.max_length} tokens, {data.identical} identical"
@@ -82,7 +82,7 @@ def with_labels(path, column):
 
 
 def subset_of(row, column):
-    """What stands in the column, as a name"""
+    """The value of the subset column as a name"""
     name = row.get(column)
     if not isinstance(name, str | float):
         raise InputError(f'--subset-column {column}: the row has no such name: write "{column}": "..."')
@@ -105,7 +105,7 @@ def load_world(seed, scorer):
 
 
 def numbered(names):
-    """0, 1, 2, ... in the order in which the names are met, equal for equal names"""
+    """A number for each name, in order of first appearance"""
     found: dict = {}
     return np.array([found.setdefault(name, len(found)) for name in names])
 
@@ -130,7 +130,7 @@ def compare(data, reward):
 
 
 def comparisons(ranks):
-    """Every two responses of a list that differ in rank, the better first        (N, K) -> three of (M,): n, i, j"""
+    """All pairs of responses of a list that differ in rank, the better first        (N, K) -> three of (M,): n, i, j"""
     i, j = np.triu_indices(ranks.shape[1], 1)
     n, pair = np.nonzero((ranks[:, i] != ranks[:, j]) & (ranks[:, i] > 0) & (ranks[:, j] > 0))
     i, j = i[pair], j[pair]
@@ -139,6 +139,6 @@ def comparisons(ranks):
 
 
 def centred(x, present):
-    """x minus its list's mean, of the responses that are present: lists share no zero        (N, K) -> (R,)"""
+    """x minus its list's mean, for the responses that are present: lists have no common zero        (N, K) -> (R,)"""
     mean = np.where(present, x, 0).sum(1, keepdims=True) / present.sum(1, keepdims=True)
     return (x - mean)[present]

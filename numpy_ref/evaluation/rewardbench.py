@@ -1,4 +1,4 @@
-"""RewardBench 2: of a prompt's responses one or several are correct. Is the one of the highest reward among them?
+"""RewardBench 2: each prompt has correct and incorrect responses. Has a correct one the highest reward?
 
 accuracy    of a prompt: the share of correct ones among the responses of the highest reward
 Ties        this subset has prompts with one correct answer (id "ref:7") and with several ("tied:7"). All of them
@@ -32,7 +32,7 @@ PARTS = {
 
 
 def accuracy(reward, correct):
-    """The share of correct ones among the responses of the highest reward        (K,), (K,) -> ()"""
+    """The share of correct responses among those with the highest reward        (K,), (K,) -> ()"""
     return float(correct[reward == reward.max()].mean())
 
 
@@ -43,7 +43,7 @@ def spread_and_gap(reward, correct):
 
 
 def ties_parts(ref, tied):
-    """The parts of the Ties score        {number: (spread, gap)}, the same -> {name: value}; None where none meet"""
+    """The parts of the Ties score        {number: (spread, gap)} twice -> {name: value}, None if no number is shared"""
     both = sorted(ref.keys() & tied.keys())
     if not both:
         return None
@@ -83,7 +83,7 @@ def measured(reward, ranks, labels):
 
 
 def of_subset(right, chance):
-    """Mean accuracy with Wilson's interval, and what rewards at random would reach"""
+    """Mean accuracy with Wilson's interval, and the expected accuracy of random rewards"""
     value = float(np.mean(right))
     low, high = wilson(value * len(right), len(right))
     return {"score": value, "low": low, "high": high, "by_chance": float(np.mean(chance))}

@@ -23,7 +23,7 @@ from . import score_files
 
 
 class Scorer(NamedTuple):
-    """A model to use: rewards(tokens (B, K, T), length (B, K)) -> (B, K), how text becomes tokens, how many it reads"""
+    """A model: rewards(tokens (B, K, T), length (B, K)) -> (B, K), its tokenizer, and how many tokens it reads"""
 
     rewards: Callable
     tokenizer: Any
@@ -42,7 +42,7 @@ def numpy_scorer(directory):
 
 
 def standardised(raw_rewards, config):
-    """(r - reward_mean) / reward_std, the numbers of a config.json whose weights could not hold them        -> function
+    """(r - reward_mean) / reward_std, with the numbers of config.json that the weights cannot hold        -> function
 
     A model that has neither is given back as it is.
     """
@@ -101,7 +101,7 @@ def run(args, scorer_of=numpy_scorer):
 
 
 def score_file(scorer, args):
-    """Writes each row of --data with its rewards; --output is there when it is whole, or not at all
+    """Writes each row of --data with its rewards; --output appears once it is whole
 
     A row that is too long for the model gets the reward null, and is counted; with --strict it is an InputError.
     """

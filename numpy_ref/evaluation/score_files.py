@@ -26,7 +26,7 @@ ADDED = ("reward", "rewards", "order", "best_probability", "reason")
 
 
 def raw_rows(path):
-    """(number from 1, the row as JSON, its columns, numbers as floats) of each; InputError names file and row"""
+    """Yields (number from 1, the row's JSON, its columns with numbers as floats); InputError names file and row"""
     for number, text in texts(path):
         with located(path, number):
             if isinstance(text, InputError):
@@ -38,7 +38,7 @@ def raw_rows(path):
 
 @contextmanager
 def located(path, number):
-    """Puts the file and the row before what InputError says"""
+    """Puts the file and the row in front of an InputError's sentence"""
     try:
         yield
     except InputError as error:
@@ -51,7 +51,7 @@ def checked(columns):
 
 
 def responses_of(columns):
-    """The prompt and the responses in the order of the row, checked as a training's are, with labels of our own"""
+    """The prompt and the responses in the order of the row, checked like those of a training; the labels are made up"""
     prompt = {name: columns[name] for name in ("prompt",) if name in columns}
     if "response" in columns:
         texts = [columns["response"]]
@@ -73,7 +73,7 @@ def responses_of(columns):
 
 
 def encoded(scorer, columns):
-    """(token ids of a row's responses, ""), or ([], the reason) where the model cannot read one to its end"""
+    """(token ids of a row's responses, ""), or ([], the reason) if one is too long for the model"""
     taken = [name for name in ADDED if name in columns]
     if taken:
         raise InputError(f'the row has a column "{taken[0]}" already, which would be overwritten: rename it')
@@ -130,7 +130,7 @@ def scored_rows(scorer, path):
 
 
 def added(reward, alone):
-    """The reward of one response; of several rewards, order and P(best) = softmax(rewards)        (K,) -> dict
+    """The reward of one response; for several their rewards, order and P(best) = softmax(rewards)        (K,) -> dict
 
     order               places in the row's list from 0, the best first; equal rewards in the order of the row
     best_probability    that a response is preferred to all others at once: Luce's choice axiom (Luce 1959), the first

@@ -1,4 +1,4 @@
-"""What `evaluate` prints, from what it measured: tables of at most 80 columns."""
+"""The text that `evaluate` prints: tables of at most 80 columns."""
 
 from ..cli.text import counted, table
 
@@ -34,7 +34,7 @@ def as_text(result):
 
 
 def interval_text(row, form=".4f"):
-    """0.7012 to 0.7634, or - where there is none"""
+    """0.7012 to 0.7634, or - if there is no interval"""
     return "-" if row["low"] is None else f"{row['low']:{form}} to {row['high']:{form}}"
 
 
@@ -70,7 +70,7 @@ def calibration_text(result):
 
 
 def subsets_text(result):
-    """Accuracy for each subset, and their mean, in which every subset weighs one"""
+    """Accuracy for each subset, and their mean with equal weights"""
     rows = [
         [row["subset"], f"{row['pairs']:,}", _four(row["accuracy"]), _four(row["longer_wins"])]
         for row in result["subsets"]

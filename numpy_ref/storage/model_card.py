@@ -138,8 +138,8 @@ def interval(result, name):
 
 FOLDED = "folded into the weights"
 BESIDE = (
-    "of which the division is folded into the head. The mean stands in config.json as reward_mean, which only this "
-    "project's own commands subtract: by other readers all rewards are larger by it, and their differences are the same"
+    "where the division is folded into the head and the mean is kept as reward_mean in config.json: only this "
+    "project's commands subtract it, other programs give rewards that are larger by the mean, with the same differences"
 )
 
 

@@ -600,11 +600,6 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             lambda q, k, v: attend(q, k, v, hide=0.0) @ v,
         ),
         Mistake(
-            "masked scores are -1e9 instead of -inf",
-            "A score may itself be below -1e9, and then the future wins: -np.inf hides from every score.",
-            lambda q, k, v: attend(q, k, v, hide=-1e9) @ v,
-        ),
-        Mistake(
             "masked after the softmax",
             "The rows no longer sum to 1: mask the scores, with -inf.",
             lambda q, k, v: masked_late(q, k) @ v,
