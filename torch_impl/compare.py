@@ -118,7 +118,7 @@ def gradient_difference(learner, tokens, length, margin):
 
 
 def line(step, history):
-    """What metrics.jsonl says of a step: both losses, and the gradient check or evaluation if there was one"""
+    """A line of metrics.jsonl: both losses of a step, and the gradient check or evaluation if there was one"""
     entry = {"step": step, **{f"loss_{side}": losses[-1] for side, losses in history["loss"].items()}}
     if history["check"] and history["check"][-1][0] == step:
         entry["gradient_difference_eps"] = history["check"][-1][1]

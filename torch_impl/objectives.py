@@ -1,4 +1,4 @@
-"""What ranked lists are trained on: functions rewards (B, K), labels -> loss; autograd finds all gradients."""
+"""Losses of ranked lists: functions of rewards (B, K) and labels; autograd finds all gradients."""
 
 from .listwise import plackett_luce_loss
 from .ranking import kwise_loss

@@ -12,7 +12,7 @@ from .ties import davidson, rao_kupper
 
 
 def mean_over_prompts(per_prompt, says_something):
-    """A prompt that says nothing is left out of the mean        (B,), (B,) -> ()"""
+    """The mean over prompts, without those that have no comparison        (B,), (B,) -> ()"""
     return per_prompt.sum() / says_something.sum().clamp(min=1)
 
 

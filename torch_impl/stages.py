@@ -48,7 +48,7 @@ BOUND = 100  # eps of the largest gradient entry
 
 
 class Result(NamedTuple):
-    """What a stage showed: the true rewards are numpy_ref's and torch_impl's"""
+    """The outcome of a stage; true rewards are pairs, of numpy_ref and of torch_impl"""
 
     name: str
     first: float
@@ -60,7 +60,7 @@ class Result(NamedTuple):
 
 
 class Path:
-    """The stages on one world; each returns its Result and leaves what the next one starts from"""
+    """The stages on one world; each returns its Result and stores the weights that the next one starts from"""
 
     def __init__(self, seed):
         self.seed = seed
@@ -90,7 +90,7 @@ class Path:
         return result._replace(before=before, after=self._written_by_both(learners))
 
     def reward_model(self):
-        """The reward model: the true reward of the response that it prefers of six, before it is any of them"""
+        """The reward model: the true reward of the best of six by its rewards; before training, of any of the six"""
         params = language_model.to_reward_model(unflatten(self.language_model), self._rng(6))
         learners = self._learners("reward model", (train.Learner, torch_train.Learner), flatten(params))
 
@@ -220,7 +220,7 @@ class Path:
 
 
 def by_hand_next(params):
-    """tokens (N, t) -> the next token's logits (N, V), by numpy_ref; what is appended is not read"""
+    """tokens (N, t) -> the next token's logits (N, V), by numpy_ref; the appended padding is not read"""
     return lambda tokens: language_model.next_token_logits(np.pad(tokens, [(0, 0), (0, 1)]), **params, n_head=N_HEAD)[
         0
     ][:, -1]

@@ -1,4 +1,4 @@
-"""What one training step does, in PyTorch; the loop is numpy_ref/train.py's, which takes either side's Learner."""
+"""The training step in PyTorch; the loop is that of numpy_ref/train.py, which takes the Learner of either side."""
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -50,11 +50,11 @@ class Learner:
         return model_of(weights, n_head)
 
     def _placed(self, model):
-        """The model where it is to be trained"""
+        """The model on its device"""
         return model.to(self.device)
 
     def _trained(self):
-        """(name, parameter) of what the optimiser moves"""
+        """(name, parameter) of everything that the optimiser updates"""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
     @property
@@ -71,7 +71,7 @@ class Learner:
         return loss.item(), reward.cpu().numpy(), norm, lr
 
     def _objective(self, margin, ranks):
-        """The loss as a function of the rewards, and what it takes beside them"""
+        """The loss function and its keyword arguments besides the rewards"""
         if self.loss == "pairwise":
             labels = {"objective": pairs, "target_margin": self._tensor(margin).to(self.dtype)}
         else:
@@ -136,15 +136,15 @@ class Learner:
         return torch.from_numpy(array).to(self.device)
 
     def _array(self, tensor):
-        """Its numbers, as they are saved"""
+        """The tensor as the NumPy array that is saved"""
         return tensor.detach().cpu().numpy().copy()
 
     def _placed_as(self, _parameter, array):
-        """The array as a tensor of its own, where the parameter is"""
+        """The array as a new tensor on the parameter's device"""
         return self._tensor(array).clone()
 
     def _slot(self, parameter, step, first, second):
-        """What AdamW keeps of one parameter"""
+        """AdamW's state of one parameter"""
         first, second = (self._placed_as(parameter, moment) for moment in (first, second))
         return {"step": torch.tensor(float(step)), "exp_avg": first, "exp_avg_sq": second}
 

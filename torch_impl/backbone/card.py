@@ -45,7 +45,7 @@ HUB_ID = r"[\w.-]+/[\w.-]+"
 
 
 def short(model, tokenizer):
-    """The card of a model whose training is not known here, as of a checkpoint"""
+    """The card of a model without a record of its training, such as a checkpoint"""
     return "\n\n".join([header() + "# Reward model", *how_it_reads(model, tokenizer)]) + "\n"
 
 
@@ -64,13 +64,13 @@ def write(directory, model, tokenizer, data, measured, options, versions):
 
 
 def base_model(options):
-    """The hub's id of the body, or None where it is a directory or a file"""
+    """The hub's id of the body; None if it is a directory or a file"""
     name = options.get("model_name_or_path")
     return name if name and re.fullmatch(HUB_ID, name) and not Path(name).exists() else None
 
 
 def about(model, options):
-    """One paragraph: the body, its size, and what of it was trained"""
+    """One paragraph: the body, its size, and which weights were trained"""
     name = shown(options.get("model_name_or_path") or options.get("gguf_file"))
     what = "low-rank additions and the head" if options.get("use_peft") else "all weights"
     what = "the head alone, exactly, on a frozen body" if options.get("freeze_backbone") else what
@@ -82,7 +82,7 @@ def about(model, options):
 
 
 def how_it_reads(model, tokenizer):
-    """The text, its end, and the code that makes it"""
+    """The text that the model expects, how it ends, and the code that makes it"""
     if model.plain:
         read, load = READ_BY_TRANSFORMERS, LOAD_BY_TRANSFORMERS.format(**as_code(tokenizer))
     else:
@@ -94,7 +94,7 @@ def how_it_reads(model, tokenizer):
 
 
 def after(layers):
-    """Where the states are read, for people"""
+    """In words, the layers and tokens that the head reads"""
     return f"after the blocks {', '.join(map(str, layers))}, all at once" if len(layers) > 1 else "after the last block"
 
 

@@ -1,4 +1,4 @@
-"""Training on a pretrained model: all of its weights, or low-rank additions; of a frozen one see frozen.py."""
+"""Training on a pretrained model: all of its weights, or low-rank additions; frozen.py trains a head alone."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def run(options, device, **job):
 
 
 def saved(run):
-    """What a run on a pretrained body goes on from: its state; the body is loaded again as it was at the start"""
+    """The state that a run on a pretrained body goes on from; the body itself is loaded anew"""
     arrays, state = runs.read_state(run)
     return runs.Saved({}, 0, None, arrays, **state)
 
@@ -58,7 +58,7 @@ def begin(options, saved):
 
 
 def report(directory, learner, held):
-    """The held-out scores, and who can read the model where transformers cannot"""
+    """Prints the held-out scores, and how to load the model if transformers cannot"""
     measured = command.REWARD_MODEL.report(directory, learner, held)
     note_on_loading(learner.model, directory)
     return measured

@@ -50,7 +50,7 @@ def fingerprint(body, rows, layers, poolings):
 
 
 def _whole(path, shape):
-    """The cached array, or None where there is none that can be used"""
+    """The cached array, or None if there is no usable one"""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):  # none; torn; no array at all
@@ -60,7 +60,7 @@ def _whole(path, shape):
 
 @torch.no_grad()
 def _fill(out, body, rows, layers, poolings, max_tokens):
-    """Responses of similar length together, the longest first: what does not fit into memory fails at once"""
+    """Batches of responses of similar length, the longest first, so that a lack of memory shows at once"""
     device = body.get_input_embeddings().weight.device
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
     with progress_bar(total=sum(map(len, rows)), desc="features", unit="token") as bar:

@@ -95,7 +95,7 @@ def run(options, device):
 
 
 class Finished:
-    """The model cut to the last layer that its head reads: what is evaluated is what is saved"""
+    """The model cut to the last layer that its head reads; the same model is evaluated and saved"""
 
     writes = True
 
@@ -111,15 +111,15 @@ class Finished:
         return self.model(tokens, length).cpu().numpy()
 
     def weights(self):
-        """All of them are in the model"""
+        """Empty: the weights are in the model"""
         return {}
 
     def learned_ties(self):
-        """A frozen model learns none"""
+        """Empty: a frozen model learns no tie parameter"""
         return {}
 
     def versions(self):
-        """What the head was made with"""
+        """The versions that the head depends on"""
         return {"torch": torch.__version__}
 
 
@@ -138,7 +138,7 @@ def candidates(options, n_layer):
 
 
 def pairs_of(options, tokenizer, option, source):
-    """(a preference file or dataset as pairs of ids, their prompts); a ranked list is all its pairs"""
+    """(the pairs of ids of a preference file or dataset, their prompts); a ranked list becomes all its pairs"""
     lists, preferences, line = load_file(
         tokenizer, option, source, min(options.max_length, tokenizer.max_length), columns=columns(options)
     )
@@ -194,7 +194,7 @@ def choose(options, read, pairs, fold, heads, poolings):
     with progress_bar(None, "fit", desc="choosing") as bar:
 
         def loss_of(i, pooling):
-            """The least log loss that a ridge has at these layers"""
+            """The smallest log loss over all ridges at these layers"""
             margins = left_out_margins(read(heads[i], pooling), pairs, fold, ridges)
             here = {(heads[i], pooling, r): (log_loss(m), accuracy(m)) for r, m in zip(ridges, margins, strict=True)}
             scores.update(here)

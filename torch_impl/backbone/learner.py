@@ -1,4 +1,4 @@
-"""What one training step does on a pretrained body: the engine's, with its pieces, processes and sharded weights.
+"""The training step on a pretrained body: that of the engine, with its pieces, processes and sharded weights.
 
 All weights are trained, or low-rank additions to some of them (LoRA, by peft), which are merged into the weights
 when these are saved: the result loads without peft. Decay, clipping and schedule are those of train.py.
@@ -30,7 +30,7 @@ class BackboneLearner(Engine):
         return getattr(owner, name)
 
     def rewards_of(self, tokens, length):
-        """In groups of similar length, and a prompt once for all its responses where the body allows it"""
+        """Rewards in groups of similar length; the prompt is computed once for all responses if the body allows it"""
         model = self.model
         if self.fsdp:
             return model(tokens, length)
@@ -39,7 +39,7 @@ class BackboneLearner(Engine):
         return last_token.rewards(model, tokens, length, model.features)
 
     def weights(self):
-        """What is trained, and only that: additions without the weights they are added to"""
+        """The trained weights only: LoRA's additions without the weights they are added to"""
         return {name: self._array(p) for name, p in self._trained()}
 
     def state(self):
@@ -82,7 +82,7 @@ def trained_share(model):
 
 
 def learning_rate(options):
-    """The one given, or one for pretrained weights: the default of train is for weights that start at random"""
+    """The given learning rate, or a default for pretrained weights: that of `train` is for random weights"""
     if "learning_rate" in options.given:
         return options.learning_rate
     return LORA_RATE if options.use_peft else FULL_RATE

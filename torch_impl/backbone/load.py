@@ -1,4 +1,4 @@
-"""Where a pretrained model comes from: a directory, a hub id, or a GGUF file. Weights are data: no code is ever run.
+"""Loads a pretrained model from a directory, a hub id, or a GGUF file. Weights are data: no code is ever run.
 
 Only safetensors and GGUF are read, never a pickle, and a model that needs code of its own is refused.
 """
@@ -17,7 +17,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def transformers_library():
-    """The package transformers, quiet; one sentence where it is missing"""
+    """The package transformers, without its messages; InputError if it is missing"""
     try:
         import transformers
     except ImportError:
@@ -33,7 +33,7 @@ def transformers_library():
 
 
 def source_of(name_or_path=None, gguf_file=None):
-    """(directory or hub id, options for from_pretrained) of what --model-name-or-path and --gguf-file name"""
+    """(directory or hub id, options for from_pretrained) for --model-name-or-path and --gguf-file"""
     if gguf_file is None and name_or_path in PACKAGED:
         gguf_file, name_or_path = PACKAGED[name_or_path], None
     if gguf_file is None:
@@ -60,7 +60,7 @@ def _check_directory(name):
 
 
 def _gguf_in_package(name):
-    """The GGUF file in the folder of an installed package, which is looked up and not imported"""
+    """The GGUF file in the folder of an installed package, which is not imported"""
     spec = importlib.util.find_spec(name) if name.isidentifier() else None  # a dotted name would import its parent
     if spec is None:
         hint = f": pip install --no-deps {name.replace('_', '-')}" if name in PACKAGED.values() else ""

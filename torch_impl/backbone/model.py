@@ -44,7 +44,7 @@ class BackboneReward(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def train(self, mode=True):  # noqa: ARG002
-        """Dropout stays off: two masks would add noise to a difference of two rewards"""
+        """Training mode without dropout: different masks would add noise to the difference of two rewards"""
         return super().train(False)
 
     @property
@@ -57,12 +57,12 @@ class BackboneReward(nn.Module):
         return self.head(features.to(self.head.weight.dtype)).view(length.shape)
 
     def features(self, tokens, length):
-        """What the head reads of L layers        (n, T), (n,) -> (n, L C)"""
+        """The head's input from L layers        (n, T), (n,) -> (n, L C)"""
         with self.last_block_at(tokens, length[:, None] - 1):
             return features_of(self.body, tokens, length, self.layers, [self.pooling]).flatten(1)
 
     def packed_features(self, tokens, position, branch, last):
-        """What the head reads of K responses in one row behind their prompt        (n, S) ..., (n, K) -> (n, K, C)"""
+        """The head's input for K responses in one row after their prompt        (n, S) ..., (n, K) -> (n, K, C)"""
         dtype = self.head.weight.dtype
         mask = torch.where(seen(branch), torch.zeros((), dtype=dtype), torch.finfo(dtype).min)  # added to the scores
         with self.last_block_at(tokens, last):
@@ -123,7 +123,7 @@ def load_backbone(name_or_path=None, gguf_file=None, pooling="last", dtype=torch
 
 
 def positions(config):
-    """How many tokens the model reads at most"""
+    """The largest number of tokens that the model reads"""
     return getattr(config, "max_position_embeddings", None) or 2**20
 
 

@@ -1,4 +1,4 @@
-"""The options that name a pretrained model and say what of it is trained."""
+"""The options for a pretrained model: which one, and which of its weights are trained."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ def _template(text):
 
 @dataclass(frozen=True)
 class BackboneOptions(Options):
-    """A pretrained model, and what of it is trained"""
+    """Which pretrained model, and which of its weights are trained"""
 
     model_name_or_path: str | None = option(
         PRETRAINED, None, "a model's directory, a hub id, or smollm2", metavar="NAME"

@@ -1,4 +1,4 @@
-"""What a head reads of a body: the states after one block or several, of the last token or the mean over the tokens.
+"""The input of a head: the states of a body after one or several blocks, at the last token or as the mean over tokens.
 
 Layer n is the final norm applied to the state after block n: the last hidden state of the body cut to n blocks.
 """
@@ -53,7 +53,7 @@ def real_tokens(n, length):
 
 
 def cut_layers(body, n):
-    """Leaves the first n blocks; the final norm then reads the state after block n"""
+    """Keeps the first n blocks; the final norm then reads the state after block n"""
     owner, name = blocks_of(body)
     setattr(owner, name, getattr(owner, name)[:n])
     body.config.num_hidden_layers = n

@@ -1,4 +1,4 @@
-"""A reward model on a pretrained body as a directory, which is read right or not at all.
+"""A reward model on a pretrained body as a directory: other programs load it correctly or not at all.
 
 last token of one layer     an ordinary sequence classifier: config.json and model.safetensors. Plain transformers gives
                             the same rewards.
@@ -42,7 +42,7 @@ def own_type(model):
 
 
 def note_on_loading(model, directory):
-    """Prints how a model is loaded that transformers refuses"""
+    """Prints how to load a model that transformers refuses"""
     if not model.plain:
         what = f"a head on {len(model.layers)} layers" if len(model.layers) > 1 else "mean pooling"
         print(ONLY_HERE.format(what=what, directory=directory))
@@ -93,7 +93,7 @@ def plain_state(body):
 
 
 def is_saved(directory):
-    """Did save_model write this directory, or this run's newest checkpoint?"""
+    """Whether save_model wrote this directory, or this run's newest checkpoint"""
     try:
         config = read_json(directory_of(directory) / "config.json")
     except InputError:  # whoever loads it says it
@@ -134,7 +134,7 @@ def load_model(directory):
 
 
 def layers_of(directory, config, n_layer):
-    """The layers that the head reads, None for the last alone; InputError where the model has no such layers"""
+    """The layers that the head reads, None for the last alone; InputError if the model has no such layers"""
     if (layers := config.get("reward_layers")) is None:
         return None
     known = [n for n in range(1, n_layer + 1) if n in layers] if isinstance(layers, list) else []
@@ -147,7 +147,7 @@ def layers_of(directory, config, n_layer):
 
 
 def load_parts(directory, config):
-    """(body, the head's weight, tokenizer); the error of transformers where a file is not right"""
+    """(body, the head's weight, tokenizer); raises the error of transformers if a file is damaged"""
     transformers = transformers_library()
     options = {"trust_remote_code": False}
     if config.get("model_type") not in (MEAN_POOLED, SEVERAL_LAYERS):

@@ -36,14 +36,14 @@ class BackboneTokenizer:
 
     @property
     def expects(self):
-        """What two strings become, for people to read"""
+        """The text that two strings become, for a message"""
         if self.template is not None:
             return f"{self.template!r}"
         return f"the prompt, a new line, the response, and {self.tokenizer.eos_token} at the end"
 
     @property
     def fingerprint(self):
-        """A digest of all that decides the ids, for the cache of a file's tokens; "" where that cannot be told"""
+        """A digest of everything that decides the ids, for the cache of tokens; "" if it cannot be computed"""
         rules = getattr(self.tokenizer, "backend_tokenizer", None)
         if rules is None:
             return ""
@@ -147,7 +147,7 @@ def _interleaved(pieces, contents):
 
 
 def _spans(pieces, contents):
-    """Where each piece stands in the text that they make together"""
+    """The position of each piece in the joined text"""
     spans, start = [], 0
     for piece, content in zip(pieces, [*contents, ""], strict=True):
         spans.append((start, start + len(piece)))

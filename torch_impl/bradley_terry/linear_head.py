@@ -12,7 +12,7 @@ def head_loss(weight, features, pairs, ridge):
 
 
 def fit_head(features, pairs, ridge, max_iterations=5000):
-    """The weights of least loss by L-BFGS; its line search compares losses, so it ends with steps that need none"""
+    """The weights of least loss by L-BFGS; the last steps run without a line search, which compares rounded losses"""
     weight = torch.zeros(features.shape[1], dtype=features.dtype, requires_grad=True)
 
     def loss():

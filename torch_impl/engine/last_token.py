@@ -1,4 +1,4 @@
-"""The same rewards for less work: no padding, and of the last block no more than the last token.
+"""The same rewards with less work: without padding, and with the last block computed at the last token only.
 
 Only each response's last token is read, so the last block needs every position's keys and values but one query. And
 responses of one batch differ in length: run in groups of similar length, they carry little padding. Both are exact
@@ -31,7 +31,7 @@ def rewards(model, tokens, length, hidden=None):
 
 
 def by_length(lengths, group=GROUP):
-    """Which rows run together, shortest first; each group but the last has at least `group` padded tokens
+    """Groups of rows that run together, shortest first; each group but the last has at least `group` padded tokens
 
     (n,) ints -> list of arrays of indices; a row of length 0 is in none
     """

@@ -18,7 +18,7 @@ from .processes import Processes
 
 
 class Engine(Learner):
-    """Learner with the same methods; each process takes its share of a step in so many pieces"""
+    """A Learner whose processes share each step, each in `pieces_each` pieces"""
 
     def __init__(
         self, *args, processes=None, pieces_each=1, fsdp=False, gradient_checkpointing=False, bf16=False, **options
@@ -48,7 +48,7 @@ class Engine(Learner):
         return model.body.blocks
 
     def step(self, tokens, length, margin, ranks=None):
-        """One update from the whole job's batch; the same on every process"""
+        """One update from the job's whole batch, with the same result on every process"""
         n, loss, reward = len(tokens), self._zeros(()), self._zeros(length.shape)
         self.model.zero_grad(set_to_none=True)
         for raw_tie in self.tie.values():
@@ -106,7 +106,7 @@ class Engine(Learner):
         return out.cpu().numpy()
 
     def agree(self, flag):
-        """Ctrl-C may reach one process before the others"""
+        """Whether the flag is set in any process: Ctrl-C may reach one before the others"""
         return self.processes.any(flag)
 
     def versions(self):

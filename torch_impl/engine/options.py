@@ -1,4 +1,4 @@
-"""The options of `torch_impl` that numpy_ref has not: on which device and how a step is computed."""
+"""Options of torch_impl alone: the device, and how a step is computed."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy_ref.cli.options import Options, option
 
 @dataclass(frozen=True)
 class DeviceOptions(Options):
-    """Where and with how many threads"""
+    """The device and the number of threads"""
 
     device: str = option("device", "cpu", "cpu, cuda, cuda:1, mps", metavar="NAME", changeable=True)
     threads: int | None = option("device", None, "PyTorch's own choice if left out", type=positive_int, changeable=True)
@@ -16,7 +16,7 @@ class DeviceOptions(Options):
 
 @dataclass(frozen=True)
 class EngineOptions(Options):
-    """How a step is cut into pieces and shared among processes; none of it changes the model, but for rounding"""
+    """How a step is cut into pieces and shared among processes; apart from rounding this does not change the model"""
 
     gradient_accumulation_steps: int = option(
         "processors and memory",
@@ -43,6 +43,6 @@ class EngineOptions(Options):
         return self.gradient_accumulation_steps
 
     def of_engine(self):
-        """What an Engine is told"""
+        """The keyword arguments of Engine"""
         names = "gradient_checkpointing", "fsdp", "bf16"
         return {"pieces_each": self.pieces, **{name: getattr(self, name) for name in names}}

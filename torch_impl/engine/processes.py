@@ -1,4 +1,4 @@
-"""Several processes that train one model (torchrun): who does which rows, and sums over all of them.
+"""Several processes that train one model (torchrun): each takes some rows, and sums run over all processes.
 
     torchrun --nproc-per-node 2 -m torch_impl train ...
 
@@ -22,7 +22,7 @@ PATIENCE = timedelta(minutes=10)  # for a process that is slower than the others
 
 
 class Processes:
-    """This process's place among those of one job; alone it is the whole job"""
+    """This process's rank among the processes of a job, and their number; a single process is the whole job"""
 
     def __init__(self, rank=0, size=1):
         self.rank, self.size = rank, size
@@ -37,7 +37,7 @@ class Processes:
         return [slice(bounds[i], bounds[i + 1]) for i in range(self.rank * pieces, (self.rank + 1) * pieces)]
 
     def sum(self, tensors):
-        """Each tensor becomes its sum over all processes, in place, in one message per type"""
+        """Replaces each tensor by its sum over all processes, in one message for each type"""
         if self.size == 1:
             return
         for dtype in {tensor.dtype for tensor in tensors}:
@@ -58,7 +58,7 @@ class Processes:
 
 
 def start(device):
-    """The Processes that torchrun started, or this one alone; all but the first fall silent"""
+    """The Processes that torchrun started, or this one alone; only the first one prints"""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Processes()
     on_gpu = device.startswith("cuda")
@@ -72,7 +72,7 @@ def start(device):
 
 
 def alone(what):
-    """Refuses to do in each of several processes what one should do"""
+    """InputError if a command for one process was started in several"""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
         raise InputError(f"{what} runs in one process: start it with python -m torch_impl, without torchrun")
 

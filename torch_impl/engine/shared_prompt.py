@@ -31,7 +31,7 @@ class Packed(NamedTuple):
 
 
 def shared_length(tokens, length):
-    """How many first tokens all responses of a list share, at most all but the last of each        -> (B,)"""
+    """How many leading tokens all responses of a list share; each keeps at least its last token        -> (B,)"""
     present = length[:, :, None] > 0
     same = ((tokens == tokens[:, :1]) | ~present).all(1)  # (B, T)
     shortest = np.where(length > 0, length, tokens.shape[-1]).min(1)
@@ -80,7 +80,7 @@ def rewards(model, tokens, length, hidden=None, hidden_alone=None):
 
 
 def seen(branch):
-    """Which tokens each token sees: the trunk's and its own branch's before it        (n, S) -> (n, 1, S, S)"""
+    """The mask: a token sees the earlier tokens of the prompt and of its own response        (n, S) -> (n, 1, S, S)"""
     return ((branch[:, None] == 0) | (branch[:, None] == branch[:, :, None])).tril()[:, None]
 
 
