@@ -23,6 +23,8 @@ from ..layers import softmax
 EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
 MOST_RESPONSES, MOST_TOKENS = 1024, 2**18  # of one chunk: what is in memory at a time
 ADDED = ("reward", "rewards", "order", "best_probability", "reason")
+# What would confuse a terminal: the carriage return is white space of JSON, the others stand inside texts.
+SHOWN = {ord("\r"): " "} | {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 def raw_rows(path):
@@ -31,9 +33,8 @@ def raw_rows(path):
         with located(path, number):
             if isinstance(text, InputError):
                 raise text
-            text = text.strip().replace("\r", " ")  # white space of JSON, which would confuse a terminal
-            columns = object_of(text + "\n")
-            yield number, text, without_missing(columns) if has_columns(path) else columns
+            columns = object_of(text.strip() + "\n")
+            yield number, text.strip().translate(SHOWN), without_missing(columns) if has_columns(path) else columns
 
 
 @contextmanager
