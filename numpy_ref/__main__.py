@@ -1,9 +1,10 @@
 """python -m numpy_ref COMMAND: the reward model by hand.
 
-Each function below imports one command and returns (add_arguments, run): a command does not wait for the others.
+A command is imported when it is called: it does not wait for the others.
 """
 
 import sys
+from importlib import import_module
 
 from .cli.main import main
 
@@ -33,52 +34,29 @@ def dpo():
     return of_arguments(DpoOptions, POLICY, PolicyLearner)
 
 
-def fit():
-    from .bradley_terry.command import add_arguments, run
+def imported(module):
+    """load() of a command whose add_arguments and run are those of a module"""
 
-    return add_arguments, run
+    def load():
+        command = import_module(module, __package__)
+        return command.add_arguments, command.run
 
-
-def check():
-    from .check.command import add_arguments, run
-
-    return add_arguments, run
-
-
-def report():
-    from .report.command import add_arguments, run
-
-    return add_arguments, run
-
-
-def score():
-    from .evaluation.score import add_arguments, run
-
-    return add_arguments, run
-
-
-def evaluate():
-    from .evaluation.command import add_arguments, run
-
-    return add_arguments, run
-
-
-def normalize():
-    from .evaluation.normalize_command import add_arguments, run
-
-    return add_arguments, run
+    return load
 
 
 COMMANDS = {
     "sft": ("train a language model on chosen responses, to start a reward model from", sft),
     "train": ("train a reward model by hand-derived gradients", train),
     "dpo": ("train a language model on preferences, with itself as the reward model", dpo),
-    "fit": ("strengths of items from who beat whom how often", fit),
-    "check": ("check anybody's gradients, losses and metrics", check),
-    "report": ("what a preference file holds, and what in it would mislead", report),
-    "score": ("rank responses to a prompt by their rewards, or score a file", score),
-    "evaluate": ("accuracy, calibration and length bias on held-out preferences", evaluate),
-    "normalize": ("shift and scale a model's rewards, folded into its weights", normalize),
+    "fit": ("strengths of items from who beat whom how often", imported(".bradley_terry.command")),
+    "check": ("check anybody's gradients, losses and metrics", imported(".check.command")),
+    "report": ("what a preference file holds, and what in it would mislead", imported(".report.command")),
+    "score": ("rank responses to a prompt by their rewards, or score a file", imported(".evaluation.score")),
+    "evaluate": ("accuracy, calibration and length bias on held-out preferences", imported(".evaluation.command")),
+    "normalize": (
+        "shift and scale a model's rewards, folded into its weights",
+        imported(".evaluation.normalize_command"),
+    ),
 }
 
 if __name__ == "__main__":

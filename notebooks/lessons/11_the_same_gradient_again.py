@@ -108,7 +108,7 @@ show(
 assert all(np.isclose(*m) for m in margins)
 
 # %% [markdown]
-# ## Line 4: the loss of lesson 2
+# ## Line 4: the loss of lesson 4
 #
 # Put this margin into $-\log \sigma(m)$: that is DPO, direct preference optimisation (Rafailov et al. 2023,
 # [arXiv:2305.18290](https://arxiv.org/abs/2305.18290), equation 7). It is the pairwise loss, with the policy as its own
@@ -173,7 +173,7 @@ check(dpo_loss_backward)
 #
 # $$\nabla L = \beta\, (\sigma(m) - 1)\, \big[\nabla \log \pi(y_c \mid x) - \nabla \log \pi(y_r \mid x)\big].$$
 #
-# A solved pair pulls with nothing, a misranked one with β. **Predict:** at the very start the policy *is* the
+# A solved pair hardly pulls, a misranked one with nearly β. **Predict:** at the very start the policy *is* the
 # reference. What is every margin, what is the loss, how hard does each pair pull?
 
 # %%

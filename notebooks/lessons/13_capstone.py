@@ -298,7 +298,7 @@ assert by_length[-1][2] > by_length[0][2]
 # Nothing says which of the two is right. Keeping the first keeps an accident of the file's order.
 #
 # </details>
-# <details><summary>Half of your pairs come from two raters. What would you ask the report first?</summary>
+# <details><summary>Half of your pairs were judged by two raters each. What would you ask the report first?</summary>
 #
 # How often the two agree on the same pair: that bounds what any model can reach (`--repeated-labels`).
 #

@@ -19,7 +19,7 @@ from ..cli.text import counted
 from ..errors import InputError
 from ..losses import sigmoid
 from . import inference, plackett_luce, strengths
-from .columns import ROLES, Games, games_of_columns, index_labels
+from .columns import WANTED, Games, games_of_columns, index_labels
 from .existence import describe, describe_groups
 from .fitted import Fit
 from .outcomes import TIE_MODELS
@@ -222,7 +222,7 @@ def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) 
         names = [str(name) for name in games.columns]
         if names == [str(name) for name in games.index] and len(names) > 1:
             return games_of_square(games.to_numpy(), list(games.columns), weights)
-        twice = [name for k, name in enumerate(names) if name in (*ROLES, "model_a", "model_b") and name in names[:k]]
+        twice = [name for k, name in enumerate(names) if name in WANTED and name in names[:k]]
         if twice:
             raise InputError(f"the data frame has two columns {twice[0]}, expected one")
         games = {name: np.asarray(games[column]) for name, column in zip(names, games.columns, strict=True)}

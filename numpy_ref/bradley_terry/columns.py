@@ -18,6 +18,7 @@ from ..errors import InputError
 from .win_counts import Pairs, pairs_of_games, pairs_of_rows
 
 ROLES = ("winner", "loser", "count", "a", "b", "wins_a", "wins_b", "ties", "neutral", "site")
+WANTED = (*ROLES, "model_a", "model_b")
 EXPECTED = "the columns winner, loser[, count] or a, b, wins_a, wins_b[, ties] or model_a, model_b, winner"
 COUNT_LIMIT = 10**12  # a larger count is usually a slip, such as an identifier in the wrong column
 A_WON, B_WON, TIED = ("model_a", "a"), ("model_b", "b"), ("tie", "tie (bothbad)", "both_bad", "bothbad")

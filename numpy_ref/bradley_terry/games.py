@@ -13,14 +13,13 @@ from pathlib import Path
 from .. import files
 from ..errors import InputError
 from .byte_columns import plain_columns
-from .columns import EXPECTED, ROLES, Games, check_layout, games_of_columns, index_labels
+from .columns import EXPECTED, WANTED, Games, check_layout, games_of_columns, index_labels
 
 __all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games"]
 
 TABLES = Path(__file__).parent / "tables"
 BASEBALL = TABLES / "baseball_1987.csv"
 NUMBERS = ("count", "wins_a", "wins_b", "ties")
-WANTED = (*ROLES, "model_a", "model_b")
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 

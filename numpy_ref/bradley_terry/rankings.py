@@ -24,8 +24,8 @@ def read_rankings(path, progress=iter):
     found = {number: checked_ranking(ranking, f"{path}, line {number}") for number, ranking in rows}
     if not found:
         raise InputError(f"{path}: there is no ranking in the file; expected a header and a row a ranking, best first")
-    refuse_equal_places(found, path)
     places = [(line, item) for line, ranking in found.items() for item in ranking]
+    refuse_equal_places(places, path)
     items = [item for _, item in places]
     check_names(dict.fromkeys(items), [items], lambda place: f"{path}, line {places[place][0]}")
     return list(found.values())
@@ -34,8 +34,8 @@ def read_rankings(path, progress=iter):
 def table_rankings(data, path, suffix, progress):
     """CSV or TSV -> line numbers and lists of cells, without the empty ones at the end"""
     text = as_text(data, path)
-    lines = (line for line in io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=separator_of(text.split("\n", 1)[0], suffix, path, str), strict=True)
+    separator = separator_of(text.split("\n", 1)[0], suffix, path, str)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header = None
     try:
         for cells in progress(reader):
@@ -75,7 +75,7 @@ def by_ranks(responses, ranks, where):
 
 
 def checked_ranking(ranking, where):
-    """Two items or more, each once, none tied"""
+    """The ranking itself; InputError unless it has two items or more, names each of them once, and ties none"""
     for item in ranking:
         if isinstance(item, list):
             raise InputError(f"{where}: {', '.join(map(str, item))} are tied; {BREAK_TIES}")
@@ -89,13 +89,13 @@ def checked_ranking(ranking, where):
     return ranking
 
 
-def refuse_equal_places(rankings, path):
-    """InputError for a place b=c, two items that are tied; other names may hold =        {line: ranking}
+def refuse_equal_places(places, path):
+    """InputError for a place b=c, two items that are tied; other names may hold =        [(line, item), ...]
 
     It is a tie if b and c are items: each has a place of its own somewhere, or stands before and behind an =. In a name
     such as rate=0.1 they are not.
     """
-    places = [(line, item) for line, ranking in rankings.items() for item in ranking if isinstance(item, str)]
+    places = [(line, item) for line, item in places if isinstance(item, str)]
     sides = {item: [side.strip() for side in item.split("=")] for _, item in places if "=" in item}
     sides = {item: names for item, names in sides.items() if all(names)}
     before, behind = (

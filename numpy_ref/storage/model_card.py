@@ -6,7 +6,7 @@ The Hugging Face hub reads its header. The card states only what was recorded or
 import re
 from pathlib import Path
 
-from ..cli.text import counted, signed
+from ..cli.text import counted, printable, signed
 from ..data.tokenizer import Words
 from ..files import write_text
 
@@ -195,5 +195,4 @@ def markdown_table(head, rows):
 
 def cell(value):
     """Text that cannot break out of its cell: no bar, no line end, no markup of its own"""
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    return re.sub(r"([|`*\\<>\[\]])", r"\\\1", text)
+    return re.sub(r"([|`*\\<>\[\]])", r"\\\1", printable(str(value)))

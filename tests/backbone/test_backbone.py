@@ -410,7 +410,7 @@ def test_a_packaged_model_is_found_without_importing_its_package(tmp_path, monke
 
 
 def test_a_gguf_file_is_parsed_once_and_the_reader_is_put_back(llama, tmp_path, monkeypatch):
-    gguf, opened = pytest.importorskip("gguf"), []
+    gguf, opened = pytest.importorskip("gguf", reason="the extra hf is not installed"), []
     path = tiny.gguf(tmp_path / "m.gguf", *load_pretrained(llama))
     reader = gguf.GGUFReader
     counting = lambda *arguments: opened.append(1) or reader(*arguments)  # noqa: E731

@@ -124,7 +124,7 @@ def test_a_head_on_several_layers_is_fitted_saved_said_and_used(llama, files, tm
     rows = [json.loads(text) for text in Path(files[1]).read_text().splitlines()]
     rewards, tokenizer, _ = load_saved(normal)
     reward = rewards(*collate([[tokenizer.encode(row["prompt"], row["chosen"])] for row in rows]))
-    np.testing.assert_allclose([reward.mean(), reward.std()], [0, 1], atol=1e-4)
+    np.testing.assert_allclose([reward.mean(), reward.std()], [0, 1], atol=1e-6)  # float32: 4e-8 measured
 
 
 def test_a_head_on_several_layers_is_the_least_loss_on_their_joined_states_by_l_bfgs_too(llama, files, tmp_path):
@@ -142,7 +142,7 @@ def test_a_head_on_several_layers_is_the_least_loss_on_their_joined_states_by_l_
     scale = torch.from_numpy(scale_of(joined.numpy()))
     expected = fit_head(joined / scale, torch.from_numpy(pairs), 0.01) / scale
     weight = load_file(out / "reward.safetensors")["score.weight"][0]
-    np.testing.assert_allclose(weight, expected, rtol=0, atol=1e-4 * abs(expected).max())
+    np.testing.assert_allclose(weight, expected, rtol=0, atol=5e-6 * abs(expected).max())  # float32: 3e-7 measured
 
 
 def test_the_held_out_file_changes_nothing_of_the_model(llama, files, tmp_path):

@@ -165,4 +165,5 @@ def test_each_route_gives_the_same_scores_or_refuses(saved, route, kind, reading
 @pytest.mark.parametrize("reading", READINGS)
 def test_this_project_reads_all_of_them(saved, reading):
     directory, ours = saved[1]["llama", reading]
-    np.testing.assert_allclose(torch_impl.load(directory).score(PROMPT, RESPONSES), ours, rtol=0, atol=1e-5)
+    found = torch_impl.load(directory).score(PROMPT, RESPONSES)
+    np.testing.assert_allclose(found, ours, rtol=0, atol=1e-6)  # 0 measured

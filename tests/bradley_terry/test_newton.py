@@ -78,4 +78,6 @@ def test_sparse_and_lopsided_tables_are_fitted(seed):
     """Curvatures of one table differ by up to 1e15: conjugate gradients lose their way, elimination does not"""
     fitted = fit(sparse_table(seed))
     assert fitted.converged, fitted.problem
-    assert fitted.gradient_norm < 1e-10
+    # Elimination may stop at 1e-10 standard errors, an item having up to some 2,500 games of curvature 1/4: 1e-10 · 25.
+    # Of 300 tables the largest gradient was 4.6e-10, with 1e-11 standard errors.
+    assert fitted.gradient_norm < 2.5e-9

@@ -29,13 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "notebook
 from kill import Life
 from running import is_one_sentence
 from test_lessons import GOOD, HALF, HOSTILE, lesson
-from writers import HIDDEN, OLD, outcome
+from writers import HIDDEN, OLD, outcome, print_counts
 
 import build
 import lesson_files
 import lesson_rules
 import lesson_store
-from numpy_ref.cli.text import table
 
 COMPLETE = HALF + "def gradient_law(chosen, rejected, dchosen, drejected):\n    return dchosen == -drejected\n"
 RUNNING = GOOD.replace("numpy as np\n", "numpy as np\n\nfrom numpy_ref.check.cell import check\n", 1)
@@ -151,8 +150,7 @@ def run(moments, seed):
                 counts += at_once(work, folder, moments) if name == "grade" else Counter()
             except AssertionError as error:
                 counts, failures = Counter({f"FAILED: {error}"[:200]: 1}), failures + 1
-            rows = [[f"{name:<16}", f"{what:<50}", f"{n:>4}"] for what, n in sorted(counts.items())]
-            print(*table(rows, aligned_left=2), sep="\n", flush=True)
+            print_counts(name, counts)
     return failures
 
 

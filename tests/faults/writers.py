@@ -213,9 +213,14 @@ def run(moments, seed, only=None):
                 counts = (endless_writers if name in WRITING else killed_writers)(bench, name, moments)
             except (AssertionError, InputError) as error:
                 counts, failures = Counter({f"FAILED: {error}"[:200]: 1}), failures + 1
-            rows = [[f"{name:<16}", f"{what:<40}", f"{n:>4}"] for what, n in sorted(counts.items())]
-            print(*table(rows, aligned_left=2), sep="\n", flush=True)
+            print_counts(name, counts)
     return failures
+
+
+def print_counts(name, counts):
+    """A row for each outcome: who was tried, what came of it, how often"""
+    rows = [[f"{name:<16}", f"{what:<50}", f"{n:>4}"] for what, n in sorted(counts.items())]
+    print(*table(rows, aligned_left=2), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

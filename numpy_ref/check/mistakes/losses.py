@@ -448,7 +448,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "1 - ε belongs to the label that was given.",
             lambda c, r, e: right.smoothed_loss_backward(c, r, 1 - e),
         ),
-        Mistake("the smoothing is ignored", "ε is nowhere used.", lambda c, r, e: right.pairwise_loss_backward(c, r)),
+        Mistake(
+            "the smoothing is ignored",
+            "ε has no effect: it is not used, or both parts have σ(-Δ) and it cancels.",
+            lambda c, r, e: right.pairwise_loss_backward(c, r),
+        ),
         Mistake(
             "half of the smoothing",
             "ε is the share of flipped labels, not twice that.",
