@@ -27,7 +27,8 @@ from numpy_ref.training import data as train_data
 from numpy_ref.training import sft
 from numpy_ref.training.options import TrainOptions
 from numpy_ref.tree import flatten, unflatten
-from torch_impl.train import LanguageLearner, Learner
+from torch_impl.learners import LanguageLearner
+from torch_impl.train import Learner
 
 
 def trained(learner_class, weights, args, data, steps, learn=None):

@@ -53,7 +53,8 @@ from numpy_ref.data.tokens import Encoded  # noqa: E402
 from numpy_ref.reward_model import init_params  # noqa: E402
 from numpy_ref.storage.checkpoint import save_model  # noqa: E402
 from numpy_ref.storage.run import processor  # noqa: E402
-from numpy_ref.train import BETA2, MAX_NORM, Log, train  # noqa: E402
+from numpy_ref.train import BETA2, MAX_NORM, train  # noqa: E402
+from numpy_ref.training.log import Log  # noqa: E402
 from numpy_ref.tree import flatten, unflatten  # noqa: E402
 from torch_impl.backbone.learner import BackboneLearner  # noqa: E402
 from torch_impl.backbone.model import BackboneReward  # noqa: E402
