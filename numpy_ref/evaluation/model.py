@@ -8,6 +8,7 @@ model.probability("2 + 2?", "4", "5")        # that the first is preferred
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -55,16 +56,20 @@ class TrainedModel:
         with as_file(rows) as path:
             return [json.loads(line) for _, line in scored_rows(self.scorer, path)]
 
-    def evaluate(self, rows: Rows | None = None, seed: int = 0, bins: int = 10) -> Mapping[str, Any]:
+    def evaluate(
+        self, rows: Rows | None = None, seed: int = 0, bins: int = 10, against: "TrainedModel | None" = None
+    ) -> Mapping[str, Any]:
         """Every figure of `evaluate --json` on held-out comparisons: accuracy, loss, intervals, calibration, length
 
-        rows    a path, or a list of dicts as a file's rows; the built-in world's if left out
-        seed    of the bootstrap, and of the world
+        rows     a path, or a list of dicts as a file's rows; the built-in world's if left out
+        seed     of the bootstrap, and of the world
+        against  another model: ["against"] says for accuracy and loss whether it is better, over the same pairs
         """
-        if rows is None:
-            return measure(self.scorer, None, seed=seed, bins=bins)
-        with as_file(rows) as path:
-            return measure(self.scorer, path, seed=seed, bins=bins)
+        with nullcontext() if rows is None else as_file(rows) as path:
+            result = measure(self.scorer, path, other=against and against.scorer, seed=seed, bins=bins)
+        if against:
+            result["against"]["model"] = against.directory
+        return result
 
 
 def load(directory: str | os.PathLike[str]) -> TrainedModel:

@@ -1,5 +1,6 @@
 """`evaluate --against`: both models on the same pairs, the difference of each prompt drawn again."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -127,6 +128,10 @@ def test_the_command_prints_a_table_and_writes_the_same(package, models, tmp_pat
         line = next(line for line in out.splitlines()[-6:] if line.startswith(title))
         assert f"{row['b']:.4f}  {row['difference']['value']:+.4f}" in line
         assert line.endswith(row["b_is"])
+    load = importlib.import_module(package).load
+    assert load("a").evaluate(data, against=load("b")) == {
+        key: value for key, value in result.items() if key != "model"
+    }
 
 
 @pytest.mark.parametrize(
