@@ -1,4 +1,4 @@
-"""The figure of lesson 4 in a real browser: its numbers are numpy_ref's; one can drag it, type into it, hear it read."""
+"""The figure of lesson 4 in a real browser: numbers equal to numpy_ref's, dragging, typing, labels, screen reader."""
 
 import base64
 import itertools
