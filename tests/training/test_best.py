@@ -22,7 +22,7 @@ BEST = ["--load-best-model-at-end", "--eval-steps", "2"]
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    """30 pairs, and held-out ones whose labels are the other way round, so that learning makes them worse"""
+    """30 pairs, and held-out ones with swapped labels, so that learning makes their scores worse"""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     data = write_rows(tmp_path / "rows.jsonl", numbers(30))

@@ -1,4 +1,4 @@
-"""A full disk, a flipped bit, two runs in one place: nothing is lost, nothing wrong is taken, each is one sentence."""
+"""A full disk, a flipped bit, two runs in one place: each is one sentence; nothing is lost, nothing wrong is used."""
 
 import errno
 import json

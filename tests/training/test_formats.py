@@ -1,4 +1,4 @@
-"""From every format to the same model: how a file is written is not in the weights, and a run says what it has read."""
+"""Every format gives the same model: a file's format does not affect the weights, and a run says what it has read."""
 
 import gzip
 import json

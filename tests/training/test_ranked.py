@@ -130,7 +130,7 @@ def test_a_tie_model_without_its_parameter_is_refused(ties):
 @given(seed=seeds, further=st.integers(1, 3))
 @settings(max_examples=10)
 def test_absent_slots_never_change_anything(options, seed, further):
-    """The same lists padded to a larger K: loss, rewards and every gradient; a batch of another size sums otherwise"""
+    """Padding lists to a larger K changes no loss, reward or gradient, except by the order of the sums"""
     case = make_case(3, 4, 5, 2, 8, 11, 1, np.float64, seed)
     ranks = collate_ranks([(1, 2, 2, 4), (1, 2), (1, 1, 3)])
     own = {key: value for key, value in options.items() if key != "loss"}
