@@ -231,7 +231,7 @@ def test_lines_of_the_log_that_are_none_are_dropped(line, stopped):
 
 
 def full(function, n):
-    """The function, but its n-th call and all later ones find no room"""
+    """The function, whose n-th call and all later ones find the disk full"""
     calls = []
 
     def limited(*arguments):

@@ -279,7 +279,7 @@ def result(directory):
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize("ties", objectives.LEARNED_TIES)
 def test_a_resumed_run_is_bitwise_the_uninterrupted_one(here, monkeypatch, package, ties):
-    """Weights, both moments, the tie parameter and what was logged, after a stop between two saves"""
+    """Weights, both moments, the tie parameter and the log are equal after Ctrl-C between two saves"""
     data = write(here / "lists.jsonl", numbers(30))
     options = [*TINY, "--data", data, "--loss", "kwise", "--ties", ties, "--margin-per-rank", "0.1"]
     options += ["--max-steps", 9, "--save-steps", 4, "--logging-steps", 2, "--max-length", 32]
@@ -326,7 +326,7 @@ def test_a_checkpoint_without_its_tie_parameter_is_refused(here, capsys):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_pairwise_on_lists_is_training_on_all_their_pairs(here, package):
-    """The same pairs written out, best first in the same order, each with the margin that its distance asks for"""
+    """The pairs are written out in the same order, better first, each with the margin of its distance in rank"""
     lists = [row for row in numbers(12) if len(row["responses"]) > 2]
     pairs = []
     for row in lists:
