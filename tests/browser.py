@@ -46,7 +46,7 @@ class Browser:
             raise
         self.address += f"/session/{session['sessionId']}"
         self.open("about:blank")
-        self.log("performance")  # what the browser's own first page asked for
+        self.log("performance")  # requests of the browser's own first page
         return self
 
     def __exit__(self, *_):
@@ -84,7 +84,7 @@ class Browser:
         return self.ask("POST", "/goog/cdp/execute", {"cmd": name, "params": parameters})
 
     def drag(self, start, end, pointer="mouse", moves=5):
-        """Presses at `start`, goes to `end` in equal moves and lets go: (x, y) in CSS pixels of the window"""
+        """Presses at `start`, moves to `end` in equal steps and lets go; (x, y) are CSS pixels of the window"""
         places = [[a + (b - a) * i / moves for a, b in zip(start, end, strict=True)] for i in range(moves + 1)]
         deeds = [{"type": "pointerMove", "x": round(x), "y": round(y), "duration": 20} for x, y in places]
         deeds[1:1] = [{"type": "pointerDown", "button": 0}]
@@ -93,7 +93,7 @@ class Browser:
         self.ask("POST", "/actions", {"actions": [source]})
 
     def press(self, *keys):
-        """Each key down and up: a character, or a code of WebDriver such as "\ue004" for Tab"""
+        """Presses and releases each key: a character, or a code of WebDriver such as "\ue004" for Tab"""
         deeds = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": deeds}]})
 

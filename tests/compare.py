@@ -1,4 +1,4 @@
-"""How two arrays are compared: in units of eps, or of the last place. A tolerance is a claim: none is hidden here."""
+"""Comparisons of two arrays in units of eps or in the last place. A tolerance is a claim, so none is hidden here."""
 
 import mpmath
 import numpy as np
@@ -12,7 +12,7 @@ MODEL = 100  # eps of the largest gradient entry: 36 at most in 800 models of 40
 
 
 def assert_agree(actual, desired, n, scale):
-    """Same shape, same type, and max|actual - desired| <= n eps(type) scale"""
+    """Same shape, same dtype, and max|actual - desired| <= n eps(dtype) scale"""
     actual, desired = np.asarray(actual), np.asarray(desired)
     assert actual.shape == desired.shape, f"shape {actual.shape}, expected {desired.shape}"
     assert actual.dtype == desired.dtype, f"type {actual.dtype}, expected {desired.dtype}"
@@ -33,7 +33,7 @@ def assert_trees_agree(actual, desired, n, scale):
 
 
 def assert_bitwise(actual, desired):
-    """Every leaf the same, bit for bit (0 and -0 differ only in how they print)"""
+    """Every leaf is the same, bit for bit; 0 and -0 count as equal"""
     actual, desired = flatten({"": actual}), flatten({"": desired})
     assert actual.keys() == desired.keys()
     for name, leaf in desired.items():
@@ -46,7 +46,7 @@ def largest(tree):
 
 
 def total(tree_a, tree_b):
-    """<a, b>, the sum of products over all leaves, and the sum of their sizes, which is the scale of its rounding"""
+    """(<a, b>, scale): the sum of products over all leaves, and the sum of their sizes, the scale of its rounding"""
     pairs = list(zip(flatten({"": tree_a}).values(), flatten({"": tree_b}).values(), strict=True))
     assert all(a.shape == b.shape for a, b in pairs), [(a.shape, b.shape) for a, b in pairs]
     products = [a * b for a, b in pairs]
@@ -82,7 +82,7 @@ def autograd(twin, inputs, dout):
 def ulp_errors(actual, exact):
     """|actual - exact| in units of the last place of `exact`, a list of mpmath numbers, subnormals included
 
-    An infinite or missing answer is inf ulp off, so that it never hides in a maximum.
+    An infinite or missing (nan) answer is inf ulp off, so that a maximum shows it.
     """
     limits = np.finfo(actual.dtype)
     smallest = limits.minexp - limits.nmant  # 2^-1074 in float64: the spacing of the subnormals
@@ -94,7 +94,7 @@ def ulp_errors(actual, exact):
 
 
 def assert_complex_step_agrees(f, inputs, grads, n, scale, rng, h=1e-20):
-    """<gradient, v> = Im f(inputs + ihv) / h along a random v: the third witness of every entry, for one forward pass
+    """<gradient, v> = Im f(inputs + ihv) / h along a random v: the third witness of all entries in one forward pass
 
     `grads` has the names of the floating leaves of `inputs`. The roundings of many entries add up like a random walk:
     the scale grows with |v|.

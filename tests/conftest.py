@@ -7,9 +7,9 @@ default where CI=true), 2,000.
 import os
 import signal
 
-# Before NumPy is imported: in small products two threads wait for each other longer than they compute.
+# Set before NumPy is imported: in small products two threads wait for each other longer than they compute.
 os.environ |= {name: os.environ.get(name, "1") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
-os.environ.pop("PYTEST_ADDOPTS", None)  # read by now, and not meant for the pytest that a test starts
+os.environ.pop("PYTEST_ADDOPTS", None)  # it has been read, and a pytest that a test starts must not read it
 
 import numpy as np
 import pytest
@@ -21,33 +21,33 @@ settings.register_profile("dev", max_examples=25, **slow_is_fine)
 settings.register_profile("quick", max_examples=25, derandomize=True, **slow_is_fine)
 settings.register_profile("ci", max_examples=100, derandomize=True, **slow_is_fine)
 settings.register_profile("deep", max_examples=2_000, **slow_is_fine)
-settings.register_profile(  # for mutants.py: a dead mutant's smallest counterexample interests nobody
+settings.register_profile(  # for mutants.py: nobody needs the smallest counterexample of a dead mutant
     "mutants", max_examples=10, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate], **slow_is_fine
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
 torch.set_num_threads(1)
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; tests send Ctrl-C to children
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's background job; tests send Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Reasons for which CI lets a test be skipped, by how they begin; any other skip fails the run where MAY_SKIP is set.
+# The reasons for a skip that CI allows, by how they begin; any other skip fails the run if MAY_SKIP is set.
 # "extra" is for the environment of the README's commands, which holds the extra `test` alone.
 REASONS = {"data": "data: ", "extra": "the extra ", "gpu": "GPU: ", "system": "this system "}
 skipped: list = []  # (where, why)
 
-tables = []  # (title, lines), which a test measured and the end of the run prints
+tables = []  # (title, lines) that a test measured and the end of the run prints
 
 
 @pytest.fixture(autouse=True)
 def _floating_point_errors_raise():
-    """Overflow, an invalid operation and a division by zero end a test; underflow is how e^-745 should end"""
+    """Overflow, an invalid operation or a division by zero fails a test; underflow is right for e^-745"""
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         yield
 
 
 @pytest.fixture
 def show_table():
-    """show_table(title, lines): printed at the end of the run, whatever pytest captures"""
+    """show_table(title, lines): printed at the end of the run, even if pytest captures output"""
     return lambda title, lines: tables.append((title, lines))
 
 
@@ -60,7 +60,7 @@ pytest_collectreport = pytest_runtest_logreport  # a whole file may be skipped w
 
 
 def unexpected_skips():
-    """Those that MAY_SKIP, names of REASONS with commas between, does not allow; none where it is not set"""
+    """The skips that MAY_SKIP (names of REASONS, separated by commas) does not allow; none if it is not set"""
     if "MAY_SKIP" not in os.environ:
         return []
     allowed = tuple(REASONS[name] for name in os.environ["MAY_SKIP"].split(",") if name)

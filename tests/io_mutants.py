@@ -1,14 +1,14 @@
-"""Break input and output on purpose, one place at a time; the tests of the same folder must notice.
+"""Breaks input and output on purpose, one place at a time; the tests of the same folder must notice.
 
     python tests/io_mutants.py                     300 of data to report, then all of storage and files
     python tests/io_mutants.py --share 12          the first twelve of storage and files
     python tests/io_mutants.py --parts data        data's share of the 300
-    python tests/io_mutants.py --only files.lines  those of functions whose name begins so, all of them
+    python tests/io_mutants.py --only files.lines  all of those whose function's name begins so
 
 The folder's tests are collected once. A first run finds out which functions each test calls. A mutant then lives in a
 fork of that process, which runs the tests of its function, the quickest first, until one fails. The sample is fixed:
 the mutants whose names have the smallest hashes, so that a change of one function leaves the others in it.
-What is broken here writes, renames and removes, perhaps as root: a test that writes names no place outside its folder.
+The broken code writes, renames and removes files, perhaps as root, so a test that writes must stay in its folder.
 """
 
 import argparse
@@ -49,7 +49,7 @@ SAMPLE = 300
 SECONDS = 20  # besides ten times what its tests took: a mutant that runs longer is dead
 MEMORY = 4 * 10**9
 
-# Mutants that no test can notice, or none should, by name, with the reason.
+# Mutants that no test can or should notice, by name, with the reason.
 AT_ONCE = "it only says how often a progress bar is told"
 ONE_MORE = "one byte more than the bound is what is read to find out; two find it out too"
 SAME_LENGTH = "the columns that are walked together were made with one entry for each of the same things"
@@ -84,7 +84,7 @@ RENAMED = {"any": "all", "all": "any", "min": "max", "max": "min", "sorted": "li
 
 
 def slips(node):
-    """What a slip of the pen could have written instead of this node, where bytes and texts are read and written"""
+    """Plausible mistakes in place of this node, in code that reads and writes bytes and texts"""
     match node:
         case ast.Compare(ops=[op]):
             yield from (with_fields(node, ops=[other()]) for other in OTHER.get(type(op), []))
@@ -123,7 +123,7 @@ def has_docstring(function):
 
 
 def label(old, new):
-    """How a mutant is named: old -> new, and for an early return the statement that is never reached"""
+    """The name of a mutant: old -> new, or for an early return the statement that is never reached"""
     if isinstance(new, ast.FunctionDef):
         return f"returns before: {short(old.body[len(new.body) - 1])}"
     return relabelled(old, new)
@@ -145,7 +145,7 @@ def functions(module):
 
 
 def bare(function):
-    """Without decorators and annotations, which stay what they are"""
+    """The function without decorators and annotations, which are not mutated"""
     for argument in (n for n in ast.walk(function) if isinstance(n, ast.arg)):
         argument.annotation = None
     function.decorator_list, function.returns = [], None
@@ -179,12 +179,12 @@ def mutants(parts):
 
 
 def in_order(names):
-    """By hash: the first n are the sample of size n"""
+    """The names by hash: the first n are the sample of size n"""
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
 
 
 def recording(function):
-    """The syntax tree of a function that first says that it is called; a profiler would take ten times as long"""
+    """The function's syntax tree, which first records the call; a profiler would take ten times as long"""
     node = bare(ast.parse(textwrap.dedent(inspect.getsource(function))).body[0])
     note = ast.parse(f"_called[{len(function.__globals__['_called']) - 1}]()").body
     node.body[has_docstring(node) : has_docstring(node)] = note
@@ -192,7 +192,7 @@ def recording(function):
 
 
 class Judge:
-    """A pytest plugin in whose process tests are collected, and forks of it are ended by mutants"""
+    """A pytest plugin: its process collects the tests, and each mutant lives in a fork of it"""
 
     def __init__(self, wanted, deadline):
         self.wanted, self.deadline = wanted, deadline
@@ -216,7 +216,7 @@ class Judge:
         return True
 
     def rehearsal(self, items):
-        """{code: tests that call it} and {test: its seconds}"""
+        """({code: tests that call it}, {test: its seconds})"""
         calls, seconds, called = defaultdict(list), {}, set()
         with ExitStack() as stack:
             for function in {id(function): function for function, _ in self.wanted.values()}.values():
@@ -234,7 +234,7 @@ class Judge:
         return calls, seconds
 
     def dies(self, function, tree, tests, limit):
-        """Does one of the tests fail, or none end, while the mutant lives?"""
+        """Does one of the tests fail, or run out of time, while the mutant lives?"""
         child = os.fork()
         if child == 0:
             os.setsid()
@@ -265,7 +265,7 @@ class Judge:
 
 
 def judge(paths, wanted, deadline):
-    """A Judge who has judged the mutants, by the tests of these paths"""
+    """A Judge that has judged the mutants by the tests of these paths"""
     panel = Judge(wanted, deadline)
     with tempfile.TemporaryDirectory() as folder:
         options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-c", str(HERE.parent / "pyproject.toml")]
@@ -275,7 +275,7 @@ def judge(paths, wanted, deadline):
 
 
 def chosen(part, share, only):
-    """{name: mutant} of those of a part that are to be judged, in the order of their hashes"""
+    """{name: mutant} of a part's mutants to be judged, in the order of their hashes"""
     if share:
         wanted = set(in_order(mutants(WHOLE))[:share]) if part in WHOLE else ()
     elif only:
@@ -288,7 +288,7 @@ def chosen(part, share, only):
 
 
 def run(parts, share, only, seconds, skip=0, quick=False):
-    """Prints survivors, and a line for each part; 1 if one survives that is not in ACCEPTED"""
+    """Prints survivors and a line for each part; returns 1 if one survives that is not in ACCEPTED"""
     began, unknown = time.monotonic(), 0
     for part, paths in (SAMPLED | WHOLE).items():
         if part not in parts:

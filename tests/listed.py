@@ -1,4 +1,4 @@
-"""Preferences as lists of token ids, best response first: what the arrays of numpy_ref/data/tokens.py must say too."""
+"""Preferences as lists of token ids, best response first; numpy_ref/data/tokens.py must say the same in arrays."""
 
 from itertools import combinations
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from numpy_ref.errors import InputError
 
 
 class Encoded(NamedTuple):
-    """N prompts' responses as token ids, best first, the asked lead of each pair, and what was left out and why
+    """N prompts' responses as token ids, best first, the target margin of each, and what was left out and why
 
-    A list may hold the same response twice: it is kept as it was ranked, and counted. That comparison is ln 2 in the
-    loss and nothing in the gradient.
+    A list with the same response twice is kept as it was ranked, and counted. The comparison of the two adds ln 2 to
+    the loss and nothing to the gradient.
     """
 
     rows: list  # N lists of K lists of ids
@@ -22,15 +22,15 @@ class Encoded(NamedTuple):
     identical: int
     ranks: list  # N tuples of K ranks, 1 best, ties equal
     all_tied: int = 0
-    repeating: int = 0  # kept, with a response that stands in the list twice
+    repeating: int = 0  # lists that are kept although a response is in them twice
 
 
 def encode(tokenizer, preferences, max_length, keep_tied=False):
-    """Token ids of every preference but those with a response beyond max_length, or with equal responses or ranks
+    """Token ids of every preference, except those with a response beyond max_length or only equal responses or ranks
 
-    Nothing is cut: a cut response has lost its end, and two responses may become equal. They would cost a forward pass,
-    teach nothing, and pull the accuracy towards one half. So would a list whose ranks are all the same, unless ties
-    themselves are learned from (keep_tied).
+    Nothing is cut: a cut response would lose its end, and two responses may become equal. Equal responses would cost a
+    forward pass, teach nothing, and pull the accuracy towards one half. So would a list whose ranks are all the same,
+    unless the loss learns from ties (keep_tied).
     """
     rows, kept, too_long, identical, all_tied, repeating = [], [], 0, 0, 0, 0
     for number, preference in enumerate(preferences, 1):
@@ -57,9 +57,9 @@ def _encoded(tokenizer, preference, number):
 
 
 def comparisons(data, margin_per_rank=0.0):
-    """Every comparison of every list as a pair of its own, the better first: C(K, 2) rows for K responses
+    """Every comparison of every list as a pair, the better first: C(K, 2) rows for K responses
 
-    A tie is no comparison; two equal responses are none either, and are counted with `identical`.
+    A tie gives no row. Nor do two equal responses, which are counted in `identical`.
     """
     rows, margin, kept, identical = [], [], [], data.identical
     for row, lead, preference in zip(data.rows, data.margin, data.kept, strict=True):

@@ -1,11 +1,11 @@
-"""Break every formula on purpose, one place at a time; the room's own tests must notice each time.
+"""Breaks every formula on purpose, one place at a time; the room's own tests must notice each time.
 
     python tests/mutants.py              every room; prints the survivors, which must all be in EQUIVALENT
     python tests/mutants.py losses       one room
 
-A mutant is one function with one node of its syntax tree changed. It lives in this process: its code object takes the
-place of the original's, so that everybody who imported the function sees it. Its judges are the test functions of the
-room, drawn under the Hypothesis profile `mutants`; the first that fails kills it.
+A room is a file of numpy_ref. A mutant is one function with one node of its syntax tree changed. It lives in this
+process: its code object replaces the original's, so that everybody who imported the function sees it. Its judges are
+the test functions of the room, run under the Hypothesis profile `mutants`; the first that fails kills it.
 """
 
 import ast
@@ -29,7 +29,7 @@ if __name__ == "__main__":
 import numpy as np
 import pytest
 
-# Which test files judge a room; a room is added by one line. Rooms that do not stand yet wait here without harm.
+# Which test files judge a room; one line adds a room. A room whose files do not exist yet is left out.
 JUDGES = {
     "losses": ["test_losses"],
     "layers": ["test_layers"],
@@ -57,8 +57,8 @@ JUDGES = {
     "evaluation.normalize": ["evaluation.test_normalize"],
     "bradley_terry.linear_head": ["bradley_terry.test_linear_head"],
 }
-BY_SCRIPT = {"evaluation.calibration"}  # its judges simulate: some ten minutes, too long for the slow tier
-FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # those that judges may ask for
+BY_SCRIPT = {"evaluation.calibration"}  # its judges simulate for about ten minutes, too long for the slow tier
+FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # the fixtures that judges may use
 
 # Functions that no test can pin down, with the reason.
 RANDOM = "random weights: other gains are other starts, not wrong ones"
@@ -214,7 +214,7 @@ EQUIVALENT = {
     ),
 }
 
-SECONDS = 60  # a mutant that still runs after this has lost its way out of a loop: it is dead
+SECONDS = 60  # a mutant that still runs after this is in an endless loop: it is dead
 
 SWAPS = {
     ast.Add: [ast.Sub],
@@ -244,7 +244,7 @@ def with_fields(node, **fields):
 
 
 def replacements(node):
-    """What a slip of the pen could have written instead of this node"""
+    """Plausible mistakes in place of this node"""
     match node:
         case ast.BinOp():
             yield from (with_fields(node, op=op()) for op in SWAPS.get(type(node.op), []))
@@ -296,7 +296,7 @@ class Replace(ast.NodeTransformer):
 
 
 def short(node):
-    """A node's source on one line; of a statement with a body its head"""
+    """A node's source on one line; for a statement with a body, only its head"""
     return ast.unparse(node).split("\n")[0]
 
 
@@ -306,7 +306,7 @@ def relabelled(old, new):
 
 
 def mutants_of_function(function, slips=replacements, label=relabelled):
-    """(label, changed syntax tree) for every place of a function and everything it could have been"""
+    """(label, changed syntax tree) for every place of a function and every replacement there"""
     typed = [argument for argument in ast.walk(function) if isinstance(argument, ast.arg)]
     annotations = {id(n) for part in (*typed, function.returns) if part for n in ast.walk(part)}
     for index, node in enumerate(ast.walk(function)):
@@ -337,7 +337,7 @@ def mutants(room):
 
 @contextmanager
 def living(function, tree):
-    """While it lasts the function does what the tree says, for everybody who has imported it"""
+    """In this context the function does what the tree says, for everybody who has imported it"""
     original = function.__code__, function.__defaults__, function.__kwdefaults__
     scope = dict(function.__globals__)
     exec(compile(ast.Module([tree], []), "mutant", "exec"), scope)
@@ -351,9 +351,9 @@ def living(function, tree):
 
 
 def judges(room):
-    """The room's test functions as plain functions without arguments: parametrized ones once for each set of values
+    """The room's test functions as plain functions without arguments; parametrized ones once for each set of values
 
-    Tests that need any fixture but FIXTURES, are slow, or are expected to fail do not judge.
+    Tests that need a fixture not in FIXTURES, are slow, may be skipped or are expected to fail do not judge.
     """
     for module in map(importlib.import_module, JUDGES[room]):
         for name, test in vars(module).items():
@@ -367,7 +367,7 @@ def judges(room):
 
 
 def run(test, arguments, wanted):
-    """One run of a test, with fixtures as fresh as pytest would give it"""
+    """One run of a test with new fixtures, as in pytest"""
     test(**arguments, **{name: FIXTURES[name]() for name in wanted})
 
 
@@ -382,7 +382,7 @@ def parameters(mark):
 
 
 class Endless(BaseException):
-    """A mutant that does not come back; not an Exception, so that Hypothesis does not try it again"""
+    """A mutant that does not return; not an Exception, so that Hypothesis does not try it again"""
 
 
 def _stop(_signal, _frame):
@@ -394,7 +394,7 @@ def judge(room, report=print):
     panel = []
     for name, test in judges(room):
         start = time.perf_counter()
-        test()  # the room as it is must pass; the first run also pays for imports
+        test()  # the unchanged room must pass; the first run also pays for imports
         panel.append((time.perf_counter() - start, name, test))
     panel.sort(key=lambda entry: entry[0])
     found, survivors = mutants(room), []
@@ -421,7 +421,7 @@ def dies(function, tree, panel):
 
 
 def standing():
-    """The rooms of JUDGES that exist together with all their tests"""
+    """The rooms of JUDGES whose file and tests all exist"""
     here = Path(__file__).resolve().parent
     exists = lambda folder, module: folder.joinpath(*module.split(".")).with_suffix(".py").exists()  # noqa: E731
     rooms = [room for room in JUDGES if exists(here.parent / "numpy_ref", room)]
@@ -429,7 +429,7 @@ def standing():
 
 
 def main(rooms):
-    """Judge the rooms; the exit status is 1 when one survives that is not known to be equivalent"""
+    """Judges the rooms; the exit status is 1 if a mutant survives that is not known to be equivalent"""
     import conftest  # noqa: F401  the profile and PyTorch's one thread
 
     failed = False

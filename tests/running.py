@@ -1,4 +1,4 @@
-"""Small worlds, files and models, and the commands run in this process: what the tests of training share."""
+"""What the tests of training share: small worlds, files and models, and commands run in this process."""
 
 import importlib
 import json
@@ -38,7 +38,7 @@ def run(package, *argv):
 def start(package, *argv, **options):
     """`python -m package argv` as a process of its own"""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment.pop("PYTHONUNBUFFERED", None)  # what is printed waits in a buffer, as it does for most users
+    environment.pop("PYTHONUNBUFFERED", None)  # output is buffered, as it is for most users
     command = [sys.executable, "-m", package, *argv]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
     return subprocess.Popen(command, env=environment, **pipes)
@@ -59,7 +59,7 @@ def write_rows(path, rows):
 
 
 def numbers(n, seed=0):
-    """n readable rows: of two numbers the larger was chosen"""
+    """n readable rows: the larger of two numbers was chosen"""
     rng = np.random.default_rng(seed)
     drawn = ([f"{x}" for x in sorted(rng.choice(1000, 2, replace=False), reverse=True)] for _ in range(n))
     return [{"prompt": "larger?", "chosen": a, "rejected": b, "margin": 0.5} for a, b in drawn]
@@ -73,23 +73,23 @@ def world_data(seed=0, n=60):
 
 
 def weights(seed=0, dtype=np.float64, n_embd=8, n_layer=1):
-    """Flattened first weights of a small model of the world"""
+    """Flattened initial weights of a small model of the world"""
     vocab_size = Words(world.WORDS).vocab_size
     return flatten(init_params(np.random.default_rng(seed), vocab_size, WORLD_POSITIONS, n_embd, n_layer, dtype))
 
 
 def batch(data, indices):
-    """tokens, length, margin of these prompts"""
+    """(tokens, length, margin) of these prompts"""
     return *collate([data.rows[i] for i in indices]), data.margin[indices]
 
 
 def same_files(left, right, names):
-    """Both directories hold these files, byte for byte"""
+    """Whether both directories hold the same content of these files, byte for byte"""
     return all((Path(left) / name).read_bytes() == (Path(right) / name).read_bytes() for name in names)
 
 
 def is_one_sentence(text):
-    """One line without a traceback, which names something and ends like a sentence of ours: no dot, no blank end"""
+    """Whether the text is one printable line without a traceback, and without a blank at either end"""
     line = text.removesuffix("\n")
     return line.isprintable() and "Traceback" not in line and re.fullmatch(r"\S.*\S", line) is not None
 

@@ -1,4 +1,4 @@
-"""What the tests are drawn from: margins by regime, sizes that all differ, arrays, batches of real shapes."""
+"""What Hypothesis draws for the tests: margins by regime, sizes that all differ, arrays, batches of real shapes."""
 
 from itertools import permutations
 from typing import NamedTuple
@@ -47,7 +47,7 @@ def _all_sizes():
     for B, T, H, D in permutations(range(1, 6), 4):
         C = H * D
         rest = [size for size in range(2, 12) if size not in {B, T, H, D, C}]
-        if C not in {1, 2, B, T, H, D} and C <= 10:  # over two channels layer norm is a sign, and its slope all but 0
+        if C not in {1, 2, B, T, H, D} and C <= 10:  # over two channels layer norm is a sign, and its slope nearly 0
             yield Sizes(B, T, H, D, C, rest[-1], rest[-2])
     for B, T, C in permutations(range(2, 6), 3):
         if C > 2:
@@ -58,7 +58,7 @@ SIZES = sorted(_all_sizes(), key=lambda sizes: (sum(sizes), sizes))
 
 
 def sizes():
-    """All sizes different (of necessity C = D for one head), so that a swapped axis crashes; small ones first"""
+    """All sizes differ (except C = D for one head), so that a swapped axis crashes; small sizes come first"""
     return st.sampled_from(SIZES)
 
 
@@ -69,7 +69,7 @@ def arrays(shape, dtype, largest=3):
 
 
 def normal(rng, dtype):
-    """normal(*shape): random numbers of that type; weights are never 1 and biases never 0 in a test"""
+    """normal(*shape): random numbers of this dtype, because weights must not be 1 nor biases 0 in a test"""
     return lambda *shape: rng.standard_normal(shape).astype(dtype)
 
 
@@ -84,12 +84,12 @@ class Case(NamedTuple):
     origin: str
 
     def __repr__(self):
-        """How to make it again: a page of weights tells a reader nothing"""
+        """The call that makes it again, since a page of weights tells a reader nothing"""
         return self.origin
 
 
 def make_case(B, K, T, H, C, V, n_layer, dtype, seed, gain=0.6):
-    """Every weight random, also those that start at 1 and 0: a wrong backward of layer norm hides behind w = 1, b = 0
+    """Every weight is random, even those that start at 1 and 0: w = 1, b = 0 would hide a wrong layer norm backward
 
     Token V - 1 and the last position are always absent; lengths from 1 to T. A gain of 0.6 keeps signals near their
     size in the small models of `cases`.

@@ -1,4 +1,4 @@
-"""How many units in the last place (ulp) the loss and its slopes are off, beside PyTorch's and the naive spellings.
+"""By how many units in the last place (ulp) the loss and its slopes are off; PyTorch's and naive spellings beside.
 
 The truth is mpmath's, with 60 digits. One ulp is the distance of two neighbouring floats; half an ulp cannot be beaten.
 The table at the end of a run is measured in that run. np.exp alone is up to 0.7 ulp off on a CPU with AVX-512, and
@@ -193,7 +193,7 @@ def terms_of_pair(name, d, tied, tie):
 
 
 def kwise_errors(name, tied, tie, width):
-    """eps of its terms by which dL/dr of two responses is off, at differences up to `width`"""
+    """The error of dL/dr for two responses, in eps of its terms, at differences up to `width`"""
     rng, off = np.random.default_rng(0), []
     for rewards in rng.uniform(-width / 2, width / 2, (100, 1, 2)):
         ranks = np.array([[1, 1 if tied else 2]])
@@ -237,7 +237,7 @@ LISTS = {
 
 
 def test_gradients_of_lists_are_off_by_the_rounding_of_the_difference(show_table):
-    """e^-d has the relative error that d has absolutely: |d| eps / 2, which is 250 eps at differences of 500"""
+    """The relative error of e^-d is the absolute error of d: |d| eps / 2, which is 250 eps at a difference of 500"""
     lines = [f"{'':28}{'|d| <= 3':>12}{'|d| <= 500':>12}"]
     for name, errors in LISTS.items():
         near, far = errors(3), errors(500)
@@ -251,7 +251,7 @@ def test_gradients_of_lists_are_off_by_the_rounding_of_the_difference(show_table
 
 
 def model_errors(factor, dtype=np.float64):
-    """{who: eps of the largest entry by which its gradient is off}, the truth being our own in longdouble"""
+    """{who: error of its gradient in eps of the largest entry}; the truth is our own gradient in longdouble"""
     case = make_case(B=4, K=2, T=24, H=4, C=16, V=50, n_layer=3, dtype=dtype, seed=5, gain=0.5)
     case = case._replace(params=tree_map(lambda leaf: factor * leaf, case.params))
     long = tree_map(lambda leaf: leaf.astype(np.longdouble), case.params)
@@ -272,7 +272,7 @@ def model_errors(factor, dtype=np.float64):
 
 @pytest.mark.skipif(np.finfo(np.longdouble).eps >= np.finfo(float).eps, reason="this system has no longer float")
 def test_gradients_of_the_model_at_weights_as_they_are_and_ten_times_as_large(show_table):
-    """Far from where weights are, attention is nearly one-hot: small differences of large numbers, for everybody"""
+    """At ten times the usual weights attention is nearly one-hot, and every method subtracts large numbers"""
     usual, large = model_errors(1), model_errors(10)
     lines = [f"{'':24}{'weights':>12}{'10 x weights':>14}"]
     lines += [f"{name:24}{usual[name]:12.3g}{large[name]:14.3g}" for name in usual]

@@ -47,7 +47,7 @@ ragged = st.integers(1, 4).flatmap(
 
 @given(rows=ragged)
 def test_collated_rows_come_back_by_their_lengths(rows):
-    """Also rows that hold the pad id themselves: the length says where the end is"""
+    """Rows may hold the pad id themselves, because the length says where the end is"""
     tokens, length = collate(rows)
     B, K, T = tokens.shape
     assert (B, K) == length.shape == (len(rows), len(rows[0]))
@@ -70,7 +70,7 @@ def test_every_epoch_visits_each_prompt_once(n, batch_size, seed, epoch):
 
 
 def test_the_order_is_a_function_of_seed_and_step_alone():
-    """Asked backwards, twice, and among other seeds: the same answer, so that a resumed run goes on as it would have"""
+    """Asked backwards, twice and among other seeds, the answer is the same, so a resumed run goes on unchanged"""
     forwards = [batch_indices(step, 20, 6, 3).tolist() for step in range(12)]
     for step in reversed(range(12)):
         batch_indices(step, 20, 6, 4)
@@ -114,7 +114,7 @@ def test_all_rewards_keeps_its_promise_of_bounded_memory():
 
 @given(st.lists(st.lists(st.lists(st.integers(4, 6), min_size=1, max_size=3), min_size=1, max_size=3), min_size=1))
 def test_a_text_that_stands_in_many_lists_is_run_once(rows):
-    """In whatever batch it stands, so that it has one reward"""
+    """Whichever batches it is in, it is run once and so has one reward"""
     run = []
 
     def rewards(tokens, length):

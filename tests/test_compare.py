@@ -145,7 +145,7 @@ def test_both_models_load_and_agree(done):
 
 
 def quick(monkeypatch, tmp_path):
-    """No figures, few steps: what the status depends on"""
+    """A run without figures and with few steps, enough to test the status"""
     monkeypatch.setattr(world, "make_world", SMALL)
     monkeypatch.setattr(compare, "write_figures", lambda *_: None)
     monkeypatch.setattr(compare, "BATCH", 8)

@@ -16,7 +16,7 @@ PAGES = [pytest.param(page, id=page.stem, marks=pytest.mark.slow) for page in [R
 
 
 def blocks(page):
-    """(language, body) of the blocks that a reader would run; those that install are .ci/run's"""
+    """(language, body) of the blocks that a reader would run, except installing ones, which .ci/run runs"""
     found = re.findall(r"^```(sh|python)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     return [(language, body) for language, body in found if "pip install" not in body]
 
@@ -30,7 +30,7 @@ def test_the_installing_commands_are_the_two_that_ci_runs():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_runs_in_order_in_an_empty_directory(page, tmp_path):
-    """With this interpreter as `python`, COURSE as the checkout; what a block leaves behind, the next one finds"""
+    """`python` is this interpreter, COURSE the checkout; each block finds what the ones before left behind"""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     place = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT), "PATH": path, "COURSE": str(ROOT)}}
     found = blocks(page)
@@ -64,7 +64,7 @@ def test_the_readme_fits_in_120_lines_and_its_tree_is_the_house():
 
 
 def test_the_map_of_the_start_page_has_every_lesson_with_its_times():
-    """Title, minutes to read, minutes of the exercises: as the lesson says them"""
+    """Title, minutes of reading and minutes of the exercises are those that the lesson states"""
     rows = re.findall(r"^\| \[(.*)\]\((\w+)\.ipynb\) \| (\d+) \| (\d+) \|", START.read_text(encoding="utf-8"), re.M)
     lessons = sorted((ROOT / "notebooks" / "lessons").glob("[0-9]*.py"))
     assert [stem for _, stem, *_ in rows] == [path.stem for path in lessons]

@@ -114,7 +114,7 @@ def test_the_loss_alone_hand_derived_equals_autograd_equals_complex_step(B, dtyp
 
 @given(language_cases)
 def test_the_log_probability_has_the_gradient_of_autograd_for_any_cotangent(case):
-    """For a random cotangent: a loss would send back two rows that are each other's negative"""
+    """The cotangent is random; a loss would only send back two rows that are each other's negative"""
     dout = normal(case.rng, case.dtype)(*case.length.shape)
     out, cache = dpo.log_probability(*case.batch, **case.params, n_head=case.n_head)
     grads, module = dpo.log_probability_backward(dout, cache), case.module()
@@ -205,7 +205,7 @@ def test_the_implicit_rewards_of_the_optimal_policy_are_the_rewards_but_for_a_co
 
 @given(st.lists(st.tuples(dyadic(), dyadic(), dyadic(), dyadic()), min_size=1, max_size=5), st.sampled_from([0, 0.25]))
 def test_it_is_the_pairwise_loss_of_the_implicit_rewards_bitwise(rows, smoothing):
-    """And, where nothing is rounded, of the margins as the paper groups them"""
+    """If nothing is rounded, it is also that of the margins as the paper groups them"""
     numbers, beta = np.array(rows), 0.125
     log_p, reference = numbers[:, :2], numbers[:, 2:]
     loss, cache = dpo.dpo_loss(log_p, reference, beta, smoothing)
@@ -233,7 +233,7 @@ def test_swapping_a_pair_adds_the_margin_and_shares_out_one_beta(margin, smoothi
 
 @given(arrays((4, 2), np.float64, 50), st.sampled_from([1e-6, 1e-9, 1e-12]))
 def test_as_beta_goes_to_0_every_pair_pulls_with_half_of_beta(log_p, beta):
-    """The loss is log 2 for every policy, and each pair pushes as at the start, however well it is learned"""
+    """The loss tends to log 2 for every policy, and all slopes to those at the start, however well a pair is learned"""
     reference = np.zeros((4, 2))
     loss, cache = dpo.dpo_loss(log_p, reference, beta)
     assert abs(loss - math.log(2)) <= 100 * beta
@@ -272,7 +272,7 @@ def test_a_beta_that_is_not_positive_is_refused(beta):
 
 @given(margins())
 def test_the_slope_keeps_its_sign_however_large_the_margin(margin):
-    """σ(m) - 1 taken literally is 0 from 36.74 on; this one is below 0 as long as e^-m is a number"""
+    """σ(m) - 1 taken literally is 0 from 36.74 on; this slope is below 0 as long as e^-m is above 0 in float64"""
     slope = dpo.dpo_loss_backward(1.0, dpo.dpo_loss(np.array([[margin, 0.0]]), np.zeros((1, 2)), 1.0)[1])[0, 0]
     assert slope < 0 or margin > 745
     assert slope >= -1

@@ -1,4 +1,4 @@
-"""Files are whole or not there, whatever ends their writer; what would fill the memory or never end is refused."""
+"""Files are whole or absent, whatever ends their writer; input that would fill memory or never end is refused."""
 
 import errno
 import gzip
@@ -128,7 +128,7 @@ def test_a_handler_of_somebody_else_stays_and_ours_goes():
 
 @pytest.fixture
 def default_sigterm():
-    """Whatever handler another test of this process has left"""
+    """Sets the default handler of SIGTERM, whichever another test has left"""
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -178,7 +178,7 @@ def test_an_error_of_the_disk_names_the_file_that_was_meant(monkeypatch):
 
 @pytest.fixture
 def on_the_disk(monkeypatch):
-    """What is asked of the disk: "flush", or the new name, in the order of the calls"""
+    """Operations on the disk in the order of the calls: "flush", or the new name of a file"""
     calls, flush, replace, rename = [], os.fsync, os.replace, os.rename
     monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("flush") or flush(descriptor))
     for name, original in (("replace", replace), ("rename", rename)):
@@ -197,7 +197,7 @@ def test_the_content_is_on_the_disk_before_it_has_its_name(on_the_disk):
 
 
 def test_a_directory_gets_files_in_the_order_that_readers_need(on_the_disk):
-    """Those that `last` names at the end; what was there before stays, or is replaced"""
+    """The files that `last` names come at the end; older files stay or are replaced"""
     Path("there/deep").mkdir(parents=True)
     Path("there/deep/other").write_text("old")
     for text in ("one", "two"):
@@ -289,7 +289,7 @@ def test_permissions_are_the_masks_and_an_existing_files_own(mask):
 
 
 def test_a_device_and_a_pipe_are_written_to_directly():
-    ours, theirs = os.openpty()  # a device that nobody misses where a mutant of files.py replaces it; /dev/null is
+    ours, theirs = os.openpty()  # not /dev/null, which a mutant of files.py could replace
     write(os.ttyname(theirs), "whole")
     assert os.read(ours, 100) == b"whole"
     assert stat.S_ISCHR(os.stat(os.ttyname(theirs)).st_mode)

@@ -1,4 +1,4 @@
-"""Files gone wrong are read or refused in one sentence: every file that ever failed, and a thousand new ones."""
+"""Damaged files are read or refused in one sentence: every file that ever failed, and a thousand new ones."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def test_every_file_that_ever_failed_is_read_or_refused():
 
 
 def test_what_is_not_changed_is_read():
-    """Or a refusal of every mutant would say nothing"""
+    """Unchanged files are read; otherwise refusing every mutant would prove nothing"""
     with fuzz.workshop() as folder:
         for rows in fuzz.PREFERENCES:
             for ending, form in fuzz.FORMS.items():
@@ -70,7 +70,7 @@ def test_the_judge_notices_what_never_ends(monkeypatch):
 
 @pytest.mark.slow
 def test_a_thousand_files_gone_wrong():
-    """The script does a hundred thousand, and archives that swell"""
+    """The script tests a hundred thousand, and archives that unpack to much"""
     argv = ["--first", "6", "--cases", "1000", "--seed", "365"]
     script = ROOT / "tests" / "faults" / "fuzz.py"
     done = subprocess.run([sys.executable, str(script), *argv], capture_output=True, text=True, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""The checker itself: exact where it claims to be, silent on right code, one true sentence on wrong code."""
+"""The gradient checker: exact where it claims to be, silent on right code, one true sentence on wrong code."""
 
 import re
 from functools import partial

@@ -1,4 +1,4 @@
-"""The house stands by one rule: the top level is the book and imports no folder; a folder is one capability."""
+"""The layout has one rule: the top level is the book and imports no folder; a folder is one capability."""
 
 import ast
 import functools
@@ -49,7 +49,7 @@ HEAVY = LAZY | {"scipy", "pandas", "torch_impl", "transformers"}
 
 
 def modules(package):
-    """{dotted name: path} of a package's files; a folder bears the name of its __init__"""
+    """{dotted name: path} of a package's files; an __init__ has the name of its folder"""
     paths = sorted((ROOT / package).rglob("*.py"))
     dotted = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
     return dict(zip(dotted, paths, strict=True))
@@ -116,7 +116,7 @@ def test_no_imports_go_in_circles():
 
 @pytest.mark.parametrize("name", sorted(FILES["numpy_ref"]))
 def test_numpy_ref_imports_numpy_and_the_standard_library(name):
-    """Whatever else is imported where it is used; the book needs nothing else at all"""
+    """Other packages are imported inside functions; the book needs none, except filelock in files"""
     roots = lambda found: {module.split(".")[0] for module in found} - {"numpy_ref", "numpy", *sys.stdlib_module_names}  # noqa: E731
     assert not roots(imports(name, inside_functions=False))
     assert roots(imports(name)) <= (LAZY if folder_of(name) else {"filelock"} if name == "numpy_ref.files" else set())
@@ -208,7 +208,7 @@ def test_every_file_that_a_comment_or_docstring_names_exists():
 
 
 def test_every_name_that_a_script_imports_from_the_house_exists():
-    """Benchmarks are run by hand: a name that moved would be noticed by the first reader who measures"""
+    """Benchmarks are run only by hand, so nothing else would notice that a name has moved"""
     scripts = [p for folder in ("tests", "notebooks") for p in (ROOT / folder).rglob("*.py") if "test_" not in p.name]
     imported = {
         (node.module, alias.name)

@@ -43,7 +43,7 @@ def test_next_token_loss_hand_derived_equals_autograd_equals_complex_step(size, 
 
 
 def lifted(case, seed):
-    """The case as a language model: its body with an unembedding, one response a row, predicted from `start` on"""
+    """The case as a language model: its body with an unembedding, one response a row; prediction begins at `start`"""
     rng = np.random.default_rng(seed)
     V, C = case.params["body"]["tok"]["weight"].shape
     dtype = case.params["head"]["weight"].dtype

@@ -198,7 +198,7 @@ def self_attention_case(drawn):
 
 @given(draws())
 def test_15_the_bias_of_the_keys_has_no_gradient(drawn):
-    """It adds the same number to all scores of a query, and softmax forgets it"""
+    """It adds the same number to all scores of a query, and softmax ignores that"""
     s, _ = drawn
     proj, dout, _, (_, (q, _, v, p), _, _), grads = self_attention_case(drawn)
     key_bias = grads["qkv"]["bias"][s.C : 2 * s.C]
@@ -295,7 +295,7 @@ def test_absent_words_and_unused_positions_have_exactly_no_gradient(case):
 
 @given(cases())
 def test_words_in_the_padding_have_exactly_no_gradient(case):
-    """No position sees a later one, and nothing reads the padding: not even the pad id's own row is moved"""
+    """No position sees a later one, and nothing reads the padding, so even the pad id's own row has no gradient"""
     pad = len(case.params["body"]["tok"]["weight"]) - 1  # the word that no case contains
     behind = np.arange(case.tokens.shape[-1]) >= case.length[..., None]
     tokens = np.where(behind, pad, case.tokens)
@@ -306,7 +306,7 @@ def test_words_in_the_padding_have_exactly_no_gradient(case):
 
 @given(cases(dtype=np.float64))
 def test_a_later_word_has_no_influence_on_an_earlier_position(case):
-    """Causality of the whole body, backward: with a gradient at the first positions only, later words receive zeros"""
+    """The whole body is causal: if only the first positions have a gradient, later words receive zeros"""
     tokens, body = np.arange(case.tokens.shape[-1])[None], case.params["body"]
     assert tokens.max() < len(body["tok"]["weight"])
     h, cache = transformer.transformer(tokens, **body, n_head=case.n_head)
@@ -323,7 +323,7 @@ def test_a_later_word_has_no_influence_on_an_earlier_position(case):
 
 @given(cases())
 def test_identical_responses_have_no_gradient_at_all(case):
-    """-1/2 along one and +1/2 along the other, through the same numbers: only the order of the sums can leave dust"""
+    """-1/2 along one and +1/2 along the other cancel, up to rounding by the order of the sums"""
     tokens, length = case.tokens[:, [0, 0]], case.length[:, [0, 0]]
     loss, grads, _ = reward_model.loss_and_grads(case.params, tokens, length, case.n_head)
     assert_agree(loss, np.log(np.asarray(2, loss.dtype)), n=4, scale=1)
@@ -334,7 +334,7 @@ def test_identical_responses_have_no_gradient_at_all(case):
 
 @given(cases())
 def test_an_identical_pair_has_exactly_no_gradient_at_the_head(case):
-    """One product and its negative: of two terms the sum is 0, bit for bit"""
+    """It is the sum of a product and its negative, which is 0, bit for bit"""
     tokens, length = case.tokens[:1, [0, 0]], case.length[:1, [0, 0]]
     _, grads, _ = reward_model.loss_and_grads(case.params, tokens, length, case.n_head)
     assert_bitwise(grads["head"]["weight"], np.zeros_like(grads["head"]["weight"]))

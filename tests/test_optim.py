@@ -167,7 +167,7 @@ def exactly(kind, step, N, W, peak, share):
 @pytest.mark.parametrize(("N", "W"), [(1, 0), (2, 0), (10, 0), (10, 1), (10, 3), (50, 5), (525, 52), (7, 7), (2, 1)])
 @pytest.mark.parametrize("peak", [1.0, 4e-3])
 def test_by_hand_as_torch_as_60_digits_at_every_step(kind, N, W, peak):
-    """PyTorch multiplies from step to step, we compute each step afresh: measured at most 8 eps apart over 525 steps"""
+    """PyTorch multiplies from step to step, we compute each step afresh: measured at most 8 eps apart in 525 steps"""
     weight = torch.zeros(1)
     weight.grad = torch.zeros(1)
     optimiser = twin.adamw([weight], lr=peak)

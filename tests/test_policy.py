@@ -50,7 +50,7 @@ def three_witnesses(case, forward, backward, of_twin, analytic, scale):
 
 
 def size_of(case, beta):
-    """What the penalised reward adds up"""
+    """The size of the terms that the penalised reward adds up"""
     return 1 + abs(case.reward).max() + beta * (abs(case.log_reference).max() + abs(case.logits).max() + 3)
 
 
@@ -82,7 +82,7 @@ def test_reinforce_hand_derived_equals_autograd_equals_complex_step(case):
 
 @given(drawn)
 def test_the_clipped_loss_hand_derived_equals_autograd_equals_complex_step(case):
-    """The third witness takes from the ratio which side of the clip it is on, and is analytic there"""
+    """The third witness chooses the side of the clip by the real ratio, and is analytic on that side"""
     ratio = np.exp(policy.action_log_probability(case.logits, case.actions)[0] - case.old_log_p)
     free = (ratio > 0.8) & (ratio < 1.2) | (ratio >= 1.2) & (case.advantage < 0) | (ratio <= 0.8) & (case.advantage > 0)
 
@@ -287,7 +287,7 @@ def test_a_group_of_equal_rewards_has_no_advantage(reward, G):
 
 
 def by_counting(log_p, reward, n):
-    """The distribution of the best of n draws by all A^n draws; of several best ones each draw is as likely"""
+    """The distribution of the best of n draws, counted over all A^n draws; tied best ones are equally likely"""
     out = np.zeros(len(log_p))
     for draws in product(range(len(log_p)), repeat=n):
         best = [a for a in draws if reward[a] == max(reward[b] for b in draws)]
@@ -340,7 +340,7 @@ def test_best_of_one_is_the_policy_and_best_of_none_is_refused():
 
 
 def test_a_rare_best_response_keeps_its_digits(show_table):
-    """π(r ≤ r_a)ⁿ - π(r < r_a)ⁿ cancels where a response is rare: by 1e-12 of 1, twelve digits are lost"""
+    """π(r ≤ r_a)ⁿ - π(r < r_a)ⁿ cancels for a rare response: at a probability of 1e-12 it loses twelve digits"""
     lines = [f"{'a response of probability':>28}{'ours':>12}{'literal':>12}"]
     for rare in (1e-4, 1e-8, 1e-12):
         log_p, reward, n = np.log([1 - rare, rare]), np.array([0.0, 1.0]), 16

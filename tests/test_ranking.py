@@ -140,7 +140,7 @@ def complex_step(name, rewards, ranks, h=1e-20, **options):
 @settings(deadline=None)
 @given(st.sampled_from(LOSSES), ranks_of(), seeds)
 def test_hand_derived_is_autograd_is_complex_step(dtype, loss_and_options, ranks, seed):
-    """n: measured at most 0.6 over 400 batches in each dtype; the scale of a list's gradient grows with its K terms"""
+    """Measured: n at most 0.6 over 400 batches in each dtype; the scale of a list's gradient grows with its K terms"""
     (name, options), rng = loss_and_options, np.random.default_rng(seed)
     rewards, dout = (2 * rng.standard_normal(ranks.shape)).astype(dtype), float(rng.standard_normal())
     loss, drewards, dtie = hand(name, rewards, ranks, dout, **options)
@@ -176,10 +176,10 @@ def choices(name, ranks, ties="drop", margin_per_rank=0.0, top=None):
 
 
 def exact(name, rewards, ranks, **options):
-    """Loss and gradient at 400 digits, enough for e^-745 beside 1, and the scale of either
+    """Loss and gradient at 400 digits, enough for e^-745 beside 1, and the scale of each
 
-    The sum of its absolute terms, each with its condition, that is what one rounding of d costs it: d where d > 0,
-    less than 1 elsewhere; and the margin, which may cancel against the rewards' difference.
+    A scale is the sum of absolute terms, each times its condition: what one rounding of d costs the term. That is d
+    if d > 0, else less than 1; plus the margin, which may cancel against the difference of the rewards.
     """
     loss, loss_scale, drewards, scale = mpmath.mpf(0), 0.0, np.zeros(rewards.shape, object), np.zeros(rewards.shape)
     with mpmath.workdps(400):
@@ -225,7 +225,7 @@ def test_plackett_luce_is_exact_in_every_regime(lists, top):
 
 
 def check_exact(name, rewards, ranks, **options):
-    """n: measured at most 1.3 over 1 200 lists"""
+    """Within n = 2; measured at most 1.3 over 1,200 lists"""
     loss, drewards, _ = hand(name, rewards, ranks, **options)
     desired_loss, desired_drewards, loss_scale, scale = exact(name, rewards, ranks, **options)
     assert_agree(loss, desired_loss, 2, loss_scale)
@@ -266,7 +266,7 @@ def test_all_pairs_are_the_mean_of_the_pairwise_losses(rng, model, tie):
 
 
 def test_half_a_win_each_by_hand_by_autograd_and_by_complex_step():
-    """All three outcomes of any number of axes; a list calls the better one first, so that none of its pairs is lost"""
+    """All three outcomes are tested, with any number of axes; a list, with the better first, never has a lost pair"""
     rng, h = np.random.default_rng(0), 1e-20
     d, dout = rng.uniform(-20, 20, (2, 5)), rng.standard_normal((2, 5, 3))
     log_p, cache = half_win(d, None)
@@ -317,7 +317,7 @@ def test_permuting_the_list_permutes_the_gradient(loss_and_options, seed):
 @pytest.mark.parametrize("garbage", [np.inf, -np.inf, np.nan, 1.7e308, -1.7e308, 0.0])
 @pytest.mark.parametrize(("name", "options"), LOSSES)
 def test_absent_slots_are_never_read(rng, name, options, garbage):
-    """Bitwise the same whatever stands there, gradient exactly 0, in both witnesses"""
+    """Whatever the slots hold, results are bitwise the same and their gradient is exactly 0, in both witnesses"""
     rewards, ranks = draw_lists(rng, 4, 6)
     ranks[3] = ABSENT
     ranks[3, 2] = 1  # a single response
@@ -332,7 +332,7 @@ def test_absent_slots_are_never_read(rng, name, options, garbage):
 
 @pytest.mark.parametrize(("name", "options"), LOSSES)
 def test_lists_of_different_length_are_the_mean_of_each_alone(rng, name, options):
-    """Each prompt weighs one, the prompts that say nothing are left out of the mean"""
+    """Each prompt has weight one; prompts without a comparison are left out of the mean"""
     lists = [draw_lists(rng, 1, K) for K in (3, 6, 4)]
     rewards, ranks = np.zeros((5, 6)), np.full((5, 6), ABSENT)
     for b, (r, rank) in enumerate(lists):
@@ -347,7 +347,7 @@ def test_lists_of_different_length_are_the_mean_of_each_alone(rng, name, options
 
 
 def test_dropping_ties_equals_the_sublists():
-    """1, 2, 2, 3 without the comparison of the tied: five comparisons; all tied: nothing said"""
+    """Ranks 1, 2, 2, 3 give five comparisons without the tie; if all are tied there is none"""
     rewards, ranks = np.array([[0.3, -1.2, 0.9, 0.4]]), np.array([[1, 2, 2, 3]])
     pairs = np.array([(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)])
     loss, cache = pairwise_loss(*rewards[0, pairs].T)

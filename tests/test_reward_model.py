@@ -64,7 +64,7 @@ def test_loss_and_grads_hand_derived_equals_autograd_equals_complex_step(case, d
         r, _ = reward_model.rewards(tokens, length, **params, n_head=case.n_head)
         return analytic_pairwise_loss(r[:, 0], r[:, 1], **options)
 
-    # where chosen and rejected all but cancel, what is left is the rounding of what cancelled
+    # if chosen and rejected nearly cancel, what is left is the rounding of what cancelled
     scale = max(largest(by_autograd) * rstd_of(case), largest_terms(case) / 10)
     assert_agree(loss, twin_loss.numpy(), MODEL, scale=(1 + largest(reward)) ** 2 * rstd_of(case))
     assert_agree(reward, twin_reward.numpy(), MODEL, scale=(1 + largest(reward)) * rstd_of(case))
@@ -173,7 +173,7 @@ def test_what_stands_in_the_padding_changes_nothing_bitwise(case, data):
 
 @given(cases(K=3))
 def test_the_other_rows_of_a_batch_change_nothing_bitwise(case):
-    """At the same shape and slot: another shape may add up in another order"""
+    """This holds at the same shape and slot; another shape may add up in another order"""
     reward, _ = reward_model.rewards(case.tokens, case.length, **case.params, n_head=case.n_head)
     others, other_lengths = case.tokens.copy(), case.length.copy()
     others[:, 1:] = (others[:, 1:] + 1) % len(case.params["body"]["tok"]["weight"])

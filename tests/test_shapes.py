@@ -48,7 +48,7 @@ def axis_size(text, sizes):
 
 
 def sizes_in(frame, sizes):
-    """The sizes as this frame means them: its own B, T, C ... first, O from its weight, B · K rows below the model"""
+    """The sizes in this frame: first its own B, T, C ..., then O of its weight, and B · K as B below the model"""
     own = {k: v for k, v in frame.f_locals.items() if len(k) == 1 and k.isupper() and isinstance(v, int)}
     below = {} if frame.f_code.co_filename.endswith("reward_model.py") else {"B": sizes["B"] * sizes["K"]}
     weight = frame.f_locals.get("weight")
@@ -56,7 +56,7 @@ def sizes_in(frame, sizes):
 
 
 def check_shape_comments(paths, sizes, run):
-    """Run it under a tracer; returns the number of comments, every one of which was reached and true"""
+    """Runs `run` under a tracer; returns the number of comments, all of which must be reached and true"""
     table = {str(path): claims(path) for path in paths}
     reached, wrong = set(), []
 

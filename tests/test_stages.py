@@ -87,7 +87,7 @@ def test_an_option_that_would_be_ignored_is_refused(capsys, option):
 
 @pytest.mark.slow
 def test_every_stage_raises_the_true_reward(tmp_path):
-    """As a reader starts it: what is written, what is preferred and what the policy says is better after each stage"""
+    """The command as a reader runs it: each stage improves what is written, preferred or said by the policy"""
     process = start("torch_impl", "compare", "--stage", "all", cwd=tmp_path)
     out, err = process.communicate(timeout=900)
     assert process.returncode == 0, (out, err)

@@ -95,7 +95,7 @@ def test_hessian_is_the_derivative_of_the_gradient(name, tie):
 @example(("rao_kupper", 1e-12), 0.0)
 @example(("davidson", -40.0), 36.7)
 def test_every_log_probability_keeps_its_digits(model, d):
-    """Against 400 digits: an error of a few ulp of the result, plus what one ulp of |d| + |tie| itself is worth"""
+    """Compared with 400 digits, the error is a few ulp of the result plus the effect of one ulp of |d| + |tie|"""
     name, tie = model
     log_p, _ = getattr(ties, name)(np.array(d), tie)
     assert np.isfinite(log_p).all()

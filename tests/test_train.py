@@ -175,7 +175,7 @@ def test_the_log_is_over_all_pairs_and_not_a_mean_of_batch_means():
 
 
 def at_the_separator(loss_and_grads):
-    """The field's best-known bug: the end is looked for in the tokens, and found where both sides are still the same"""
+    """The field's best-known bug: the search for the end stops at a token where both sides are still the same"""
 
     def wrong(model, tokens, _, *rest, **options):
         found = tokens == SEP
@@ -188,7 +188,7 @@ def at_the_separator(loss_and_grads):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("module", [numpy_ref.train, torch_impl.train])
 def test_a_run_whose_two_sides_score_the_same_token_is_stopped(data, module, dtype, monkeypatch):
-    """At every width and batch size: rows of one batch with the same content may differ by some eps"""
+    """At every width and batch size, although rows of a batch with the same content may differ by some eps"""
     monkeypatch.setattr(module, "loss_and_grads", at_the_separator(module.loss_and_grads))
     for n_embd, batch_size in [(8, 1), (12, 16), (20, 5), (20, 33), (32, 5), (32, 60), (48, 3), (48, 7)]:
         learner = module.Learner(weights(dtype=dtype, n_embd=n_embd, n_layer=2), 4, **SCHEDULE)

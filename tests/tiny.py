@@ -1,4 +1,4 @@
-"""Tiny pretrained models and tokenizers, made on the spot: what the tests of backbones share."""
+"""Tiny pretrained models and tokenizers, made on the spot, which the tests of backbones share."""
 
 import json
 

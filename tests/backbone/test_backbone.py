@@ -1,4 +1,4 @@
-"""Rewards on pretrained bodies: where the end of a text is, what users may type, what is saved and what is refused."""
+"""Rewards on pretrained bodies: where a text ends, what users may type, what is saved and what is refused."""
 
 import json
 import subprocess
@@ -46,14 +46,14 @@ def llama(tmp_path_factory):
 
 
 def with_head(place, pooling="last", seed=1, dtype=torch.float32):
-    """A model whose head is not 0, in float64 where rounding is to be told from mistakes"""
+    """A model whose head is not 0; float64 tells rounding from mistakes"""
     model, tokenizer = load_backbone(place, pooling=pooling)
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(seed))
     return model.to(dtype), tokenizer
 
 
 def rewards(model, rows, fill=0, extra=0):
-    """Of rows of ids as one batch, padded with any id and further than needed"""
+    """The rewards of rows of ids as one batch, padded with `fill`, and by `extra` columns more than needed"""
     tokens, length = collate([rows])
     for slot, ids in zip(tokens[0], rows, strict=True):
         slot[len(ids) :] = fill
@@ -339,7 +339,7 @@ def test_a_directory_of_pickles_is_refused_and_not_read(llama, tmp_path):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_code_beside_a_model_is_never_run(llama, tmp_path, known):
-    """Known: transformers has a class of this type, and reads the weights with it. Unknown: refused"""
+    """A type that transformers knows is read by its own class; an unknown one is refused"""
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((ROOT / llama / name).read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
@@ -562,7 +562,7 @@ def test_a_mean_pooled_model_of_0_1_0_is_read(llama, tmp_path):
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("shared", [0, 30])
 def test_groups_and_shared_prompts_change_neither_rewards_nor_gradients(place, pooling, shared):
-    """Lists of three responses of very different lengths, of which one list has two: as by plain forward passes"""
+    """Lists of three responses of very different lengths, and one list of two, agree with plain forward passes"""
     model, _ = with_head(place, pooling, dtype=torch.float64)
     learner = BackboneLearner(model, 10, 1e-3, 0)
     rng = np.random.default_rng(0)

@@ -37,7 +37,7 @@ def llama(tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path):
-    """(training file, held-out file): of two texts the one with more letters z was chosen, for 8 and 3 prompts"""
+    """(training file, held-out file) for 8 and 3 prompts: the text with more letters z was chosen"""
     rng = np.random.default_rng(0)
 
     def rows(prompts, n):
@@ -162,7 +162,7 @@ def test_a_gguf_file_gives_a_frozen_model(llama, files, tmp_path):
 
 @pytest.mark.parametrize("lora", [[], ["--use-peft", "--lora-r", "4", "--lora-alpha", "8"]])
 def test_all_weights_or_additions_are_trained_and_a_stopped_run_goes_on(llama, files, tmp_path, lora):
-    """A run of 4 steps = 2 steps, and 2 more after --resume"""
+    """A run of 4 steps = 2 steps and, after --resume, 2 more"""
     options = ["--model-name-or-path", llama, "--data", files[0], "--eval-data", files[1], "--max-steps", "4", *lora]
     assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "whole"), "--save-steps", "2") == 0
     shutil.copytree(tmp_path / "whole", tmp_path / "part")
@@ -230,7 +230,7 @@ def test_what_does_not_fit_together_is_one_sentence(llama, files, tmp_path, caps
 
 @pytest.mark.parametrize("best", range(30))
 def test_layers_are_looked_for_from_coarse_to_fine(best):
-    """A loss with one valley is followed to its bottom with half of the fits"""
+    """If the loss has one minimum, it is found with fewer than half of the fits"""
     found = coarse_to_fine(lambda i: abs(i - best), 30)
     assert min(found, key=found.__getitem__) == best
     assert len(found) <= 13
@@ -305,9 +305,9 @@ def test_a_prompt_is_in_one_fold_and_neighbours_are_together():
 
 @pytest.mark.slow
 def test_two_processes_with_sharded_weights_train_a_pretrained_body_as_one_does(files, tmp_path):
-    """Losses and held-out scores of either; the model that two wrote between them is the one that one wrote
+    """Losses, held-out scores and the saved model agree, whether one process trains or two
 
-    On GPT-2: Llama's norms compute in float32 whatever the weights are, and the two run their rows in other groups.
+    On GPT-2, because Llama's norms always compute in float32, and two processes group the rows differently.
     """
     options = [
         "--model-name-or-path",
@@ -334,7 +334,7 @@ def test_two_processes_with_sharded_weights_train_a_pretrained_body_as_one_does(
 
 @pytest.mark.parametrize(("kind", "done"), [("gpt2", "folded"), ("llama", "in part")])
 def test_rewards_on_a_pretrained_body_are_normalised_in_the_weights_or_beside_them(kind, done, files, tmp_path, capsys):
-    """GPT-2's last norm has a bias; Llama's has none, so the mean stands in config.json"""
+    """GPT-2's last norm has a bias, which takes the mean; Llama's has none, so config.json holds it"""
     model = tiny.directory(tmp_path / kind, kind)
     options = ["--model-name-or-path", model, "--data", files[0], "--max-steps", "3", "--learning-rate", "1e-2"]
     assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "raw")) == 0
@@ -365,7 +365,7 @@ def test_rewards_on_a_pretrained_body_are_normalised_in_the_weights_or_beside_th
 
 @pytest.mark.parametrize("template", [None, "Q: {prompt} A: {response}."])
 def test_the_code_on_the_card_gives_the_rewards_of_score(llama, files, tmp_path, monkeypatch, template):
-    """A run on all weights: base data, options and held-out figures stand there too, and the text with its end"""
+    """The card of a run on all weights also has the data, options, held-out figures, and the text with its end"""
     options = ["--model-name-or-path", llama, "--data", files[0], "--eval-data", files[1], "--max-steps", "2"]
     options += ["--learning-rate", "1e-2", *(["--template", template] if template else [])]
     assert run("torch_impl", "train", *options, "--output-dir", str(tmp_path / "run")) == 0

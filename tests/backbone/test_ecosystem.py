@@ -1,4 +1,4 @@
-"""What either package has trained is an ordinary Hugging Face model: transformers, its pipeline and TRL use it."""
+"""A model that either package trained is an ordinary Hugging Face model: transformers, its pipeline and TRL use it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ RUNS = [f"{package} {place}" for package in PACKAGES for place in ("model", "che
 
 @pytest.fixture(scope="module", params=RUNS)
 def trained(request, tmp_path_factory):
-    """A directory with a model: the finished one of a run, or its checkpoint, by either package"""
+    """A directory with a model that either package trained: the finished model of a run, or a checkpoint"""
     package, place = request.param.split()
     directory = tmp_path_factory.mktemp(package)
     data = write_rows(directory / "rows.jsonl", numbers(12))
@@ -50,7 +50,7 @@ def ours(directory):
 
 
 def elsewhere(code, directory):
-    """What a fresh interpreter that has never heard of us prints as JSON; TEXTS and the directory are its arguments"""
+    """The JSON that `code` prints in a fresh interpreter; its arguments are the directory and TEXTS"""
     command = [sys.executable, "-W", "ignore", "-c", code, str(directory), json.dumps(TEXTS)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", check=False)
@@ -59,7 +59,7 @@ def elsewhere(code, directory):
 
 
 def test_a_fresh_process_loads_it_whole_and_gives_the_same_rewards(trained):
-    """One label without a bias, nothing missing and nothing new, every file that a reader asks for"""
+    """One label without a bias; no weight is missing or newly made; every file that a reader asks for is there"""
     found = elsewhere(
         """
 import json, sys, torch
@@ -108,7 +108,7 @@ print(json.dumps([[classify(pair, **how)["score"] for pair in pairs] for how in 
 
 @pytest.mark.parametrize("trained", RUNS[::2], indirect=True)
 def test_trl_trains_it_further(trained, tmp_path):
-    """RewardTrainer takes the model and the tokenizer as they are: our rewards before its step, others after it"""
+    """RewardTrainer takes model and tokenizer as they are: it starts from our rewards, and its step changes them"""
     pytest.importorskip("trl", reason="the extra bench is not installed")
     pytest.importorskip("datasets", reason="the extra hf is not installed")
     found = elsewhere(

@@ -1,7 +1,7 @@
-"""A saved model is read right or not at all: each pooling, layers and body by each route that people take to it.
+"""A saved model is read right or not at all: each pooling, layer and body, by each route that people take.
 
-A route is one process that has never heard of this project; it gets every model, and prints the scores of the same
-texts or why it refuses.
+A route is one process that does not import this project. It gets every model, and prints the scores of the same texts
+or why it refuses.
 """
 
 import json
@@ -103,7 +103,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """{(body, reading): directory} of a model that save_model wrote, with our rewards of the texts"""
+    """{(body, reading): directory} of the models that save_model wrote, with our rewards of the texts"""
     place, models = tmp_path_factory.mktemp("models"), {}
     for kind in tiny.CONFIGS:
         source = tiny.directory(place / "bodies" / kind, kind)

@@ -1,4 +1,4 @@
-"""The real pretrained model of the package index: its answers after a round through our format are its own."""
+"""A real pretrained model from the package index keeps its answers when our format saves and loads it."""
 
 import importlib.util
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def test_a_head_on_smollm2_is_an_ordinary_sequence_classifier(tmp_path):
-    """Rewards of two responses of different lengths: ours before and after, and transformers' own, to 1e-4"""
+    """Two responses of different lengths: our rewards before and after saving, and transformers', agree to 1e-4"""
     transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
     model, tokenizer = load_backbone("smollm2")
     generator = torch.Generator().manual_seed(0)

@@ -1,13 +1,13 @@
-"""Bradley-Terry fits, ours beside the Python peers, in one run on the same games.
+"""Bradley-Terry fits: ours and other Python packages', in one run on the same games.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/bradley_terry.py [--sizes small middle large chain scale]
     python tests/benchmarks/bradley_terry.py --memory | --reading
 
-Needs the extra `bench` (choix, evalica, scikit-learn). Each time is the median over runs and holds everything from the
-labels of winners and losers to the strengths, each package's own indexing and counting included; reading a file,
-making lists of labels and importing are not timed. choix has no indexing: it gets ours, and its matrix of counts the
-fastest way we know. `deficit` is how many nats the fit stays below the greatest likelihood: a method that is not within
-1e-6 has not done the same work, and is marked. The ratio is a method's time over that of our fit.
+Needs the extra `bench` (choix, evalica, scikit-learn). Each time is the median over runs. It covers everything from the
+labels of winners and losers to the strengths, with each package's own indexing and counting; reading a file, making
+lists of labels and importing are not timed. choix has no indexing, so it gets ours, and its matrix of counts is made
+the fastest way we know. `deficit` is how many nats the fit stays below the greatest log-likelihood. A method more than
+1e-6 below has not done the same work, and is marked. The ratio is a method's time over that of our fit.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def evalica(winner, loser):
 
 
 def scikit_learn(winner, loser):
-    """Logistic regression on the games as they are; half of them turned round, for it wants both classes"""
+    """Logistic regression on the games; half of them are turned round, because it needs both classes"""
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
 
@@ -121,9 +121,9 @@ PEERS = {
 
 
 def interleaved(methods, runs, limit=120):
-    """The medians of the runs of each method, one after the other in every round, and what each returned
+    """The median time of each method, and what it returned; every round runs the methods one after the other
 
-    Fewer rounds where they take more than `limit` seconds; a method that failed once is not run again.
+    There are fewer rounds if they take more than `limit` seconds. A method that failed once is not run again.
     """
     times, results = [[] for _ in methods], [None] * len(methods)
     began = time.perf_counter()
@@ -164,7 +164,7 @@ def compare(size, labels):
 
 
 def compare_reading(lines=1_000_000, runs=5):
-    """A file of a million games: our reading, checks and counting included, beside pandas' reading alone"""
+    """A file of a million games: our reading, with checks and counting, against pandas' reading alone"""
     import pandas
 
     rng = np.random.default_rng(0)
@@ -180,7 +180,7 @@ def compare_reading(lines=1_000_000, runs=5):
 
 
 def peak_memory(size):
-    """What a fresh process needs at its height for our fit, the labels of the games included, in MB"""
+    """The peak memory of a fresh process that runs our fit, with the labels of the games, in MB"""
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bradley_terry as b, resource; "
         f"w, l = b.simulate({size!r}); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; b.ours(w, l); "

@@ -1,16 +1,16 @@
-"""Honest numbers: every debate is left out in turn, and whatever is chosen is chosen inside the other debates.
+"""Nested cross-validation: every debate is left out in turn, and all choices are made on the other debates.
 
     python tests/benchmarks/debates.py TRAIN.jsonl.gz TEST.jsonl.gz [--model-name-or-path smollm2] [--cache-dir DIR]
 
-A prompt reads "Question? Side: ...": a debate is its question, and both of its sides are left out together. The table
+A prompt reads "Question? Side: ...". A debate is one question; both of its sides are left out together. The table
 shows the mean over debates ± the standard deviation between debates of
 
-    accuracy      pairs that are ordered as people did
+    accuracy      share of pairs ordered as people ordered them
     log loss      of σ(margin)
     equal length  accuracy on pairs whose lengths differ by at most 10 %
 
-A head on a frozen body has a layer and a ridge: both are chosen by log loss on the training debates, each of which is
-left out in turn. All that was tried is in the table.
+A head on a frozen body has a layer and a ridge. Both are chosen by log loss on the training debates, leaving out each
+in turn. Everything that was tried is in the table.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main():
 
 
 def figures(margin, debate, alike, title):
-    """Mean ± deviation over debates, as text, of each figure; every debate's own goes to debates.jsonl"""
+    """Mean ± deviation over debates of each figure, as text; the figures of each debate go to debates.jsonl"""
     each = []
     for d in range(debate.max() + 1):
         here, same = debate == d, (debate == d) & alike
@@ -137,9 +137,9 @@ def whitened(features):
 
 
 def nested(options, pairs, debate, covariate=None):
-    """(margins of each debate by a head that never saw it, what was chosen for how many debates)
+    """(margins of each debate by a head that never saw it, which options were chosen, and for how many debates)
 
-    The heads for an inner choice leave out two debates, d and e: the same fit serves d within e and e within d.
+    The heads for an inner choice leave out two debates, d and e. One fit serves both d within e and e within d.
     """
     n, loss, margin = debate.max() + 1, {}, {}
     for name, features in tqdm(options.items(), desc="heads", leave=False):
@@ -165,7 +165,7 @@ def nested(options, pairs, debate, covariate=None):
 
 
 def margins_without(features, pairs, out, covariate):
-    """Margins of all pairs by heads fitted without some, for each ridge; a covariate is dropped again  -> (R, N)"""
+    """Margins of all pairs, by heads fitted without the pairs `out`, for each ridge; no covariate in them  -> (R, N)"""
     seen, rows = np.unique(pairs[~out], return_inverse=True)
     scaled = features / scale_of(features[seen])
     known = scaled
@@ -178,7 +178,7 @@ def margins_without(features, pairs, out, covariate):
 
 
 def bytes_part(_arguments, preferences, debate, _lengths):
-    """This project's model from random weights on bytes, the last token"""
+    """This project's model of bytes, trained from random weights, read at the last token"""
     words, margin = Bytes(), np.zeros(len(debate))
     for d in tqdm(range(debate.max() + 1), desc="bytes", leave=False):
         inside = [p for p, where in zip(preferences, debate, strict=True) if where != d]

@@ -2,12 +2,12 @@
 
     python tests/benchmarks/growth.py [--threads 1] [--repeats 5] [--parts length,width,...] [--figure DIR]
 
-Along each axis all else stands still. The exponent is the slope of log time over log size, fitted by least squares;
-beside it the same slope of what is predicted: for a training step the floating-point operations, for its memory the
+Only one quantity changes along each axis. The exponent is the slope of log time over log size, fitted by least squares.
+Beside it stands the same slope of the prediction: for a training step the floating-point operations, for its memory the
 numbers that a backward pass cannot do without, for a file its pairs, for a fit its pairs of items that met. A measured
-exponent below the predicted one means that something constant is paid too, as the calls of a small step are.
+exponent below the predicted one means that there is a constant cost too, such as the calls of a small step.
 
-Memory is what tracemalloc counts at its peak: NumPy's arrays and Python's objects. Of PyTorch's it sees nothing.
+Memory is the peak that tracemalloc counts: NumPy's arrays and Python's objects. It does not see PyTorch's memory.
 """
 
 import argparse
@@ -61,14 +61,14 @@ class Step(NamedTuple):
     H: int = 4
 
     def operations(self):
-        """Of forward and backward: 3 · 2 (12 C² a token and layer, and 2 T C for its attention)"""
+        """Operations of forward and backward: 3 · 2 (12 C² a token and layer, and 2 T C for its attention)"""
         tokens = self.B * self.K * self.T
         return 6 * tokens * self.L * (12 * self.C**2 + 2 * self.T * self.C)
 
     def kept(self):
-        """Numbers that the backward pass needs, were nothing computed twice
+        """How many numbers the backward pass needs if nothing is computed twice
 
-        Of each layer and token: both normed inputs, q, k, v, what attention gives, the feed-forward's 4 C before and
+        For each layer and token: both normed inputs, q, k, v, the attention's output, the feed-forward's 4 C before and
         after GELU; and a weight for every pair of positions of every head.
         """
         tokens = self.B * self.K * self.T
@@ -110,7 +110,7 @@ def in_turns(actions):
 
 
 def peak(action):
-    """Bytes that the action held at most, beside what was there before"""
+    """The most bytes that the action held, beyond what was there before"""
     tracemalloc.start()
     action()
     _, most = tracemalloc.get_traced_memory()
@@ -119,7 +119,7 @@ def peak(action):
 
 
 def steps(axis):
-    """Time of a step on both sides; memory of the forward pass's caches on NumPy's"""
+    """The time of a step on both sides, and the memory of NumPy's forward caches"""
     title, shapes, letter = AXES[axis]
     rng, sizes = np.random.default_rng(0), [getattr(shape, letter) for shape in shapes]
     actions, memory = {NumpyLearner: [], Engine: []}, []
@@ -172,7 +172,7 @@ def fits():
 
 
 def show(rows):
-    """The measured and the predicted exponents, and the ends of what was measured"""
+    """Prints the measured and the predicted exponents, and the first and last measurement"""
     body = []
     for row in rows:
         unit, scale = ("ms", 1e3) if row.what.startswith("time") else ("MB", 1e-6)
@@ -185,7 +185,7 @@ def show(rows):
 
 @styled
 def growth_figure(rows):
-    """One panel for each axis: what was measured as points, a line of the predicted growth through the last of them"""
+    """One panel for each axis: measurements as points, and a line of the predicted growth through the last of them"""
     axes_names = list(dict.fromkeys(row.axis for row in rows))
     figure = new_figure(11, 3.1 * -(-len(axes_names) // 3), "Growth: measured points, and lines as predicted")
     axes = figure.subplots(-(-len(axes_names) // 3), 3, squeeze=False).flatten()

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/kwise.py [--threads 1] [--repeats 7]
 
-Pair-wise: each of a prompt's C(K, 2) comparisons is a row of two responses, so that K(K - 1) responses are run. Both
-orders compute the same loss and the same gradient, which is checked before anything is timed. The runs of the two
-alternate and the median is taken, so that a busy machine slows both.
+Pair-wise, each of a prompt's C(K, 2) comparisons is a row of two responses, so K(K - 1) responses are run. Both ways
+compute the same loss and the same gradient, which is checked before anything is timed. Their runs alternate and the
+median is taken, so that a busy machine slows both.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def medians(*runs, repeats=arguments.repeats):
 
 
 def same(one, other):
-    """Both orders of training see the same loss and the same gradient (float32 rounding apart)"""
+    """Both ways of training see the same loss and the same gradient, up to float32 rounding"""
     scale = max(np.abs(leaf).max() for leaf in one[1].values())
     assert abs(one[0] - other[0]) < 1e-5
     assert all(np.abs(leaf - other[1][name]).max() < 1e-4 * scale for name, leaf in one[1].items())

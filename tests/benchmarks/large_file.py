@@ -1,12 +1,11 @@
-"""A file of a million pairs and one gigabyte: how fast it is read, how much memory a training on it takes.
+"""A file of a million pairs and one gigabyte: how fast it is read, and how much memory training on it takes.
 
     python tests/benchmarks/large_file.py [--pairs 1000000] [--directory DIR] [--package torch_impl] [--steps 3]
 
 Writes the file, trains a small model on it twice and on a tiny file once, and prints the time of both starts, the size
-of the cache, and the peak memory beside the tiny run's. The peak is that of the kernel (ru_maxrss): it counts the pages
-of the mapped files that were read, which the system may take back at any time. So --epoch reads all of them in the
-order of an epoch, and prints beside the peak what of it is the process's own. The goal: at most 1 GB above the tiny
-run.
+of the cache, and the peak memory beside the tiny run's. The peak is the kernel's (ru_maxrss): it also counts pages of
+mapped files, which the system may take back at any time. Therefore --epoch reads all of them in the order of an epoch,
+and prints how much of the peak is the process's own. The goal: at most 1 GB above the tiny run.
 """
 
 import argparse
@@ -36,7 +35,7 @@ def arguments():
 
 
 def write_file(path, pairs, size):
-    """Pairs of texts of uneven length, some `size` bytes a line; a third of them the prompt"""
+    """Writes pairs of texts of uneven length, about `size` bytes a line; a third of a line is the prompt"""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -51,7 +50,7 @@ def write_file(path, pairs, size):
 
 
 def train(args, data, cache, output):
-    """(seconds, of them the processor's, peak of the memory in bytes, what the command said) of a training"""
+    """(seconds, processor seconds, peak memory in bytes, what the command printed) of a training"""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, __file__, "--as-a-process", args.package, "train", *TINY, "--data", str(data)]
     command += ["--max-steps", str(args.steps), "--output-dir", str(output)]
@@ -75,12 +74,12 @@ def as_a_process(package, argv):
 
 
 def peak_bytes():
-    """Of this process, as the kernel has it: kilobytes on Linux"""
+    """The peak memory of this process as the kernel measures it, in kilobytes on Linux"""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def epoch(directory):
-    """Every row of a cache once, in the order of an epoch, 16 at a time"""
+    """Reads every row of a cache once, in the order of an epoch, 16 at a time"""
     from numpy_ref.batches import batch_indices, collate, steps_per_epoch
     from numpy_ref.data.cache import opened
     from numpy_ref.data.tokens import comparisons, filtered

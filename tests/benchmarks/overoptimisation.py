@@ -1,11 +1,11 @@
-"""Does a law fitted on little optimisation say where the true reward turns? Best-of-n on the built-in world.
+"""Does a law fitted at weak optimisation predict where the true reward peaks? Best-of-n on the built-in world.
 
     python tests/benchmarks/overoptimisation.py                 20 seeds for each number of pairs
 
-A proxy (a linear reward: which words, and which word answers which job) learns N pairs. Best-of-n by it is exact:
-over all 19,655 responses to each of --prompts held-out prompts, with d = √KL. Gao et al. (2022, arXiv:2210.10760) find
-R(d) = d (α - β d) for best-of-n. Fitted to the true reward up to --fitted nats, its summit d = α / 2β is compared
-with the summit that is seen. --members bootstrapped proxies give mean - λ variance.
+A proxy (a linear reward: which words, and which word answers which job) learns N pairs. Best-of-n by the proxy is
+computed exactly, over all 19,655 responses to each of --prompts held-out prompts, with d = √KL. Gao et al. (2022,
+arXiv:2210.10760) find R(d) = d (α - β d) for best-of-n. This is fitted to the true reward up to --fitted nats, and its
+maximum d = α / 2β is compared with the observed one. --members bootstrapped proxies give mean - λ variance.
 """
 
 import argparse
@@ -49,12 +49,12 @@ def labelled(rng, n_pairs):
 
 
 def fitted(phi, pairs):
-    """The weights of least loss, with a prior of deviation 1 on each"""
+    """The weights of least loss, with a normal prior of standard deviation 1 on each"""
     return fit_heads(phi, pairs, np.array([1 / len(pairs)]))[0][0]
 
 
 def curve(proxies, every):
-    """d (n,), proxy reward (n,), true reward (n,) of best-of-n, means over the prompts"""
+    """d (n,), proxy reward (n,) and true reward (n,) of best-of-n, averaged over the prompts"""
     rows = []
     for n in DRAWS:
         best = [best_of_n(e.log_p, proxy, n) for proxy, e in zip(proxies, every, strict=True)]
@@ -66,7 +66,7 @@ def curve(proxies, every):
 
 
 def summit(d, true, limit):
-    """α / 2β of true - true[0] = d (α - β d), least squares up to d² = limit; ∞ where it bends up"""
+    """α / 2β, where true - true[0] = d (α - β d) is fitted by least squares up to d² = limit; ∞ if it bends up"""
     use = (d > 0) & (d**2 <= limit)
     alpha, beta = np.linalg.lstsq(np.stack([d[use], -(d[use] ** 2)], 1), true[use] - true[0], rcond=None)[0]
     return alpha / (2 * beta) if beta > 0 else np.inf

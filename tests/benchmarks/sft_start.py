@@ -1,11 +1,11 @@
-"""What is a start from SFT worth? Held-out accuracy by the number of training pairs, against a random start.
+"""What is a start from SFT worth? Held-out accuracy by number of training pairs, compared with a random start.
 
     python tests/benchmarks/sft_start.py                                     the built-in world
     python tests/benchmarks/sft_start.py --data TRAIN.jsonl.gz --eval-data TEST.jsonl.gz
 
-The language model learns the chosen responses of all training pairs (--sft-epochs), as InstructGPT's did: labels of
-comparisons are dear, texts are not. Then for each number of pairs, one epoch of them (at least --min-steps steps) from
-either start, by torch_impl, over --seeds seeds. Accuracies in percent, mean and standard error over the seeds.
+The language model learns the chosen responses of all training pairs (--sft-epochs), as InstructGPT's did: comparisons
+are expensive to label, texts are not. Then, for each number of pairs, torch_impl trains one epoch (at least --min-steps
+steps) from either start, with --seeds seeds. Prints accuracies in percent, mean and standard error over the seeds.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def sft_start(args, data, tokenizer):
 
 
 def subset(data, n, seed):
-    """n of the pairs"""
+    """A random n of the pairs"""
     chosen = np.random.default_rng([seed, 5]).permutation(len(data.rows))[:n]
     kept = {name: [getattr(data, name)[i] for i in chosen] for name in ("rows", "ranks")}
     return data._replace(margin=data.margin[chosen], **kept)

@@ -1,4 +1,4 @@
-"""One prompt's comparisons as one batch element, or shuffled into single pairs? One epoch, same data, same steps.
+"""A prompt's comparisons as one batch element, or shuffled as single pairs? One epoch, same data, same steps.
 
     python tests/benchmarks/shuffled_pairs.py [--seeds 5] [--parts world,qa,search,effort] [--output-dir DIR]
 
@@ -6,16 +6,16 @@ Ouyang et al. 2022 (arXiv:2203.02155, section 3.5) found that comparisons shuffl
 model in a single epoch, and that all comparisons of a prompt as one batch element do not. Three arms, from the same
 first weights:
 
-    list      one batch element holds a prompt's comparisons: each response is met once
-    pairs     the same comparisons, shuffled among those of all prompts: a response is met K - 1 times, in K - 1 steps
-    again     `list` for so many epochs that each response is met as often as in `pairs`
+    list      one batch element holds a prompt's comparisons: each response is read once
+    pairs     the same comparisons, shuffled among those of all prompts: a response is read K - 1 times, in K - 1 steps
+    again     `list` for as many epochs as it takes to read each response as often as `pairs` does
 
-Per step there are as many comparisons in `pairs` as in `list` on average, hence as many steps an epoch. Training loss
-is taken over all training comparisons after the last step, and on each batch before its update (`fresh`, the mean of
-the run's last tenth): for `list` those are responses never met before. A difference is paired over seeds: same data,
+On average a step of `pairs` has as many comparisons as one of `list`, so an epoch has as many steps. Training loss is
+measured over all training comparisons after the last step, and on each batch before its update (`fresh`, the mean of
+the run's last tenth); for `list` those responses were never read before. A difference is paired over seeds: same data,
 same first weights.
 
-Effort in the second experiment is the number of responses read: N prompts with K responses cost N K.
+Effort, in the second experiment, is the number of responses that labellers read: N prompts with K responses cost N K.
 """
 
 import argparse
@@ -68,7 +68,7 @@ POINTS = 12  # evaluations in the course of a run
 
 
 class HashedWords:
-    """Words as ids by their CRC-32: short rows, and rare words by which a response can be known again"""
+    """Words as ids by their CRC-32: rows are short, and rare words make a response recognisable"""
 
     def __init__(self, words=4096):
         self.words, self.vocab_size = words, words + 4
@@ -81,7 +81,7 @@ class HashedWords:
 
 
 class Task(NamedTuple):
-    """What both arms are given: the same lists, the same held-out prompts, the same model"""
+    """What every arm is given: the same lists, the same held-out prompts, the same model"""
 
     data: Any
     held: Held
@@ -97,7 +97,7 @@ def world_task(seed, n, sizes=(6, 7, 8, 9), certainty=1.0, signed=False, **model
     """n prompts of the built-in world with K drawn from `sizes`
 
     certainty  multiplies the true rewards: at 1/2 labels are noisier, at 0 coin flips; held-out expectations follow
-    signed     every response ends with a word of its own out of 4,096, by which it can be known again, as real text can
+    signed     every response ends with a word of its own, hashed to one of 4,096, which makes it recognisable
     """
     train_set, eval_set = world.make_world(seed, n, 200, k_train=max(sizes), k_eval=6, visits=1)
     train_set, eval_set = (part._replace(rewards=certainty * part.rewards) for part in (train_set, eval_set))
@@ -143,7 +143,7 @@ def learner_of(task, seed, total_steps, loss):
 
 
 def scores(learner, task):
-    """Held-out loss and accuracy: expectations where the true rewards are known"""
+    """Held-out loss and accuracy; expected values if the true rewards are known"""
     result = summary(all_rewards(learner.rewards, task.held.rows), task.held.true, task.held.ranks)
     return result["loss"], result["accuracy"]
 
@@ -214,19 +214,19 @@ def compare(title, task_of, arms=ARMS):
 
 
 def difference(results, arm, digits=4):
-    """Of the held-out losses, seed by seed"""
+    """The difference of the held-out losses, seed by seed"""
     return mean([b["held"][0] - a["held"][0] for a, b in zip(results["list"], results[arm], strict=True)], digits)
 
 
 def in_bins(values):
-    """A noisy course as means of at most POINTS equal parts, and where in it their middles are"""
+    """A noisy course as the means of at most POINTS equal parts, and the middle of each part"""
     parts = np.array_split(values, min(POINTS, len(values)))
     return (np.arange(len(parts)) + 0.5) / len(parts), np.array([part.mean() for part in parts])
 
 
 @styled
 def course_figure(parts):
-    """Loss and accuracy in the course of the epoch: dashed on each batch before its update, solid held out"""
+    """Loss and accuracy during the epoch: dashed on each batch before its update, solid on held-out data"""
     figure = new_figure(10, 3.7 * len(parts), "One batch element a prompt against shuffled pairs, one epoch")
     grid = figure.subplots(len(parts), 2, squeeze=False)
     for (title, results), row in zip(parts.items(), grid, strict=True):
@@ -340,7 +340,7 @@ def effort():
 
 @styled
 def effort_figure(curves, floor):
-    """Accuracy against labelled prompts, against responses read, and what a ranking can say"""
+    """Accuracy against labelled prompts and against responses read, and the bits of a ranking"""
     figure = new_figure(13, 4, "What K responses to a prompt are worth")
     by_prompts, by_reading, bits = figure.subplots(1, 3)
     for (K, (prompts, accuracies)), colour, marker in zip(curves.items(), (INK, RUST, BLUE), "osD", strict=True):

@@ -1,12 +1,12 @@
-"""One training step by hand against one by autograd: same weights, same batch, same type, same number of threads.
+"""One training step by hand and one by autograd: same weights, same batch, same dtype, same number of threads.
 
     python tests/benchmarks/step.py [--threads 1] [--repeats 60] [--profile]
 
-Prints the median of many steps, taken in turns so that whatever else the machine does strikes both. Beside the wall
-time stands the processor time of the process, which a busy machine disturbs less. The goal: at most 1.3 times PyTorch.
-The last column is the share of the NumPy step's processor time that its matrix products take, each measured where it
-is made, in a step of its own between the other two.
-With --profile: which functions the NumPy step of each size spends its time in, by cProfile.
+Prints the median of many steps, taken in turns so that other load on the machine slows both. Beside the wall time
+stands the processor time of the process, which a busy machine disturbs less. The goal: at most 1.3 times PyTorch.
+The last column is the share of the NumPy step's processor time that its matrix products take. They are timed in a step
+of their own, run between the other two.
+With --profile: the functions in which the NumPy step of each size spends its time, by cProfile.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def learners_and_batch(size, dtype):
 
 
 def products_in(learner, batch):
-    """(wall, processor) seconds of the matrix products of one step, each measured where it is made"""
+    """(wall, processor) seconds of the matrix products of one step"""
     import numpy as np
 
     from numpy_ref.tree import tree_map
@@ -64,7 +64,7 @@ def products_in(learner, batch):
     spent = np.zeros(2)
 
     class Clocked(np.ndarray):
-        """An array whose products are timed; what comes of it is one too"""
+        """An array whose matrix products are timed; results computed from it are Clocked too"""
 
         def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
             inputs = [x.view(np.ndarray) if isinstance(x, Clocked) else x for x in inputs]
@@ -98,7 +98,7 @@ def measure(size, dtype, repeats):
 
 
 def profile(size, dtype, steps=20):
-    """(function, share of the time spent in itself, what it calls in C included) of a NumPy step, most first"""
+    """(function, share of the time spent in itself and in the C code it calls) of a NumPy step, largest first"""
     import cProfile
     import pstats
     from collections import Counter

@@ -3,13 +3,13 @@
     python tests/benchmarks/trainer.py [--threads 2] [--steps 20] [--repeats 3] [--parts pairs,...] [--clock wall]
 
 A GPT-2-shaped backbone (4 layers, 4 heads, 128 channels, 512 tokens), pairs of 48 to 128 tokens, 16 pairs a step,
-float32, no dropout, AdamW with clipping. The runs take turns, so that whatever else the machine does strikes all.
+float32, no dropout, AdamW with clipping. The runs take turns, so that other load on the machine slows all of them.
 
     pairs   TRL's RewardTrainer, a bare loop with transformers' model, this project's bare loop and its whole harness
-    losses  the first ten of TRL and of this project, from the same weights on the same batches: the work is the same
+    losses  the first ten of TRL and of this project, from the same weights on the same batches: both do the same work
     lists   ranked lists with K = 9: all 36 comparisons of a prompt by nine forward passes, and by TRL as 36 pairs
     shares  pairs whose prompt is 1/4, 1/2 and 3/4 of the tokens, with and without computing it once
-    means   what each of the means is worth alone
+    means   how much each optimisation gains alone
     bodies  pretrained bodies of a GPT-2 and a Llama shape: pairs, and lists with K = 9, from the same weights as TRL
 
 Times are processor time, which a busy machine disturbs less than wall time; the work of all threads is counted.
@@ -71,7 +71,7 @@ SETTLING = 3  # steps before the clock starts
 
 
 def lists(n, K=2, share=0.0, seed=1):
-    """n lists of K responses of 48 to 128 tokens, of which the prompt, the same for all, is a share"""
+    """n lists of K responses of 48 to 128 tokens; the prompt, the same for all, is a share of the tokens"""
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(n):
@@ -129,7 +129,7 @@ def trl(data, directory):
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
-        """When each step ended"""
+        """Records when each step ended"""
 
         def __init__(self):
             self.ends = []
@@ -143,7 +143,7 @@ def trl(data, directory):
 
 
 def timed(step, batches):
-    """Seconds a step over these batches, after some to settle"""
+    """Seconds a step over these batches, after some warm-up steps"""
     began = 0.0
     for i, batch in enumerate(batches):
         if i == SETTLING:
@@ -153,7 +153,7 @@ def timed(step, batches):
 
 
 def batches_of(data, size=PAIRS):
-    """tokens, length of one batch after another, as tensors"""
+    """(tokens, length) of each batch, as tensors"""
     for i in range(arguments.steps + SETTLING):
         chosen = [(i * size + j) % len(data.rows) for j in range(size)]
         yield [torch.from_numpy(array).to(arguments.device) for array in collate([data.rows[j] for j in chosen])]
@@ -197,7 +197,7 @@ def bare(forward, data, size=PAIRS, objective=pairs, fused=True, prepare=lambda 
 
 
 def harness(data, size=PAIRS, engine=Engine, start=lambda: (WEIGHTS, N_HEAD), **options):
-    """Seconds a step of what `torch_impl train` runs: batches made, checked, logged"""
+    """Seconds a step of what `torch_impl train` runs: it makes the batches, checks and logs"""
     learner = engine(*start(), 10**6, RATE, 0, device=arguments.device, **options)
     log, began, total = Log(), 0.0, arguments.steps + SETTLING
     for step, record in train(learner, data, start=0, total_steps=total, batch_size=size, seed=0):
@@ -219,7 +219,7 @@ def medians(ways):
 
 
 def show(title, seconds, per_step, unit, reference):
-    """A table of what each way does a second, beside a reference"""
+    """Prints how much each way does a second, relative to a reference"""
     print(f"\n{title}")
     rows = [
         [name, f"{1000 * s:.0f}", f"{n / s:.1f}", f"{n / s / (per_step[reference] / seconds[reference]):.2f}"]
@@ -278,7 +278,7 @@ def part_lists(directory):
 
 
 def part_shares(directory):
-    """Prompts that are a share of the tokens"""
+    """Pairs whose prompt is 1/4, 1/2 and 3/4 of the tokens"""
     for share in (0.25, 0.5, 0.75):
         data = lists(1600, share=share)
         ways = {
@@ -296,7 +296,7 @@ def part_shares(directory):
 
 
 def part_means(_directory):
-    """Each mean alone, over the model as it is taught"""
+    """Each optimisation alone, added to the plain model of the lessons"""
     data = lists(1600)
 
     def plain(model, tokens, length):
@@ -349,7 +349,7 @@ BODIES = {
 
 
 def body_directory(kind, beside):
-    """A model of this shape with random weights, and the tokenizer that stands beside it"""
+    """A directory with a model of this shape, random weights and a tokenizer"""
     torch.manual_seed(0)
     config = BODIES[kind](vocab_size=WORDS.vocab_size, num_labels=1, pad_token_id=0, bos_token_id=1, eos_token_id=3)
     place = Path(beside, kind)

@@ -1,4 +1,4 @@
-"""The one call: every way to hand games over gives the same answer, and each number of it can be computed by hand."""
+"""fit in one call: every way to pass games gives the same answer, and each number in it can be computed by hand."""
 
 import math
 
@@ -17,7 +17,7 @@ WINS = np.array([[0, 7, 0], [3, 0, 6], [2, 1, 0]])
 
 
 class Frame:
-    """What a data frame has in common with pandas': names of columns, an index, columns as arrays"""
+    """A data frame with what it needs of pandas': names of columns, an index, columns as arrays"""
 
     def __init__(self, columns, index=()):
         self.data, self.columns, self.index = {k: np.asarray(v) for k, v in columns.items()}, list(columns), list(index)
@@ -74,7 +74,7 @@ def test_a_file_and_pandas_frames():
 
 
 def test_pandas_columns_of_every_kind():
-    """Categories, nullable text and counts give the same; missing grounds are neutral, missing names are refused"""
+    """Categories, nullable text and counts give the same; a missing ground is neutral, a missing name is refused"""
     pandas = pytest.importorskip("pandas", reason="the extra hf, which brings pandas, is not installed")
     plain = bradley_terry.fit(GAMES)
     for text, whole in (("category", "Int64"), ("string", "int32"), (object, float)):

@@ -1,4 +1,4 @@
-"""The command fit: a table that lines up, a certificate, JSON, a figure, an honest end where there is no estimate."""
+"""The command fit: an aligned table, a certificate, JSON, a figure, and a clear message if no estimate exists."""
 
 import argparse
 import json
@@ -153,7 +153,7 @@ def test_the_figure_is_a_picture(tmp_path, options):
 
 
 def test_the_figure_shows_what_was_counted(table):
-    """Shares of row over column add up to one with those of column over row; predicted shares follow the strengths"""
+    """The share of row over column and that of column over row add up to 1; predicted shares follow the strengths"""
     from numpy_ref.bradley_terry.figure import win_matrix
     from numpy_ref.bradley_terry.games import read_games
     from numpy_ref.bradley_terry.strengths import fit as fit_pairs

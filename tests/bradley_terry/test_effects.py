@@ -1,4 +1,4 @@
-"""When a home effect and a tie parameter exist: held against an oracle by brute force, and against Newton."""
+"""When a home effect and a tie parameter exist: compared with a brute-force oracle and with Newton."""
 
 from itertools import product
 
@@ -14,9 +14,9 @@ from numpy_ref.bradley_terry.win_counts import pairs_of_rows
 
 
 def directions(n, home, model):
-    """Every (u, g, t) of whole numbers that a vertex of the constraints on n ≤ 3 items can need, but (0, 0, 0)
+    """Every (u, g, t) of whole numbers, except 0, that can be a vertex of the constraints on n ≤ 3 items
 
-    A cycle of n arrows has |Σc| and |Σs| ≤ n; multiplied by Σs, g and the weights are whole, and u is a sum of n.
+    A cycle of n arrows has |Σc| and |Σs| ≤ n. Multiplied by Σs, g and the weights are integers, and u is a sum of n.
     """
     bound = {2: 8, 3: 12}[n] if home and model else 2 * n
     u = np.stack(np.meshgrid(*[np.arange(-bound, bound + 1)] * (n - 1), indexing="ij"), -1).reshape(-1, n - 1)
@@ -27,7 +27,7 @@ def directions(n, home, model):
 
 
 def exists_by_brute_force(pairs, home, model, ridge=0.0):
-    """No direction but 0 along which every outcome that was seen stays as likely as any other"""
+    """There is no direction but 0 along which the likelihood of no observed outcome falls"""
     won, drawn, lost = pairs.wins > 0, pairs.ties > 0, pairs.losses > 0
     for u, g, t in directions(pairs.n_items, home, model):
         u = u[~u.any(1)] if ridge else u
@@ -42,7 +42,7 @@ def exists_by_brute_force(pairs, home, model, ridge=0.0):
 
 @st.composite
 def small_tables(draw, with_ties):
-    """Two or three items, rows on all grounds, few results"""
+    """Tables of two or three items, with rows on all grounds and few results"""
     n = draw(st.integers(2, 3))
     row = st.tuples(st.permutations(range(n)), st.integers(-1, 1), st.integers(0, 2), st.integers(0, 2))
     rows = draw(st.lists(row, min_size=1, max_size=6))
@@ -53,7 +53,7 @@ def small_tables(draw, with_ties):
 
 
 def check(pairs, home, model, ridge):
-    """The verdict is the oracle's; where an estimate exists Newton finds it, with a certificate"""
+    """The verdict is the oracle's; if an estimate exists, Newton finds it, with a certificate"""
     model = model if pairs.ties.any() else None
     rows = pairs if model else pairs._replace(ties=0 * pairs.ties)
     if not (rows.wins + rows.losses + rows.ties).any():
@@ -85,7 +85,7 @@ def test_existence_with_a_model_of_ties_is_the_oracles(pairs, home, model, ridge
 
 @pytest.mark.slow
 def test_existence_is_the_oracles_on_thousands_of_tables():
-    """Two and three items, random results on all grounds: every verdict, and every fit that exists"""
+    """Two and three items with random results on all grounds: every verdict, and every fit that exists"""
     rng, seen = np.random.default_rng(0), set()
     for k in range(1000):  # six models each: 6,000 verdicts
         n, m = rng.integers(2, 4), rng.integers(1, 7)
@@ -104,7 +104,7 @@ def test_existence_is_the_oracles_on_thousands_of_tables():
 
 @given(st.integers(1, 7), st.data())
 def test_negative_cycles_are_those_that_all_walks_find(n, data):
-    """Floyd-Warshall on the same arrows; the cycle that is returned is one, and is negative"""
+    """Floyd-Warshall on the same arrows agrees; the returned cycle really is a cycle, and negative"""
     arrow = st.tuples(st.integers(0, n - 1), st.integers(0, n - 1), st.integers(-2, 3))
     arrows = np.array(data.draw(st.lists(arrow, min_size=1, max_size=14)))
     tail, head, weight = arrows.T
@@ -126,7 +126,7 @@ def test_parents_without_a_cycle_have_none():
 
 
 def test_the_home_effect_that_balances_cycles_of_ties_is_found_exactly():
-    """One item, two cycles: c + g s of -3 + 2 g and 2 - g; both are not negative for g from 3/2 to 2"""
+    """One item, two cycles of weight c + g s: -3 + 2 g and 2 - g; neither is negative for g from 3/2 to 2"""
     one = np.zeros(2, int)
     assert tie_direction(one, one, np.array([-3, 2]), np.array([2, -1]), 1) == (3, 2)
     assert tie_direction(one, one, np.array([-3, 1]), np.array([2, -1]), 1) is None
@@ -151,7 +151,7 @@ def test_the_sentence_names_the_culprit(first, second, wins, losses, ties, home,
 
 
 def test_estimates_beyond_every_bound_that_was_once_guessed():
-    """A chain of results at 1000 : 1, and one tie: the tie is all but impossible elsewhere, and still estimated"""
+    """A chain of results at 1000 : 1, and one tie: a tie is nearly impossible elsewhere, but is still estimated"""
     n = 6
     pairs = pairs_of_rows(np.arange(n), np.arange(1, n + 1), [1000] * n, [1] * n, [1] + [0] * (n - 1))
     fitted = fit(pairs, ties="davidson")
@@ -184,11 +184,11 @@ def test_no_table_is_refused_for_its_counts(seed, model, home):
 
 
 @given(st.integers(0, 10**6))
-@example(61)  # these three defeat conjugate gradients: elimination finds the estimate
+@example(61)  # conjugate gradients fail on these three; elimination finds the estimate
 @example(342)
 @example(380)
 def test_no_sparse_and_lopsided_table_is_refused_for_the_solver(seed):
-    """2 to 39 items, few pairs, counts up to 1e12, many of them 0: an estimate, or why there is none"""
+    """2 to 39 items, few pairs, counts up to 1e12, many of them 0: an estimate, or the reason why there is none"""
     rng = np.random.default_rng(seed)
     n = rng.integers(2, 40)
     m = rng.integers(n - 1, 3 * n)

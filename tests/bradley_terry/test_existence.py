@@ -1,4 +1,4 @@
-"""Ford's condition: when strengths exist, and what is said where they do not."""
+"""Ford's condition: when strengths exist, and what the message says if they do not."""
 
 from itertools import combinations
 
@@ -67,7 +67,7 @@ def test_one_group_is_fords_condition(case):
 
 @pytest.mark.parametrize("n", [20, 200, 3000])
 def test_a_long_circle_hangs_together_and_a_long_chain_does_not(n):
-    """More links than the whole-array passes follow"""
+    """They have more links than the whole-array passes follow"""
     ring = np.arange(n), (np.arange(n) + 1) % n
     assert len(strong_groups(*ring, n)) == 1
     chain = np.arange(n - 1), np.arange(1, n)
@@ -75,7 +75,7 @@ def test_a_long_circle_hangs_together_and_a_long_chain_does_not(n):
 
 
 def test_a_sample_of_the_rows_decides_nothing_that_all_rows_would_not():
-    """One undefeated item among very many games: no sample hangs together, nor the whole; one more game heals it"""
+    """One undefeated item among very many games splits the samples and the whole; one more game connects them"""
     n, rng = 250, np.random.default_rng(0)
     winner = rng.integers(1, n, 100_000)
     loser = 1 + (winner - 1 + rng.integers(1, n - 1, 100_000)) % (n - 1)
@@ -108,7 +108,7 @@ def test_where_no_estimate_exists_the_groups_are_named_and_no_number_is_given():
 
 @given(arrows())
 def test_the_sentences_are_those_of_a_search_by_hand(case):
-    """Of each group: whom outside it beat, who outside beat it, by plain sets; a group of 7 of 8 is the rest"""
+    """For each group, plain sets say which outsiders it beat and which beat it; 7 of 8 items are not listed by name"""
     winner, loser, n = case
     games, groups = list(zip(winner.tolist(), loser.tolist(), strict=True)), strong_groups(*case)
     for group, sentence in zip(groups, describe(groups, winner, loser, ITEMS + "H"), strict=True):

@@ -22,7 +22,7 @@ PAIRS = pairs_of_rows([0, 0, 1, 1], [1, 2, 2, 0], [5, 4, 6, 2], [3, 3, 1, 1], [2
     ],
 )
 def test_degrees_of_freedom(home, ties, ridge, freedom):
-    """Free shares of outcomes, one for each row or two with ties, less the parameters but the common shift"""
+    """One free share of outcomes for each row, two with ties, minus the parameters; the common shift is not one"""
     fitted = fit(PAIRS, home, ties, ridge)
     assert fitted.degrees_of_freedom == freedom
     assert (fitted.home is not None) == home

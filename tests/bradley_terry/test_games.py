@@ -19,7 +19,7 @@ ROWS = [("Ann", "Bob", 3), ("Bob", "Cem, Jr.", 1), ("Cem, Jr.", "Ann", 2), ("Bob
 
 
 def write(path, lines):
-    """One line each, compressed where the name says so"""
+    """Writes one line for each, compressed if the name says so"""
     text = "".join(f"{line}\n" for line in lines)
     path.write_bytes(gzip.compress(text.encode()) if path.suffix.lower() == ".gz" else text.encode())
     return path
@@ -172,7 +172,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters='",\r\n\0', excl
 @pytest.mark.parametrize("reader", [byte_columns.arrow_columns, byte_columns.numpy_columns])
 @given(st.lists(st.tuples(cells, st.integers(0, 10**12), cells), min_size=1))
 def test_the_fast_readers_read_what_the_careful_one_reads(reader, rows):
-    """Text of all scripts, empty cells, cells of many words; a column that is not wanted"""
+    """Text of all scripts, empty cells, cells of many words, and an unused column"""
     body = "".join(f"{a},{count},{b}\n" for a, count, b in rows).encode()
     found = reader(body, ",", ["a", "count", "b"], ["a", "b"], ["count"])
     if found is None:  # blank lines, or pyarrow is not installed
@@ -183,7 +183,7 @@ def test_the_fast_readers_read_what_the_careful_one_reads(reader, rows):
 
 
 def test_names_that_share_every_hash_are_told_apart(monkeypatch):
-    """With a table of two places nearly all names collide: sorting decides"""
+    """In a hash table of two slots nearly all names collide; sorting then tells them apart"""
     monkeypatch.setattr(byte_columns, "TABLE_BITS", 1)
     names = [f"a rather long name {k % 7}" for k in range(50)]
     body = "".join(f"{name}\n" for name in names).encode()
@@ -199,7 +199,7 @@ def imports_of(path):
 
 
 def test_a_small_file_imports_neither_pandas_nor_pyarrow_and_a_large_one_no_pandas(tmp_path):
-    """They take half a second to import, longer than NumPy takes to read the file"""
+    """Importing them takes half a second, longer than NumPy takes to read the file"""
     assert not imports_of(BASEBALL)
     large = write(tmp_path / "large.csv", ["winner,loser", *["Ann,Bob", "Bob,Ann"] * (byte_columns.LARGE // 16 + 1)])
     assert imports_of(large) <= {"pyarrow"}

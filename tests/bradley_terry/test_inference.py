@@ -1,4 +1,4 @@
-"""Standard errors, intervals, the bootstrap: exact where they can be, honest where they cannot."""
+"""Standard errors, intervals and the bootstrap: exact values where there are any, coverage by simulation elsewhere."""
 
 import numpy as np
 import pytest
@@ -72,12 +72,12 @@ def test_the_bootstrap_agrees_with_the_information_on_a_large_table():
     strengths, without = inference.bootstrap(fitted, np.random.default_rng(0), 200)
     assert strengths.shape == (200 - without, 7)
     assert without == 0
-    # the spread of 200 draws has itself an error of 5 %; the bootstrap of 13 games a pair is some 3 % wider
+    # the spread of 200 draws has an error of 5 % itself; the bootstrap of 13 games a pair is about 3 % wider
     np.testing.assert_allclose(strengths.std(0), inference.standard_errors(fitted)[:7], rtol=0.25)
 
 
 def test_the_bootstrap_counts_the_resamples_without_an_estimate():
-    """Item 2 lost once in 12 games: about e⁻¹ of the resamples lose that game, and with it every estimate"""
+    """Item 2 lost once in 12 games: about e⁻¹ of the resamples miss that game and so have no estimate"""
     pairs = pairs_of_rows([0, 2, 2], [1, 0, 1], [6, 6, 5], [6, 1, 0])
     resamples = 400
     strengths, without = inference.bootstrap(fit(pairs), np.random.default_rng(3), resamples)
@@ -117,7 +117,7 @@ def test_what_cannot_be_had_is_refused(call, message):
 
 
 def season(rng, strength, home, neutral, games):
-    """Random pairs, the first at home but for a share of games on neutral ground        -> Pairs"""
+    """Random pairs; the first is at home, except in a share of games on neutral ground        -> Pairs"""
     n = len(strength)
     first = rng.integers(0, n, games)
     second = (first + rng.integers(1, n, games)) % n
@@ -128,9 +128,9 @@ def season(rng, strength, home, neutral, games):
 
 @pytest.mark.slow
 def test_95_percent_intervals_cover_with_a_home_effect_and_neutral_ground():
-    """1000 seasons of 8 items and 600 games, a third on neutral ground: the strengths, and h = 0.5, in 95 % each
+    """1000 seasons of 8 items and 600 games, a third on neutral ground: intervals hold strengths and h = 0.5 in 95 %
 
-    The shares have standard errors of at most 0.7 %. Neutral games counted as home games make h 0.37 on average.
+    The shares have standard errors of at most 0.7 %. If neutral games counted as home games, h would average 0.37.
     """
     rng, strength = np.random.default_rng(17), np.linspace(-1, 1, 8)
     inside, blind = [], []

@@ -1,4 +1,4 @@
-"""A linear head on frozen features: hand-derived = autograd = complex step; Newton = L-BFGS; and its certificate."""
+"""A linear head on frozen features: hand-derived = autograd = complex step, Newton = L-BFGS, and the certificate."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_newton_is_l_bfgs(m, c, ridge):
 
 @given(SEEDS, st.integers(2, 12), st.integers(1, 9), st.integers(1, 30), st.sampled_from([1e-5, 1e-2, 1.0]))
 def test_the_certificate_bounds_the_distance_to_the_minimum(seed, m, c, n, ridge):
-    """|w - w*| ≤ |gradient| / λ wherever w stands: the loss curves by λ at least"""
+    """|w - w*| ≤ |gradient| / λ for every w, because the curvature of the loss is at least λ"""
     features, weight, pairs = problem(seed, m, c, n)
     (best,), (certificate,) = fit_heads(features, pairs, [ridge])
     assert certificate["converged"]

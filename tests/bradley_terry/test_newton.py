@@ -43,7 +43,7 @@ def test_newton_finds_the_summit_and_stays_inside(start):
 
 
 def test_newton_does_not_call_a_slope_that_fades_a_summit():
-    """l = -e⁻ˣ climbs for ever: the decrement fades, each step is as long as the one before"""
+    """l = -e⁻ˣ climbs for ever: the decrement tends to 0, but each step is as long as the one before"""
     x, certificate, _ = newton(
         lambda x: Terms(-np.exp(-x).sum(), np.exp(-x), lambda v: np.exp(-x) * v, np.exp(-x)), np.zeros(2), 1e-8, 60
     )
@@ -60,7 +60,7 @@ def test_newton_reports_the_decrement_of_the_point_it_returns():
 
 
 def sparse_table(seed, home=False):
-    """A random tree of up to 120 items and a few more pairs, 1000 to 1 either way or even, on all grounds"""
+    """A random tree of fewer than 120 items and a few more pairs; counts are 1000 to 1 either way, or even"""
     rng = np.random.default_rng(seed)
     n = rng.integers(5, 120)
     extra = rng.integers(0, n // 3 + 1)
@@ -75,9 +75,9 @@ def sparse_table(seed, home=False):
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
 def test_sparse_and_lopsided_tables_are_fitted(seed):
-    """Curvatures of one table differ by up to 1e15: conjugate gradients lose their way, elimination does not"""
+    """Curvatures of one table differ by up to 1e15: conjugate gradients fail, elimination does not"""
     fitted = fit(sparse_table(seed))
     assert fitted.converged, fitted.problem
-    # Elimination may stop at 1e-10 standard errors, an item having up to some 2,500 games of curvature 1/4: 1e-10 · 25.
-    # Of 300 tables the largest gradient was 4.6e-10, with 1e-11 standard errors.
+    # Elimination may stop at 1e-10 standard errors. An item has up to about 2,500 games of curvature 1/4, so the
+    # gradient is at most 1e-10 · 25. The largest in 300 tables was 4.6e-10, at 1e-11 standard errors.
     assert fitted.gradient_norm < 2.5e-9

@@ -1,4 +1,4 @@
-"""Plackett-Luce: choices from what is left, whose probabilities sum to one, with Bradley-Terry as the case of two."""
+"""Plackett-Luce: repeated choice from what is left. Probabilities sum to one; the case of two is Bradley-Terry."""
 
 from itertools import permutations
 
@@ -29,7 +29,7 @@ SALAD = [  # Critchlow & Fligner 1991: 32 tasters' ranks of four dressings, and 
 
 @st.composite
 def tables(draw):
-    """Rankings of different lengths, each ranked to its end or only at its head"""
+    """Rankings of different lengths, each ranked completely or only at its head"""
     n = draw(st.integers(2, 6))
     rankings = draw(
         st.lists(
@@ -41,7 +41,7 @@ def tables(draw):
 
 
 def log_likelihood(x, rankings, ranked, log):
-    """Choice by choice, as the definition reads"""
+    """The log-likelihood choice by choice, as it is defined"""
     return sum(
         x[ranking[place]] - log(sum(x[i].exp() if torch.is_tensor(x) else np.exp(x[i]) for i in ranking[place:]))
         for ranking, places in zip(rankings, ranked, strict=True)
@@ -70,7 +70,7 @@ def test_gradient_by_hand_is_autograd_is_complex_step(table, seed):
 
 @pytest.mark.parametrize("ranked", [1, 2, 3, 4])
 def test_probabilities_of_all_rankings_sum_to_one(ranked):
-    """Of all orders of four items; where only the head is ranked, of all different heads"""
+    """Over all orders of four items or, if only the head is ranked, over all different heads"""
     x = np.random.default_rng(0).normal(0, 2, 4)
     heads = {order[:ranked]: order for order in permutations(range(4))}
     total = sum(np.exp(likelihood_terms(x, *ranking_array([order], 4, ranked)[:2])[0]) for order in heads.values())
@@ -78,7 +78,7 @@ def test_probabilities_of_all_rankings_sum_to_one(ranked):
 
 
 def test_items_left_out_change_nothing():
-    """Luce's axiom: the order of a few items has the probability of all whole orders that agree with it"""
+    """Luce's axiom: the order of a few items has the total probability of the complete orders that agree with it"""
     x = np.random.default_rng(1).normal(0, 2, 4)
     whole = [o for o in permutations(range(4)) if o.index(2) < o.index(0)]
     total = sum(np.exp(likelihood_terms(x, *ranking_array([order], 4)[:2])[0]) for order in whole)
@@ -117,7 +117,7 @@ def test_a_fit_exists_exactly_where_the_arrows_lead_round(table):
 
 
 def test_arrows_of_a_ranked_head_lead_to_all_that_follow():
-    """Each arrow once: from the next in order up to the last ranked place, from there to all"""
+    """Each arrow once: from each place to the next up to the last ranked one, from there to all that follow"""
     order, ranked, _ = ranking_array([[3, 1, 2, 0], [0, 2], [2, 0, 1, 3]], 4, [2, 1, 1])
     winner, loser = arrows(order, ranked)
     expected = [(0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 3), (3, 1)]

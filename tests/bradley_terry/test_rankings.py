@@ -1,4 +1,4 @@
-"""Files of rankings: both formats, and every mistake named with file and line."""
+"""Files of rankings: both formats are read, and every mistake is named with file and line."""
 
 import json
 

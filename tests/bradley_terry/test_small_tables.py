@@ -1,4 +1,4 @@
-"""The square table: the derivatives of the rows, the bound on a step's length, and when it is used."""
+"""The square table: it has the derivatives of the rows; the bound on a step's length; when it is used."""
 
 import math
 from unittest.mock import patch
@@ -47,7 +47,7 @@ def test_slope_and_curvature_are_those_of_the_rows(seed, ridge):
 
 
 def test_the_slope_keeps_its_digits_where_one_side_is_sure_to_win():
-    """30 log-odds apart, 10 games won of 10: 10 σ(-30), which 10 - 10 σ(30) has lost"""
+    """At a difference of 30, with 10 games won of 10, the slope is 10 σ(-30); 10 - 10 σ(30) would lose its digits"""
     wins = np.array([[0, 10.0], [0, 0]])
     gradient, _ = slope_and_curvature(np.array([15.0, -15.0]), wins, wins + wins.T)
     upset = 10 * math.exp(-30) / (1 + math.exp(-30))
@@ -84,7 +84,7 @@ def test_the_longest_move_is_of_two_items_that_met():
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.7]))
 def test_the_certificate_is_the_distance_to_the_maximum(seed, ridge):
-    """decrement bounds √(g' A⁻¹ g) at the point returned; an early stop is seen in it"""
+    """decrement bounds √(g' A⁻¹ g) at the returned point, also after an early stop"""
     rows = rows_of(seed)
     wins = win_table(rows)
     for tolerance, most in ((1e-12, 100), (1e-12, 2), (1e-1, 100), (1e-12, 1)):
@@ -120,7 +120,7 @@ def test_the_decrement_is_that_of_the_last_step_shrunk(seed, ridge):
 @pytest.mark.parametrize("games", [1.0, 1e3, 1e6, 1e9, 1e12])
 @pytest.mark.parametrize("odds", [1.1, 3.0, 1e6])
 def test_nothing_below_the_rounding_of_the_gradient_is_asked_for(games, odds):
-    """Two items: five steps or so, whatever the counts; the floor of the stopping rule grows with them"""
+    """Two items take at most 12 steps, whatever the counts: the floor of the stopping rule grows with them"""
     x, certificate, _ = maximum_of_table(pairs_of_rows([0], [1], [games * odds], [games]), 0.0, 1e-12, 100)
     assert certificate["converged"]
     assert certificate["iterations"] <= 12
@@ -128,7 +128,7 @@ def test_nothing_below_the_rounding_of_the_gradient_is_asked_for(games, odds):
 
 
 def test_where_the_table_is_singular_in_floats_the_rows_are_fitted():
-    """10¹² wins to one along a chain of five, one game each way across: curvatures 10²⁶ times apart at the start"""
+    """10¹² wins to 1 along a chain of five, 1 to 1 between its ends: the table fails, and fit uses the rows"""
     first, second = [0, 1, 2, 3, 0], [1, 2, 3, 4, 4]
     rows = pairs_of_rows(first, second, [1e12, 1e12, 1e12, 1e12, 1], [1, 1, 1, 1, 1], n_items=5)
     _, certificate, _ = maximum_of_table(rows, 0.0, 1e-12, 100)
@@ -141,7 +141,7 @@ def test_where_the_table_is_singular_in_floats_the_rows_are_fitted():
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 8))
 def test_rings_of_any_counts_are_fitted_or_refused_in_a_sentence(seed, n):
-    """Counts of 1 to 10¹² around a ring, each a win or a loss by itself"""
+    """Counts of 1 to 10¹² around a ring, wins and losses drawn independently"""
     rng = np.random.default_rng(seed)
     wins, losses = np.round(10 ** rng.uniform(0, rng.uniform(0, 12), (2, n)))
     fitted = fit(pairs_of_rows(np.arange(n), (np.arange(n) + 1) % n, wins, losses))

@@ -1,4 +1,4 @@
-"""The tree that preconditions chains: it holds all items together, prefers many games, and is solved exactly."""
+"""The tree that preconditions chains: it connects all items, prefers pairs of many games, and is solved exactly."""
 
 import numpy as np
 from hypothesis import given
@@ -11,7 +11,7 @@ from numpy_ref.bradley_terry.win_counts import pairs_of_games, pairs_of_rows
 
 @st.composite
 def graphs(draw):
-    """A random tree, some further edges, and weights without order"""
+    """A random tree with some further edges, and random weights"""
     n = draw(st.integers(2, 30))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     label = rng.permutation(n)
@@ -37,7 +37,7 @@ def test_the_tree_is_solved_exactly(graph):
 
 @given(graphs())
 def test_no_edge_outside_could_replace_a_lighter_one(graph):
-    """The tree of most games: the lightest tree edge between the ends of any other edge is at least as heavy"""
+    """No edge is heavier than the lightest tree edge between its two ends, so this is the tree of most games"""
     first, second, games, n = graph
     tree = spanning_tree(first, second, games, n)
     heaviest = np.full((n, n), -np.inf)  # the bottleneck of the path in the tree
@@ -52,7 +52,7 @@ def test_a_graph_that_falls_apart_has_no_tree():
 
 
 def test_a_long_chain_is_fitted_as_its_pairs_say():
-    """In a chain each pair stands alone: d = log(wins / losses)"""
+    """In a chain each pair is fitted by itself: d = log(wins / losses)"""
     n, rng = 3000, np.random.default_rng(0)
     wins, losses = rng.integers(1, 50, (2, n - 1))
     fitted = strengths.fit(pairs_of_rows(np.arange(n - 1), np.arange(1, n), wins, losses))

@@ -50,7 +50,7 @@ def parameters(pairs, home, model, seed):
 
 
 def analytic(x, pairs, home, model):
-    """The log-likelihood as the papers print it, analytic for the complex step; right for moderate differences"""
+    """The log-likelihood as the papers print it: analytic for the complex step, accurate for moderate differences"""
     worth, h = np.exp(x[: pairs.n_items]), np.exp(x[pairs.n_items] * pairs.at_home) if home else 1
     first, second = worth[pairs.first] * h, worth[pairs.second]
     tie = np.exp(x[-1]) if model else 0
@@ -142,7 +142,7 @@ def test_blocks_of_rows_add_up(pairs, variant, rows, ridge, seed):
 
 @given(tables(), variants, st.floats(0.1, 3), st.integers(0, 2**32 - 1))
 def test_the_ridge_is_taken_from_strengths_alone(pairs, variant, ridge, seed):
-    """Without a ridge penalised is likelihood_terms; with one each strength, no home or tie effect, loses ridge/2 λ²"""
+    """penalised subtracts ridge/2 λ² for each strength, not for home and tie effects; without a ridge, nothing"""
     x, v = (parameters(pairs, *variant, s) for s in (seed, seed + 1))
     prior = np.where(np.arange(len(x)) < pairs.n_items, ridge, 0)
     value, gradient, multiply, diagonal = likelihood_terms(x, pairs, *variant)
@@ -155,7 +155,7 @@ def test_the_ridge_is_taken_from_strengths_alone(pairs, variant, ridge, seed):
 
 
 def test_one_step_of_mm():
-    """λ 0 and log 3: of four games the first is expected to win one, of four against the third two and three"""
+    """λ = 0, log 3, 0: the first expects 1 of 4 wins over the second and 2 of 4 over the third; the second 3 of 4"""
     pairs = pairs_of_rows([0, 0, 1], [1, 2, 2], [3, 1, 2], [1, 3, 2])
     step = mm_step(np.log([1.0, 3.0, 1.0]), pairs)
     np.testing.assert_allclose(step, np.log([4 / (1 + 2), 3 / (3 + 3), 5 / (2 + 1)]), rtol=1e-14)
@@ -228,7 +228,7 @@ def test_doubling_the_counts_leaves_strengths_and_shrinks_errors(pairs):
 
 @given(tables(held_together=True, with_ties=False))
 def test_three_faces_of_one_model(pairs):
-    """The table's likelihood, the reward loss with a table for a network, and logistic regression on differences"""
+    """The table's likelihood, the reward loss with a table as the network, and logistic regression on differences"""
     strength = np.random.default_rng(0).normal(0, 1, pairs.n_items)
     winner = np.repeat(np.r_[pairs.first, pairs.second], np.r_[pairs.wins, pairs.losses].astype(int))
     loser = np.repeat(np.r_[pairs.second, pairs.first], np.r_[pairs.wins, pairs.losses].astype(int))
@@ -252,7 +252,7 @@ def test_three_faces_of_one_model(pairs):
 
 @pytest.mark.parametrize("ridge", [1.0, 0.5, 0.1, 0.05, 0.01])
 def test_an_undefeated_team_has_a_penalised_estimate_whatever_the_prior(ridge):
-    """Found with Milwaukee undefeated: the shift must not be taken from a system that a ridge makes solvable"""
+    """A bug, found with Milwaukee undefeated: a ridge makes the system solvable, so no shift may be removed from it"""
     games = read_games(BASEBALL)
     best = games.items.index("Milwaukee")
     pairs = games.pairs
@@ -273,7 +273,7 @@ def test_an_undefeated_team_has_a_penalised_estimate_whatever_the_prior(ridge):
 
 
 def test_the_ridge_is_a_prior_of_variance_one_over_ridge():
-    """3 wins against 1: the maximum of 3 log σ(2λ) + log σ(-2λ) - 2 λ² / (2 variance), at 30 digits"""
+    """3 wins against 1: the fit is the maximum of 3 log σ(2λ) + log σ(-2λ) - 2 λ² / (2 variance), at 30 digits"""
     pairs = pairs_of_rows([0], [1], [3], [1])
     for variance in (0.25, 1.0, 4.0):
         with mpmath.workdps(30):
@@ -377,7 +377,7 @@ def test_difference_and_its_backward_are_transposes():
 
 
 def lopsided(seed):
-    """Hardly more pairs than items, counts up to a million against some few, a tie in one of ten pairs"""
+    """About two pairs an item, counts up to a million against a few, and a tie in one of ten pairs"""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(30, 60))
     near = np.array([rng.integers(max(0, i - 3), i) for i in range(1, n)])
@@ -392,7 +392,7 @@ def lopsided(seed):
 
 @pytest.mark.parametrize("seed", [0, 71])
 def test_where_conjugate_gradients_lose_their_digits_a_square_system_is_solved(seed, monkeypatch):
-    """Every pair was won by both sides, so the estimate exists"""
+    """Both sides of every pair have won, so the estimate exists"""
     pairs, steps = lopsided(seed), []
     real = strengths.direct
     monkeypatch.setattr(strengths, "direct", lambda *how: steps.append(how) or real(*how))

@@ -1,4 +1,4 @@
-"""check_backward for everybody's code: silent on right pairs of every form, every wrong gradient named."""
+"""check_backward on any code: it accepts right pairs of every form, and names every wrong gradient."""
 
 import re
 import time
@@ -129,7 +129,7 @@ def test_a_wrong_backward_pass_is_told_what_is_wrong(mistake):
 
 
 def test_a_cotangent_of_ones_would_not_notice_what_this_notices():
-    """Σ softmax = 1 has no gradient: with dout = 1 a backward pass that returns zeros looks right"""
+    """The gradient of Σ softmax = 1 is 0: with dout = 1 a backward pass that returns zeros looks right"""
     p, _ = softmax(X)
     assert abs(softmax_backward(np.ones_like(p), p)).max() < 1e-15
     with pytest.raises(AssertionError, match="zero everywhere"):
@@ -137,7 +137,7 @@ def test_a_cotangent_of_ones_would_not_notice_what_this_notices():
 
 
 def test_a_transposed_weight_gradient_is_named_also_where_x_comes_from_the_usual_seed():
-    """With dout from seed 0 as well, dout = x, and xᵀ dout is its own transpose"""
+    """If dout came from seed 0 as well, dout = x, and xᵀ dout would be its own transpose"""
     x, weight = np.random.default_rng(0).standard_normal((3, 5)), RNG.standard_normal((5, 5))
     linear = lambda x, weight: (x @ weight.T, (x, weight))  # noqa: E731
     with pytest.raises(AssertionError, match=r"grads.weight.* transpose"):
@@ -202,7 +202,7 @@ def test_a_catalogue_can_name_its_own_mistakes():
 
 def test_a_relative_error_of_1e_6_is_found():
     wrong = lambda dout, p: softmax_backward(dout, p) * (1 + 1e-6)  # noqa: E731
-    for x in (X[0], X[0, 0], X[0, :, :3]):  # and no mistake is named that was not made: one axis has no transpose
+    for x in (X[0], X[0, 0], X[0, :, :3]):  # and no other mistake is named: a single axis has no transpose
         with pytest.raises(AssertionError, match=r"off by .* allowed \S+$"):
             check_backward(softmax, wrong, x)
 

@@ -1,4 +1,4 @@
-"""The checker is checked: every known mistake is caught and named, what is right passes, and nothing gets away."""
+"""The checker: it catches and names every known mistake, passes right code, and survives hostile submissions."""
 
 import inspect
 import json
@@ -39,12 +39,12 @@ def command(*arguments):
 
 
 def call_through(host):
-    """Sandbox.call without the process: what crosses the wire crosses it here too"""
+    """Sandbox.call without the process: arguments and results are encoded in the same way"""
 
     def call(name, arguments, seconds, cotangent=None, layout=""):  # noqa: ARG001  no clock here
         given = json.loads(json.dumps([encode(argument) for argument in arguments]))
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the submission's own, which its process would not show either
+            warnings.simplefilter("ignore")  # the submission's own output, which its process would not show either
             answer = json.loads(json.dumps(host.call(name, given, encode(cotangent), layout)))
         return understood(answer)
 
@@ -90,7 +90,7 @@ BACKWARDS = [name for name in FUNCTIONS if name.endswith("_backward") and hasatt
 
 @pytest.mark.parametrize("name", BACKWARDS)
 def test_the_gradient_by_which_we_judge_is_the_central_difference_of_the_loss_by_which_we_judge(name):
-    """Within 1e-8 of the largest entry: the central difference with h = 1e-5 is off by h² and eps / h, about 1e-10"""
+    """Within 1e-8 of the largest entry; the central difference with h = 1e-5 is off by h² and eps / h, about 1e-10"""
     forward, backward, h = getattr(oracles, name[:-9]), getattr(oracles, name), 1e-5
     for arguments in inputs(PROPERTIES[name][1])[:10]:
         dout, given = (arguments[0], arguments[1:]) if FUNCTIONS[name].arguments[0] == "dout" else (1.0, arguments)
@@ -121,7 +121,7 @@ def caught_and_named(name, mistakes, shrink):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_first_mistake_of_each_function_is_caught_and_named(name):
-    """All of them in the slow tier"""
+    """The other mistakes are tested in the slow tier"""
     caught_and_named(name, CATALOGUE[name][:1], shrink=False)
 
 
@@ -230,7 +230,7 @@ def test_mistakes_that_any_function_can_have_are_named_too(name, wrong, expected
 
 
 def test_what_no_catalogue_foresaw_is_explained_by_the_mutant_that_answers_alike():
-    """1/2 (1 + t) doubled to 1 (1 + t): nobody's mistake in particular, but one place of our own code"""
+    """1/2 (1 + t) changed to 1 (1 + t): not in the catalogue, but a mutant of our own code answers alike"""
 
     def wrong(dout, x):
         t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
@@ -266,7 +266,7 @@ def test_right_but_unusual_solutions_score_full_marks():
 
 
 def test_solutions_in_float32_score_full_marks():
-    """Whether the dtype shows, or the value goes home as a Python float"""
+    """Either the result has dtype float32, or its value is returned as a Python float"""
 
     def single(oracle):
         def f(*arguments):
@@ -670,7 +670,7 @@ def test_every_mistake_with_every_constant_is_named_on_its_smallest_counterexamp
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_mutant_of_our_own_code_is_caught_unless_it_answers_as_the_oracle_does(name, monkeypatch):
-    """The properties are complete in this sense: what passes them all is equal on all their inputs, to 1e-12"""
+    """The properties are complete in this sense: code that passes them all equals ours on all their inputs, to 1e-12"""
     monkeypatch.setattr(check_judge, "name_mistake", lambda *_: (("", ""), 0))
     oracle = getattr(oracles, name)
     tried = [given for prop in PROPERTIES[name] if prop.kind != "autograd" for given in inputs(prop)]
@@ -678,7 +678,7 @@ def test_every_mutant_of_our_own_code_is_caught_unless_it_answers_as_the_oracle_
         if not failures(judge(name, mutant.wrong)):
             for given in tried:
                 got, expected = outcome(mutant.wrong, given), outcome(oracle, given)
-                if isinstance(got, str) and "missing" in got:  # an option that has lost its default: the judge gives it
+                if isinstance(got, str) and "missing" in got:  # an option lost its default, which the judge passes
                     options = inspect.signature(oracle).parameters.values()
                     defaults = [np.array(o.default) for o in options if o.default is not o.empty]
                     got = outcome(mutant.wrong, (*given, *defaults))

@@ -1,4 +1,4 @@
-"""A notebook means what Jupyter means; what a submission cannot reach; the same marks in the kernel and the file."""
+"""A notebook is read as Jupyter runs it; what a submission cannot reach; the kernel and the file get the same marks."""
 
 import ast
 import functools
@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 """
-CELLS = [  # each line is something that the checker once stumbled over
+CELLS = [  # each line once made the checker fail
     PREAMBLE,
     "%%time\nC = sqrt(2 / pi)  # why this one?\ndef gelu(x: NDArray):\n    'really?'\n"
     "    return x / 2 * (1 + np.tanh(C * (x + 0.044715 * x**3)))",
@@ -73,7 +73,7 @@ def test_a_notebook_means_what_jupyter_means(tmp_path):
     assert {result.function for result in results} == set(ASKED)
     assert all_passed(results)
     assert notes == ["shell lines are not run"]
-    assert time.monotonic() - start < 60  # the cell that sleeps is not among those that the functions need
+    assert time.monotonic() - start < 60  # the functions do not need the cell that sleeps
 
 
 def test_what_is_python_already_is_left_as_it_is():
@@ -94,7 +94,7 @@ def test_all_cells_are_run_only_where_those_that_are_needed_do_not_suffice(tmp_p
 
 
 def test_the_check_cell_ends_its_functions_part(tmp_path):
-    """What a later cell imports under the same name is the lesson's, not the reader's"""
+    """A later cell imports the lesson's own function under the same name; it is not the reader's"""
     mine = "import numpy as np\ndef sigmoid(x):\n    return np.exp(-np.logaddexp(0, -x))"
     path = notebook(tmp_path / "n.ipynb", mine, "check(sigmoid)", "from numpy_ref.losses import sigmoid")
     assert all_passed(check_file(path, ["sigmoid"])[0])
@@ -170,7 +170,7 @@ def test_every_name_that_a_lesson_with_exercises_imports_of_ours_is_allowed():
 
 
 def imported(tree):
-    """(module, name) of ours that a lesson imports, or uses of a module that it imports"""
+    """(module, name) of each of our names that a lesson imports, or uses through an imported module"""
     nodes = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module.startswith(PACKAGES)]
     homes = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
     used = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
@@ -240,7 +240,7 @@ def test_what_a_submission_does_to_its_process_costs_one_function_and_stands_in_
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_kernel_and_the_file_give_the_same_marks(name, unusual, lessons):
-    """For right solutions, and for the same with their first digit changed; else for the solution of a lesson"""
+    """For right solutions and the same with their first digit changed, or else for the lesson's own solution"""
     module, results = unusual if name in unusual[0] else lessons(name)
     helpers = [module[FUNCTIONS[name].forward]] if FUNCTIONS[name].forward in module else []
     assert marks(judged(name, module[name], helpers)) == marks([r for r in results if r.function == name])
@@ -248,7 +248,7 @@ def test_the_kernel_and_the_file_give_the_same_marks(name, unusual, lessons):
 
 @pytest.fixture(scope="module")
 def lessons(unusual, tmp_path_factory):
-    """name -> (the kernel's names, the file's results) of the lesson that asks for it: one process for each lesson"""
+    """name -> (the kernel's names, the file's results) of the lesson that asks for it; each lesson has one process"""
     path = tmp_path_factory.mktemp("lessons") / "n.ipynb"
 
     @functools.cache
@@ -262,7 +262,7 @@ def lessons(unusual, tmp_path_factory):
 
 
 def solved(wanted):
-    """(names, the cell with the imports, the cells with the solutions) of each lesson, for functions not seen before"""
+    """(names, the cell with the imports, the solution cells) of each lesson that asks for new functions"""
     for path in sorted((Path(__file__).parents[2] / "notebooks" / "lessons").glob("*.py")):
         cells = re.split(r"^# %%.*$", path.read_text(encoding="utf-8"), flags=re.M)
         cells_of = {n: c for c in cells if "BEGIN SOLUTION" in c for n in re.findall(r"^def (\w+)\(", c, re.M)}
@@ -274,7 +274,7 @@ def solved(wanted):
 
 
 def executed(text):
-    """The names that a kernel would hold after these cells"""
+    """The variables that a kernel would hold after these cells"""
     module: dict = {"__name__": "kernel"}
     exec(compile(text, "kernel", "exec"), module)
     return module

@@ -1,4 +1,4 @@
-"""The pytest plugin, in a project of three files, and a pair that somebody brings, from the command line."""
+"""The pytest plugin in a project of three files, and the command line on a user's own pair of functions."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def test_one(check_backward):
 
 
 def run(folder, *options):
-    """pytest in the project, with the plugin named in case that this checkout is not installed"""
+    """Runs pytest in the project; names the plugin, in case this checkout is not installed"""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "numpy_ref.check.plugin", *options]
     root = str(Path(check.__file__).parents[2])
     environment = {"PYTHONPATH": root, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PATH": ""}
@@ -71,7 +71,7 @@ def test_a_wrong_backward_fails_with_its_sentence(project):
 
 
 def test_weak_tests_have_little_power(project):
-    """A cotangent of ones and no decorator: here, a test that checks a constant function"""
+    """A test that checks a constant function misses mutants"""
     weak = "def test_one(check_backward):\n    check_backward(lambda x: (0 * x, x), zero, np.ones(3))\n"
     zero = "\ndef zero(dout, cache):\n    return 0 * dout * (cache + 1)\n"
     (project / "test_layers.py").write_text("import numpy as np\n" + zero + weak)

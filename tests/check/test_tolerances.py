@@ -1,4 +1,4 @@
-"""Each bound by which answers are judged stands between what right code was measured to need and what wrong code makes.
+"""Each tolerance of the checker lies between the measured error of right code and the error of wrong code.
 
 `pytest -s` prints the measurements.
 """
@@ -72,7 +72,7 @@ WRONG = {
 
 
 def units(spelling, dtype, points=TAIL):
-    """The largest error in units of the last place of `dtype`"""
+    """The largest error, in units in the last place of `dtype`"""
     exact, code = spelling
     want = exactly(exact, points)
     eps = np.spacing(want) if dtype == "float64" else EPS32 * want
@@ -82,7 +82,7 @@ def units(spelling, dtype, points=TAIL):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_units_in_the_last_place(dtype):
-    """Right: at most 28, a 36th of the bound; wrong, already at margins from 20 to 24: 7e9, in float32 8e6"""
+    """Right code: at most 28, a 36th of the bound. Wrong code, at margins of only 20 to 24: 7e9, in float32 8e6"""
     right = {name: units(spelling, dtype) for name, spelling in RIGHT.items()}
     wrong = {name: units(spelling, dtype, TAIL[TAIL < 24]) for name, spelling in WRONG.items()}
     for name, value in (right | wrong).items():
@@ -91,7 +91,7 @@ def test_the_units_in_the_last_place(dtype):
 
 
 def test_the_tolerance_of_float64():
-    """Right but coarse: at most 3e-8; the smallest mistake that must be caught: a factor 1 + 1e-6"""
+    """Right but coarse code is off by at most 3e-8; the smallest mistake to catch is a factor of 1 + 1e-6"""
     x = np.linspace(-3, 3, 49)
     h, t = 1e-5, np.tanh(np.float32(GELU) * (x + 0.044715 * x**3))
     measured = {
@@ -161,7 +161,7 @@ def in_single(host):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BANK["right"])
 def test_right_solutions_of_the_bank_are_right_in_float32_too(name, monkeypatch):
-    """SINGLE and SINGLE_FAR hold for every spelling in the bank"""
+    """The tolerances SINGLE and SINGLE_FAR hold for every solution in the bank"""
     monkeypatch.setattr(check_judge, "name_mistake", lambda *_: (("", ""), 0))
     assert SINGLE_FAR * EPS32 < 2e-4
     for source in BANK["right"][name]:

@@ -1,4 +1,4 @@
-"""What a user can put right is one line and status 2; what the commands print is what the files and the model say."""
+"""An error that a user can correct is one line and status 2; what the commands print agrees with files and model."""
 
 import gzip
 import io
@@ -63,7 +63,7 @@ BAD_FILES = {
 
 
 def refused(capsys, package, command, *arguments):
-    """The sentence without the command's name; nothing is written, and printed at most what was found in the data"""
+    """The sentence without the command's name; nothing is written, and at most the lines on the data are printed"""
     before = sorted(Path().rglob("*"))
     assert run(package, command, *arguments) == 2
     out, err = capsys.readouterr()
@@ -234,7 +234,7 @@ def test_score_says_what_it_cannot_read(package, arguments, expected, model, cap
 
 
 def test_both_packages_score_either_sides_run_alike(capsys, monkeypatch):
-    """In float64 every printed figure is the same, and the rewards agree to 1e-12"""
+    """In float64 all printed figures are the same, and the rewards agree to 1e-12"""
     monkeypatch.setattr(world, "make_world", small_world)
     for trained in PACKAGES:
         arguments = [*TINY, "--dtype", "float64", "--max-steps", "4", "--output-dir", trained]
@@ -270,7 +270,7 @@ UNICODE = [
 
 @BOTH
 def test_train_on_any_text(package, capsys):
-    """Bytes of four scripts, controls, a typed special; a pair too long and one identical are left out and counted"""
+    """Four scripts, control characters, a typed special; a too long and an identical pair are left out and counted"""
     write_rows(Path("rows.jsonl"), UNICODE)
     with gzip.open("held.jsonl.gz", "wt", encoding="utf-8") as file:
         file.write("".join(json.dumps(row) + "\n" for row in numbers(5)))
@@ -344,7 +344,7 @@ def test_nothing_held_out_is_said(capsys):
 
 
 def test_ties_are_reported(capsys, monkeypatch):
-    """With a head of zeros every reward is 0: every pair ties, and counts one half"""
+    """With a head of zeros every reward is 0, so every pair ties and counts one half"""
     rows = write_rows(Path("rows.jsonl"), numbers(6))
 
     def without_head(*arguments, **options):
@@ -387,7 +387,7 @@ def test_threads_and_device_are_taken(package, capsys):
         assert state["machine"].items() >= {"package": package, "device": "cpu", "threads": 1}.items()
 
 
-# what all commands share
+# All commands
 
 
 OPTIONS = ["--data", "--eval-data", "--output-dir", "--loss", "--learning-rate", "--num-train-epochs", "--max-steps"]
@@ -442,7 +442,7 @@ def test_main_turns_what_happens_into_an_exit_status(capsys):
     assert main("program", commands_of(fail(KeyboardInterrupt())), ["act"]) == 130
     assert main("program", commands_of(fail(OSError(13, "Permission denied", "x"))), ["act"]) == 2
     assert capsys.readouterr().err.endswith("x: Permission denied; what was saved before is whole\n")
-    with pytest.raises(ZeroDivisionError):  # a mistake of ours keeps its traceback
+    with pytest.raises(ZeroDivisionError):  # a bug of ours keeps its traceback
         main("program", commands_of(lambda _: 1 // 0), ["act"])
     assert main("program", commands_of(lambda args: args.given != {"n"}), ["act", "--n=3"]) == 0
     assert main("program", commands_of(lambda args: args.given), ["act"]) == 0
@@ -450,7 +450,7 @@ def test_main_turns_what_happens_into_an_exit_status(capsys):
 
 @pytest.mark.parametrize("package", ["numpy_ref", pytest.param("torch_impl", marks=pytest.mark.slow)])
 def test_a_reader_that_has_gone_is_no_error(package, model):
-    """As `| head -0` does: no traceback, nothing on stderr"""
+    """As with `| head -0`: no traceback, nothing on stderr"""
     assert model
     read, write = os.pipe()
     os.close(read)
@@ -476,7 +476,7 @@ def test_score_fits_eighty_columns_up_to_six_responses(model, capsys):
 
 
 def test_a_closed_stream_does_not_hide_the_sentence(monkeypatch):
-    """A terminal of another encoding gets the sentence too"""
+    """A terminal with another encoding gets the sentence too"""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
     monkeypatch.setattr(sys, "stderr", stream)
     assert run("numpy_ref", "train", "--data", "größe.jsonl") == 2

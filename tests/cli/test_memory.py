@@ -1,4 +1,4 @@
-"""What does not fit the memory is refused before it is made: what is free, or what a control group has left."""
+"""What does not fit into memory is refused in advance; the limit is free memory, or what a control group has left."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from numpy_ref.evaluation.score import standardised
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """A system of files as Linux has it: system(meminfo, cgroup, {file: content})"""
+    """The files by which Linux describes memory: system(meminfo, cgroup, {file: content})"""
 
     def make(meminfo, group, limits):
         for name, content in {"meminfo": meminfo, "cgroup": group, **limits}.items():
@@ -123,7 +123,7 @@ print(time.process_time(), re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/statu
 
 @pytest.mark.slow
 def test_a_list_of_three_thousand_responses_takes_seconds_and_little_memory(tmp_path):
-    """4.5 million comparisons: 1.4 s and 190 MB measured, 45 s and 1.1 GB where they were Python's objects"""
+    """4.5 million comparisons took 1.4 s and 190 MB; as Python objects they took 45 s and 1.1 GB"""
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(["cat", "dog", "a", "the"], rng.integers(3, 80))) for _ in range(3000)]
     path = write_rows(tmp_path / "one.jsonl", [{"responses": texts, "scores": list(range(3000))}])

@@ -1,4 +1,4 @@
-"""A command's options are one dataclass: command line, Python and a save give the same ones, or the same sentence."""
+"""A command's options are one dataclass: command line, Python and a save give the same options or the same error."""
 
 import argparse
 from dataclasses import FrozenInstanceError, dataclass, replace
@@ -129,7 +129,7 @@ def test_defaults_are_never_given():
 
 
 def test_the_help_says_the_learning_rate_of_each_kind_of_model(capsys):
-    """One default for each, and argparse's own is not added to them"""
+    """The help gives one default for each kind, and argparse adds none of its own"""
     with pytest.raises(SystemExit):
         run("torch_impl", "train", "--help")
     text = " ".join(capsys.readouterr().out.split())

@@ -1,4 +1,4 @@
-"""A progress bar is drawn on a terminal; in a log it is nothing for ten seconds, then one line every ten seconds."""
+"""A progress bar is drawn on a terminal; a log gets one line every ten seconds, and none before the first ten."""
 
 import io
 import sys

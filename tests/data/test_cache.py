@@ -1,4 +1,4 @@
-"""Tokens in flat arrays are those of the lists, and tokens from the disk those of the memory, whatever befell them."""
+"""Tokens in flat arrays equal those in lists, and tokens from the disk those in memory, even after kills and damage."""
 
 import errno
 import gzip
@@ -190,12 +190,12 @@ def each(rows):
 
 
 def names(directory):
-    """What stands in a cache, but for its locks"""
+    """The names of a cache's entries, without its locks"""
     return sorted(path.name for path in directory.iterdir() if path.suffix != ".lock")
 
 
 def cut(path):
-    path.write_bytes(path.read_bytes()[:-2])  # of tokens.json the last byte ends the line
+    path.write_bytes(path.read_bytes()[:-2])  # the last byte of tokens.json is only a newline
 
 
 def longer(path):
@@ -296,7 +296,7 @@ def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         found = opened(tmp_path / "cache" / "key")
-        if found:  # it was fast enough
+        if found:  # the writer finished before the kill
             break
     tokens, _ = cached(tmp_path / "cache", "key", Bytes(), writer(slow_rows()))
     assert_same_tokens(tokens._replace(formats=None), in_memory(Bytes(), slow_rows())._replace(formats=None))
@@ -362,7 +362,7 @@ def test_the_key_is_the_content_and_what_decides_the_tokens(tmp_path, monkeypatc
 
 
 def restored(path, content, before):
-    """Other content, and the old date"""
+    """Writes other content but keeps the old date"""
     path.write_text(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 

@@ -1,4 +1,4 @@
-"""The same comparison in every shape that people have it in: nothing is lost, nothing is guessed, and TRL agrees."""
+"""A comparison in every format that people use: nothing is lost, nothing is guessed, and TRL agrees."""
 
 import json
 from collections import Counter
@@ -33,7 +33,7 @@ def of(role, content):
 
 
 def read(row, **columns):
-    """(format, preference) of one row, as a file has it"""
+    """(format, preference) of one row of a file"""
     return preference_of(object_of(json.dumps(row)), columns)
 
 
@@ -49,7 +49,7 @@ def refusal(row, **columns):
 
 
 def test_the_four_shapes_of_a_preference():
-    """As https://huggingface.co/docs/trl/dataset_formats has them"""
+    """The shapes of https://huggingface.co/docs/trl/dataset_formats"""
     question, blue, green = (Message("user", "?"),), (Message("assistant", "blue"),), (Message("assistant", "green"),)
     asked, answers = [of("user", "?")], ([of("assistant", "blue")], [of("assistant", "green")])
     assert read({"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}) == (
@@ -58,7 +58,7 @@ def test_the_four_shapes_of_a_preference():
     )
     assert read({"chosen": "The sky is blue.", "rejected": "The sky is green."}) == (
         "text, implicit prompt",
-        Preference("", ("The sky is blue.", "The sky is green.")),  # whole: they part in the middle of nothing known
+        Preference("", ("The sky is blue.", "The sky is green.")),  # not cut: no marker says where a prompt ends
     )
     assert read({"prompt": asked, "chosen": answers[0], "rejected": answers[1], "margin": 2}) == (
         "conversations, explicit prompt",
@@ -234,7 +234,7 @@ def rendered(history):
 @example([], "", "", "")
 @example([], "q", "a", f"a{B}")
 def test_a_written_transcript_is_read_back(history, question, answer, other):
-    """Whatever one side's answer holds, if the other's holds no label"""
+    """One answer may hold anything, as long as the other holds no label"""
     prompt = f"{rendered(history)}{H}{question}{B}"
     for sides in ((answer, other), (other, answer)):
         found = read({"chosen": prompt + sides[0], "rejected": prompt + sides[1]})[1]
@@ -242,7 +242,7 @@ def test_a_written_transcript_is_read_back(history, question, answer, other):
 
 
 def split_turns(text):
-    """By hand, from the left"""
+    """The turns of a transcript, found from the left"""
     starts = [i for i in range(len(text)) if text.startswith((H, B), i)]
     return [text[i:j] for i, j in zip(starts, [*starts[1:], len(text)], strict=True)]
 
@@ -460,13 +460,13 @@ def test_trl_finds_the_same_prompt_in_two_conversations(start, left, right, chos
 @pytest.mark.slow
 @pytest.mark.parametrize(("chosen", "rejected", "prompt"), TRANSCRIPTS.values(), ids=TRANSCRIPTS)
 def test_trl_cuts_two_texts_where_their_letters_part(chosen, rejected, prompt):
-    """A known difference: its prompt may hold the beginning of both answers; ours ends there or before"""
+    """A known difference: TRL's prompt may include the common beginning of both answers; ours ends there or before"""
     from trl.data_utils import extract_prompt
 
     theirs = extract_prompt({"chosen": chosen, "rejected": rejected})
     assert theirs["prompt"] + theirs["chosen"] == chosen
     if chosen.startswith(rejected) or rejected.startswith(chosen):
-        return  # then TRL cuts one letter before the shorter one's end, wherever that is
+        return  # then TRL cuts one letter before the end of the shorter one
     assert len(theirs["prompt"]) >= len(prompt) - 1
     assert (prompt + " ").startswith(theirs["prompt"]) or theirs["prompt"].startswith(prompt)
 

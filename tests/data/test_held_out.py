@@ -1,4 +1,4 @@
-"""The built-in world is read by a model of its words alone."""
+"""Only a model of the built-in world's own words can read the world."""
 
 import pytest
 

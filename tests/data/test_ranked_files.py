@@ -1,4 +1,4 @@
-"""Ranked lists in files: every format is read as it was written, everything else is one sentence with file and line."""
+"""Ranked lists in files: every format is read as written; anything else is refused with file and line."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def refusal(folder, *rows):
 
 @given(rows=st.lists(scored, min_size=1, max_size=3), prompt=texts)
 def test_all_three_formats_say_the_same(folder, rows, prompt):
-    """Competition ranks 1, 1, 3 from the scores; best first; equals in the order of the file"""
+    """Scores give competition ranks such as 1, 1, 3; the best comes first, equals in the order of the file"""
     ranked, with_scores, answers, expected = [], [], [], []
     for row in rows:
         responses, values = zip(*row, strict=True)
@@ -157,7 +157,7 @@ def test_any_json_in_a_list_is_read_or_refused(folder, row):
 
 
 def lists(*ranks, prompt="p"):
-    """A preference of these ranks, its responses numbered"""
+    """A preference with these ranks and numbered responses"""
     return Preference(prompt, tuple(f"{prompt}{i}" for i in range(len(ranks))), 0.0, ranks)
 
 

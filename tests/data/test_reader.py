@@ -1,4 +1,4 @@
-"""Every row is read as it was written, or refused in one sentence; nothing else can happen, whatever the bytes."""
+"""Any bytes are read as rows exactly as they were written, or refused in one sentence."""
 
 import gzip
 import json
@@ -228,7 +228,7 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(folder):
     finally:
         tracemalloc.stop()
     assert sentence.startswith(f", line 2: the line is longer than {MAX_LINE} bytes")
-    assert peak < 3 * MAX_LINE  # the line, and its pieces while they are joined
+    assert peak < 3 * MAX_LINE  # the line, and its pieces before they are joined
 
 
 def test_the_longest_line_is_read(folder):

@@ -1,4 +1,4 @@
-"""All responses of the world: what the sampler draws, as often as it is said to be drawn."""
+"""All responses of the world: the sampler draws each with the probability that is stated."""
 
 import math
 from collections import Counter
@@ -23,7 +23,7 @@ def test_there_are_19_655_different_ones_and_their_probabilities_add_up_to_one(e
 
 
 def test_the_sampler_draws_them_as_often_as_they_say(every):
-    """By the parts that a reader sees: chi squared of 40,000 draws, and the means of the true reward"""
+    """Chi squared of 40,000 draws, by length, by chosen words and by first word; rewards are equal too"""
     rng = np.random.default_rng(0)
     drawn = [world.sample_response(rng, JOBS) for _ in range(40_000)]
     texts = [text for text, _ in drawn if text]
@@ -46,7 +46,7 @@ def test_the_sampler_draws_them_as_often_as_they_say(every):
 
 
 def test_a_known_response_has_its_probability_and_reward(every):
-    """cold three cat gladly . : three answers, all right, no filler, one of two courteous words"""
+    """cold three cat gladly . has three right answers, no filler and one of two courteous words"""
     i = every.texts.index("cold three cat gladly .")
     empty = 0.2 / 3 * 0.65 * 0.4  # no answer, no filler, no manners
     assert np.exp(every.log_p[i]) == pytest.approx(0.8 * 0.4 * 0.65 * 0.15 / (1 - empty), rel=1e-12)
@@ -62,7 +62,7 @@ def test_the_true_reward_reads_any_text(every):
 
 
 def test_responses_are_drawn_word_by_word_up_to_the_first_end():
-    """A model that says what follows each length: cold, three, a special token that is no word, cat, the end, cold"""
+    """A model whose next word depends on the length: cold, three, a special token that is no word, cat, end, cold"""
     prompts, vocabulary = [PROMPT, "say dog next one opposite big"], responses.WORDS
     said = [*vocabulary.text_ids("cold three"), 1, *vocabulary.text_ids("cat"), 3, *vocabulary.text_ids("cold")]
 

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 
 def parts(ids):
-    """The ids of prompt and response, where the specials stand in the layout's places and nowhere else"""
+    """The ids of prompt and response; the specials stand in the places of the layout and nowhere else"""
     middle = ids.index(SEP)
     assert [i for i in ids if i < 4] == [BOS, SEP, EOS]
     assert (ids[0], ids[-1]) == (BOS, EOS)
@@ -188,7 +188,7 @@ def test_a_file_with_any_one_value_changed_is_refused(tmp_path, tokenizer):
         branch[path[-1]] = 7.5 if branch[path[-1]] is None else None
         refusal(tmp_path, json.dumps(changed).encode())
         del branch[path[-1]]
-        if path[-1] != tokenizer.pieces[-1]:  # without its last word a vocabulary is another good one
+        if path[-1] != tokenizer.pieces[-1]:  # a vocabulary without its last word is valid too
             refusal(tmp_path, json.dumps(changed).encode())
 
 
@@ -242,7 +242,7 @@ def test_any_bytes_are_loaded_or_refused(folder, content, at, cut, whole):
 
 @pytest.fixture(scope="module", params=["alone", "beside a GPT-2 model"])
 def pretrained(request, tmp_path_factory):
-    """A function that saves a tokenizer and opens it with AutoTokenizer, as in a directory of a trained model"""
+    """A function that saves a tokenizer as a trained model's directory has it, and opens it with AutoTokenizer"""
     from transformers import AutoTokenizer
 
     def opened(tokenizer):
@@ -305,7 +305,7 @@ def test_tokenizers_gives_our_ids_for_words_of_any_vocabulary(folder, drawn):
 
 @pytest.mark.slow
 def test_transformers_takes_an_empty_second_text_for_none(pretrained):
-    """A known difference: no response of a preference is empty, and lists of texts are not concerned"""
+    """A known difference that does no harm: a preference has no empty response, and lists of texts are read right"""
     theirs = pretrained(Bytes())
     assert theirs("p", "").input_ids == Bytes().encode("", "p")
     assert theirs(["p"], [""]).input_ids == [Bytes().encode("p", "")]
@@ -331,7 +331,7 @@ def test_transformers_pads_on_the_right(pretrained):
 @pytest.mark.parametrize("ours", [Words(VOCABULARY), Bytes()], ids=lambda tokenizer: tokenizer.name)
 def test_what_transformers_saves_again_is_loaded(pretrained, ours, tmp_path):
     theirs = pretrained(ours)
-    theirs(["a", "a a"], padding=True, truncation=True, max_length=9)  # leaves its padding and truncation in the file
+    theirs(["a", "a a"], padding=True, truncation=True, max_length=9)  # the file keeps its padding and truncation
     theirs.save_pretrained(tmp_path)
     assert load(tmp_path) == ours
 

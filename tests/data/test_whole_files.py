@@ -1,4 +1,4 @@
-"""A JSON array and a CSV file are read as the same rows in lines of JSON are, or not at all, with one sentence."""
+"""A JSON array and a CSV file are read like the same rows in lines of JSON, or refused in one sentence."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""The built-in world is readable, everything in it comes from one seed, and its floors are what a model can reach."""
+"""The built-in world is readable, comes entirely from one seed, and its floors are the best that a model can reach."""
 
 import hashlib
 import math
@@ -18,7 +18,7 @@ from numpy_ref.metrics import accuracy, pair_differences
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"n_train": 60, "n_eval": 25, "visits": 2}
-SIGMAS = 4  # of a Monte Carlo estimate: 1 estimate in 16,000 is further off, and the seeds are fixed
+SIGMAS = 4  # standard errors of a Monte Carlo estimate: 1 in 16,000 is further off, and the seeds are fixed
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def read_rewards(responses):
 
 
 def test_a_pair_can_be_read():
-    """Three jobs; answers in their order; a full stop where nothing is missing"""
+    """Three jobs, answers in the same order, and a full stop if no answer is missing"""
     train, held = world.make_world(3, **SMALL)
     task = "|".join(world.FACTS)
     for responses in (train, held):
@@ -70,7 +70,7 @@ def test_a_pair_can_be_read():
 
 
 def test_facts_are_facts():
-    """Within a kind no two questions have one answer, and no answer is of two kinds: a reader is never in doubt"""
+    """All answers differ, within a kind and between kinds, so that a reader always knows which question is answered"""
     answers = [answer for kind in world.FACTS.values() for answer in kind.values()]
     assert len(set(answers)) == len(answers) == 25
     said = {"opposite": ("hot", "cold"), "colour": ("snow", "white"), "capital": ("japan", "tokyo")}
@@ -148,7 +148,7 @@ def digest(seed):
 
 
 def test_another_process_makes_the_same_world():
-    """Sets of strings are ordered by a hash that every process draws anew: none may reach the world"""
+    """The order of a set of strings differs from process to process, so the world must not depend on one"""
     code = "from data.test_world import digest; print(digest(5))"
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
@@ -181,7 +181,7 @@ def test_floors_against_their_formulas(full):
 
 
 def test_floors_against_simulated_labels(full):
-    """Labels drawn, best decisions taken, scores averaged: the floors lie within the standard error"""
+    """The scores of the best decisions on drawn labels average to the floors, within their standard errors"""
     margin = pair_differences(full[1].rewards)
     p = sigma(margin)
     first_wins = np.random.default_rng(0).random((100, len(p))) < p  # (draws, pairs)
@@ -205,7 +205,7 @@ def repeated(rewards, n):
 
 @pytest.mark.parametrize("rewards", [[0.0, 0.42], [1.3, -0.9], [0.0, 0.0], [2.1, 0.4, 0.0, -1.0]])
 def test_preferences_are_drawn_with_sigma_of_the_difference(rewards):
-    """For two responses, and for every two of more: P(i before j) = σ(r_i - r_j)"""
+    """For two responses and for any two of more, P(i before j) = σ(r_i - r_j)"""
     n = 20_000
     drawn = world.rank(np.random.default_rng(7), repeated(rewards, n))
     assert {(preference.prompt, preference.margin) for preference in drawn} == {("p", 0.0)}
@@ -226,7 +226,7 @@ def test_whole_orders_are_plackett_luce():
         a, b, c = (math.exp(rewards[int(name)]) for name in order)
         expected = n * a / (a + b + c) * b / (b + c)
         chi_square += (drawn.count(order) - expected) ** 2 / expected
-    assert chi_square < 20.5  # five degrees of freedom: exceeded once in 1,000
+    assert chi_square < 20.5  # five degrees of freedom; exceeded once in 1,000
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -261,7 +261,7 @@ def fit_bradley_terry(x, ridge=1e-3, steps=10):
 
 
 def test_a_bag_of_words_stays_five_points_below_the_ceiling(full):
-    """A linear model of word counts sees manners, filler and length; the prompt's words cancel in the difference"""
+    """A linear model of word counts sees manners, fillers and length; the prompt's words cancel in a difference"""
     train, held = full
     preferences = world.rank(np.random.default_rng(1), train)
     chosen, rejected = zip(*(preference.responses for preference in preferences), strict=True)

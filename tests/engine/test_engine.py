@@ -1,4 +1,4 @@
-"""The engine takes the Learner's step by whatever way: without padding, in pieces, recomputed, by several processes."""
+"""Every way of the engine takes the Learner's step: without padding, in pieces, recomputed, by several processes."""
 
 import functools
 import json
@@ -40,7 +40,7 @@ def reward_and_grads(model, forward, dreward):
 @given(cases(), seeds)
 @example(make_case(B=4, K=2, T=2, H=1, C=3, V=11, n_layer=2, dtype=np.float32, seed=10752, gain=0.6), 434)
 def test_lean_rewards_and_their_gradients_are_the_plain_ones(case, seed):
-    """Both round differently, and a layer norm on the way multiplies that by its rstd, 5.6 in the example"""
+    """The two round differently, and a layer norm multiplies that difference by its rstd, 5.6 in the example"""
     _, cache = hand.rewards(case.tokens, case.length, **case.params, n_head=case.n_head)
     model = model_of(flatten(case.params), case.n_head)
     tokens, length = torch.from_numpy(case.tokens), torch.from_numpy(case.length)
@@ -78,7 +78,7 @@ def test_groups_hold_every_row_once_and_no_group_but_the_last_is_small(lengths, 
 
 
 def test_a_prompt_that_is_computed_once_gives_the_plain_rewards_and_gradients(monkeypatch):
-    """Shared beginnings of any length, none, all but one token, ragged lists; alone and in one batch"""
+    """The shared beginning has any length from nothing to all but one token; ragged lists, alone or in one batch"""
     monkeypatch.setattr(shared_prompt, "PAYS", math.inf)  # packed even where nothing is shared
 
     @given(cases(), seeds)
@@ -138,14 +138,14 @@ def test_what_stands_in_padding_changes_no_lean_reward():
 @given(st.integers(0, 30), st.integers(1, 5), st.integers(1, 5))
 def test_shares_cover_the_batch_once_in_order_and_evenly(n, size, pieces):
     shares = [Processes(rank, size).parts(n, pieces) for rank in range(size)]
-    assert {len(share) for share in shares} == {pieces}  # sharded weights: all meet at every piece
+    assert {len(share) for share in shares} == {pieces}  # with sharded weights all processes meet at every piece
     taken = [list(range(n))[part] for share in shares for part in share]
     assert [i for rows in taken for i in rows] == list(range(n))
     assert max(map(len, taken)) - min(map(len, taken)) <= 1
 
 
 def ragged(n=40, seed=0):
-    """Lists of 2 to 5 responses with ties, as the world's data but with other lengths of lists"""
+    """Lists of 2 to 5 responses with ties, made of the world's data"""
     rng, data = np.random.default_rng(seed), world_data(n=n)
     rows, ranks = [], []
     for i in range(0, len(data.rows) - 2, 2):
@@ -177,7 +177,7 @@ DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]  # a machine with a GPU
 
 @functools.cache
 def plain_losses(name):
-    """Of the plain learner: the same for every way of the engine"""
+    """The losses of the plain learner, with which every way of the engine is compared"""
     return losses_of(TorchLearner(weights(n_embd=16, n_layer=2), 4, **SCHEDULE, **LOSSES[name]), DATA[name](), steps=6)
 
 
@@ -185,7 +185,7 @@ def plain_losses(name):
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("how", [{}, {"pieces_each": 3}, {"gradient_checkpointing": True}, {"pieces_each": 20}])
 def test_the_engine_takes_the_learners_steps(name, how, device):
-    """Ragged lists, and a last batch that neither 14 nor 3 divides; over independent runs, in float64"""
+    """Ragged lists, and a last batch smaller than 14; two independent runs in float64"""
     data = DATA[name]()
     assert len(data.rows) % 14
     plain = plain_losses(name)

@@ -1,4 +1,4 @@
-"""`evaluate --against`: both models on the same pairs, the difference of each prompt drawn again."""
+"""`evaluate --against`: both models on the same pairs; the bootstrap draws prompts with their differences."""
 
 import importlib
 import json
@@ -24,7 +24,7 @@ def rng():
 
 
 def comparisons(margin, prompt, row=None, true=np.inf):
-    """Comparisons of these margins; the rest is not looked at"""
+    """Comparisons with these margins; the other fields are not used"""
     n = len(margin)
     row = np.arange(n) if row is None else row
     none = np.zeros(n)
@@ -55,7 +55,7 @@ def test_swapping_the_models_turns_every_sign(rng):
 
 
 def test_what_is_hard_for_both_cancels(rng):
-    """Two models that differ a little on prompts of very different difficulty are told apart; alone they are not"""
+    """Paired differences tell apart two models that differ little on prompts of very different difficulty"""
     prompt, hard = np.arange(200), rng.normal(0, 2, 200)
     found = against.compared(comparisons(hard, prompt), comparisons(hard + 0.1, prompt), rng)["loss"]
     assert found["b_is"] == "better"

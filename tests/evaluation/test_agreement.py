@@ -59,7 +59,7 @@ def test_published_values():
 
 @given(labels, st.sampled_from([None, "linear", "quadratic"]))
 def test_kappa_is_one_minus_observed_over_expected_disagreement(ratings, weights):
-    """Counted pair by pair: over the items, and over all pairs of a label of one with a label of the other"""
+    """Counted pair by pair: observed over the items, expected over all pairs of a label of each rater"""
     first, second = ratings
     assume(len(np.unique(ratings)) > 1)
     place = np.searchsorted(np.unique(ratings), ratings)
@@ -162,7 +162,7 @@ def test_missing_ratings_are_as_if_never_asked():
         with_singles = krippendorff_alpha(np.hstack([OBSERVERS, alone]), level)
         np.testing.assert_allclose(with_singles, krippendorff_alpha(OBSERVERS, level), rtol=1e-14)
         np.testing.assert_allclose(with_singles, krippendorff_alpha(OBSERVERS[::-1, ::-1], level), rtol=1e-12)
-    np.testing.assert_allclose(  # an interval scale has no unit and no zero
+    np.testing.assert_allclose(  # an interval scale has neither unit nor zero
         krippendorff_alpha(3 - 2 * OBSERVERS, "interval"), krippendorff_alpha(OBSERVERS, "interval"), rtol=1e-12
     )
     np.testing.assert_allclose(  # an ordinal scale knows only the order

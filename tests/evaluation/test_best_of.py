@@ -1,4 +1,4 @@
-"""Best-of-n: the exact expectation against counting every draw, its laws, and the command."""
+"""Best-of-n: the exact expectation equals a count over all draws; its laws; the command."""
 
 import itertools
 import json

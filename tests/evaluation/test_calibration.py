@@ -1,4 +1,4 @@
-"""Calibration: the bias of the ECE by an exact sum, the temperature by three witnesses, the laws of both."""
+"""Calibration: the bias of the ECE by an exact sum, the temperature by three witnesses, and the laws of both."""
 
 import math
 
@@ -20,7 +20,7 @@ BINNINGS = pytest.mark.parametrize("equal_mass", [True, False])
 
 
 def calibrated(seed, n, spread=2.0):
-    """Margins with P(first wins) = σ(margin): those whose second response won come with the other sign"""
+    """Margins with P(first wins) = σ(margin); the sign is turned where the second response won"""
     rng = np.random.default_rng(seed)
     true = rng.normal(0, spread, n)
     return np.where(rng.random(n) < 1 / (1 + np.exp(-true)), true, -true)
@@ -31,7 +31,7 @@ def calibrated(seed, n, spread=2.0):
 
 @given(margin=margin_lists)
 def test_folding_loses_nothing_of_what_a_pair_says(margin):
-    """Accuracy and Brier score from confidence and right alone; a tie is half right and half wrong"""
+    """Accuracy and Brier score follow from confidence and right alone; a tie is half right and half wrong"""
     confidence, right = c.folded(margin)
     assert ((confidence >= 0.5) & (confidence <= 1)).all()
     assert math.isclose(right.mean(), accuracy(margin), abs_tol=1e-15)
@@ -115,7 +115,7 @@ def test_bins_of_different_margins_are_of_equal_mass_or_of_equal_width():
 
 @given(margin=margin_lists, bins=st.integers(1, 12))
 def test_the_parts_of_the_brier_score_add_up(margin, bins):
-    """To the Brier score of the bins' means, which is the whole score where a bin holds one confidence only"""
+    """They add up to the Brier score of the bins' means, the full score if each bin holds only one confidence"""
     confidence, right = c.folded(margin)
     curve = c.reliability_curve(confidence, right, bins)
     reliability, resolution, uncertainty = c.brier_parts(curve)
@@ -183,7 +183,7 @@ def test_the_ece_of_a_calibrated_model_is_its_exact_expectation_and_not_0(n, equ
 
 
 def test_ties_are_no_noise():
-    """A margin of 0 says ½ and counts ½: such pairs have an ECE of 0 in the data, and in the draws"""
+    """A margin of 0 predicts ½ and counts ½, so the ECE of such pairs is 0 in the data and in the draws"""
     assert c.ece_if_calibrated(np.full(20, 0.5), np.random.default_rng(0), draws=10) == (0.0, 0.0)
     confidence, right = c.folded(np.zeros(20))
     assert c.ece(c.reliability_curve(confidence, right)) == 0
@@ -198,7 +198,7 @@ def test_the_draws_follow_the_generator():
 @BINNINGS
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_the_squared_error_is_without_bias(scale, equal_mass):
-    """Over 2,000 sets of labels for the same margins; a scale of 3 makes a model too sure, and the truth is known"""
+    """Mean over 2,000 sets of labels for the same margins; a scale of 3 adds a known overconfidence"""
     rng, bins = np.random.default_rng(0), 5
     true = rng.normal(0, 1.5, 60)
     p = sigmoid(abs(true))
@@ -222,7 +222,7 @@ def test_the_squared_error_is_without_bias(scale, equal_mass):
 @given(margin=margin_lists, beta=st.floats(0.05, 3))
 @example(margin=np.array([0.0]), beta=1.0)
 def test_the_slope_has_three_witnesses(margin, beta):
-    """By hand = autograd = complex step, and the curvature = autograd's; |m| ≤ 30 and log(1 + e^-x) is analytic"""
+    """By hand = autograd = complex step of log(1 + e^-x), safe for |m| ≤ 30; the curvature = autograd's"""
     value, slope, curvature = c.temperature_loss(beta, margin)
     b = torch.tensor(beta, dtype=torch.float64, requires_grad=True)
     f = -torch.nn.functional.logsigmoid(b * torch.from_numpy(margin)).mean()
@@ -251,7 +251,7 @@ def test_the_temperature_is_mpmaths(seed):
 
 @pytest.mark.parametrize("true", [0.25, 1.0, 4.0])
 def test_the_temperature_of_margins_made_too_large_is_found_again(true):
-    """Within four standard errors, 1 / √(n f'') of β, on 4,000 pairs"""
+    """Within four standard errors of β, 1 / √(n f''), on 4,000 pairs"""
     margin = calibrated(0, 4000)
     fitted = c.fit_temperature(true * margin)
     _, _, curvature = c.temperature_loss(1.0, margin)

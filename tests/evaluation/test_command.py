@@ -1,4 +1,4 @@
-"""What `evaluate` prints is what a loop over the pairs finds, beside floors, baselines and intervals that hold."""
+"""`evaluate` prints what a loop over the pairs finds, with floors, baselines and intervals that hold."""
 
 import json
 import math
@@ -63,7 +63,7 @@ def rows_of_pairs(n, seed=0):
 
 
 def rows_of_lists(n, seed=0):
-    """Three prompts, again and again, with two to four responses and ties"""
+    """n rows that repeat three prompts, with two to four responses and ties"""
     rng = np.random.default_rng(seed)
     sizes = [int(rng.integers(2, 5)) for _ in range(n)]
     rows = [
@@ -80,7 +80,7 @@ def measured(package, model, rows, *more):
 
 
 def pairs_by_hand(model, rows):
-    """(margin, characters of the better one, of the worse one, prompt, subset) of every comparison, text by text"""
+    """(margin, characters of the better and of the worse text, prompt, subset) of every comparison, text by text"""
     scorer, found = numpy_scorer(model), []
     for row in rows:
         responses = row.get("responses") or [row["chosen"], row["rejected"]]
@@ -132,7 +132,7 @@ def test_every_figure_is_what_a_loop_finds(package, rows, model):
 
 
 def test_the_correlation_with_length_is_within_prompts(model):
-    """A shift of a whole prompt's rewards, as every prompt may have, changes nothing"""
+    """Shifting all rewards of a prompt, which never changes a margin, does not change the correlation either"""
     rows = rows_of_lists(20)
     scorer, x, y = numpy_scorer(model), [], []
     for row in rows:
@@ -222,10 +222,10 @@ def test_subsets_each_weigh_one(package, model, capsys):
 
 
 def test_a_temperature_is_fitted_where_it_is_asked_to_be(model, capsys):
-    """On the other file's margins; the losses are those of the divided margins; the accuracy stays"""
+    """It is fitted on the margins of another file; the losses are those of the divided margins"""
     write_rows(Path("other.jsonl"), other := rows_of_pairs(80, seed=5))
     other_margin = np.array([pair[0] for pair in pairs_by_hand(model, other)])
-    if other_margin.mean() < 0:  # a model that has learned nothing: its mirror image has
+    if other_margin.mean() < 0:  # this random model is wrong more often than not, so the labels are swapped
         other = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in other]
         write_rows(Path("other.jsonl"), other)
         other_margin = -other_margin

@@ -1,4 +1,4 @@
-"""Intervals: as wide as the spread of what was drawn, and no wider than what pairs have in common asks for."""
+"""Intervals are as wide as the spread of resamples, which keep the pairs of a prompt together."""
 
 import math
 from statistics import NormalDist
@@ -28,7 +28,7 @@ def test_pairs_of_one_prompt_that_stand_and_fall_together_count_as_one():
 
 
 def test_responses_of_a_prompt_are_drawn_and_never_those_of_another():
-    """One response that loses all its comparisons wrongly: its share moves from draw to draw"""
+    """One response is wrong in all its comparisons; its share changes from draw to draw"""
     rng = np.random.default_rng(0)
     pairs = np.array([(i, j) for i in range(12) for j in range(i + 1, 12)])
     score = (pairs[:, 0] != 0).astype(float)
@@ -53,7 +53,7 @@ def test_certainty_has_no_width():
 @pytest.mark.parametrize("n", [10, 100])
 @pytest.mark.parametrize("p", [0.5, 0.9])
 def test_wilsons_interval_holds_the_truth_in_95_of_100(n, p):
-    """Its mean coverage over the binomial distribution, exactly; at these sizes it is within 2.5 points of the name"""
+    """Its exact mean coverage over the binomial distribution is 92.5 to 99 % at these sizes"""
     weights_of = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
     inside = [wilson(k, n)[0] <= p <= wilson(k, n)[1] for k in range(n + 1)]
     assert 0.925 <= np.dot(weights_of, inside) <= 0.99
@@ -70,7 +70,7 @@ def test_wilsons_bounds_solve_his_equation(n, share, level):
 
 
 def test_the_interval_over_prompts_sees_that_pairs_of_a_prompt_are_no_independent_witnesses():
-    """Each of 50 outcomes stands 20 times: as wide as for 50 values, some √20 times wider than for 1,000"""
+    """50 outcomes, each 20 times: the interval is as wide as for 50 values, about √20 times wider than for 1,000"""
     rng = np.random.default_rng(0)
     once = rng.random(50)
     low, high = prompts_interval(np.repeat(once, 20), np.repeat(np.arange(50), 20), np.random.default_rng(1))

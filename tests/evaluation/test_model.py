@@ -1,4 +1,4 @@
-"""A trained model in Python: the same numbers as the commands, the same on both sides, the same sentences."""
+"""A trained model in Python: the numbers and errors of the commands, the same on both sides."""
 
 import json
 import math

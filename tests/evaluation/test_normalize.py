@@ -21,7 +21,7 @@ from numpy_ref.tree import flatten, tree_map
 
 @given(case=cases(), mean=st.floats(-10, 10), std=st.floats(0.1, 10))
 def test_every_reward_is_shifted_and_divided(case, mean, std):
-    """In eps of what is added up: the rewards' own terms |w| · |h|, and the mean, each divided by std"""
+    """The tolerance is in eps of what is added up: the rewards' terms |w| · |h| and the mean, each divided by std"""
     before, _ = rewards(case.tokens, case.length, **case.params, n_head=case.n_head)
     folded = shift_and_scale(case.params, mean, std)
     after, _ = rewards(case.tokens, case.length, **folded, n_head=case.n_head)
@@ -73,7 +73,7 @@ def test_a_head_of_zeros_is_refused():
 
 
 def test_equal_rewards_have_no_deviation():
-    """Rounding apart: a batch may move equal rewards by 100 eps"""
+    """Up to rounding: a batch may move equal rewards by 100 eps"""
     assert moments(np.array([1.0, 3.0]), 1e-16) == (2.0, 1.0)
     eps = np.finfo(float).eps
     assert moments(np.array([1.0, 1 + 300 * eps]), eps)[1] > 100 * eps

@@ -1,4 +1,4 @@
-"""The command `normalize`: the reference's mean and deviation, in both packages and in the ecosystem, once for all."""
+"""The command `normalize`: both packages and the ecosystem read rewards with the reference's mean 0 and deviation 1."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def test_mean_only_leaves_every_margin(capsys):
 
 @pytest.mark.parametrize("more", [[], ["--mean-only"]])
 def test_twice_is_once(more):
-    """Up to the rounding of the second mean, which is 0, and deviation, which is 1"""
+    """The second mean is 0 and the second deviation 1, up to rounding"""
     save_small("m")
     assert normalize(*more) == 0
     assert normalize(*more, model="n", target="n2") == 0
@@ -201,7 +201,7 @@ def test_both_packages_use_a_normalised_model(package, capsys):
 
 @pytest.mark.slow
 def test_the_ecosystem_gives_normalised_rewards_in_a_fresh_process():
-    """float32, as models are: the mean and deviation of six references within 1e-5"""
+    """In float32, the dtype of models, mean and deviation of six references are right within 1e-5"""
     save_small("m", np.float32)
     assert normalize() == 0
     before = rewards_of("m").astype(float)

@@ -1,4 +1,4 @@
-"""RewardBench 2: the scores of its published scorer, worked out here by loops, and rows that cannot be read."""
+"""RewardBench 2: the scores of its published scorer, computed here by loops, and rows that cannot be read."""
 
 import json
 import math
@@ -58,7 +58,7 @@ def test_the_favourite_is_correct_or_shares_its_place():
 
 
 def test_the_ties_score_by_hand():
-    """Number 1: all above by 2, which differ by 1; number 2: the ref is wrong; number 3: they differ by more than 2"""
+    """Number 1: tied answers lead by 2 and differ by 1. Number 2: the ref is wrong. Number 3: they differ by 4"""
     ref = {"1": (0.0, 5.0), "2": (0.0, -1.0), "3": (0.0, 1.0), "4": (0.0, 9.0)}
     tied = {"1": (1.0, 2.0), "2": (1.0, 2.0), "3": (4.0, 2.0), "5": (1.0, -3.0)}
     found = rewardbench.ties_parts(ref, tied)
@@ -76,7 +76,7 @@ def test_the_ties_score_by_hand():
 
 def test_no_spread_is_no_error():
     found = rewardbench.ties_parts({"1": (0.0, 1.0), "2": (0.0, 0.0)}, {"1": (0.0, 1.0), "2": (0.0, 0.0)})
-    assert found["margin"] == 0.5  # 1 of the first; 0 / 0 of the second says nothing
+    assert found["margin"] == 0.5  # the first has 1; 0 / 0 of the second counts 0
 
 
 @given(seed=st.integers(0, 2**32))

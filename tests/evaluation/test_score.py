@@ -1,4 +1,4 @@
-"""A file of responses scored: rows as they were with their rewards, whatever the order, whole or not at all."""
+"""A scored file of responses: the rows unchanged, with rewards that no order affects; written whole or not at all."""
 
 import gzip
 import json
@@ -64,7 +64,7 @@ def scored(package, model, rows, output="out.jsonl", name="in.jsonl"):
 
 
 def alone(model, prompt, response):
-    """The reward of one text, nothing beside it"""
+    """The reward of one text in a batch by itself"""
     scorer = numpy_scorer(model)
     return scorer.rewards(*collate([[scorer.tokenizer.encode(prompt, response)]]))[0, 0]
 
@@ -96,7 +96,7 @@ def test_every_row_comes_back_with_its_columns_and_its_rewards(package, model, c
 
 
 def test_conversations_are_scored_as_they_are_trained_on(model):
-    """Messages of a pair, with the prompt apart or inside both, and of an unlabelled response: those of their texts"""
+    """Messages of a pair (prompt apart or inside both) and of an unlabelled response have the rewards of their texts"""
     ask, tell = [{"role": "user", "content": "2 + 2?"}], [[{"role": "assistant", "content": text}] for text in "45"]
     rows = [
         {"prompt": ask, "chosen": tell[0], "rejected": tell[1]},
@@ -122,7 +122,7 @@ def test_both_packages_write_the_same_rewards(model):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @SCORERS
 def test_neither_order_nor_batch_moves_a_reward_by_more_than_100_eps(scorer_of, dtype, tmp_path):
-    """In eps of the largest reward; the order of a BLAS sum changes with the shape of the batch, nothing else does"""
+    """In eps of the largest reward: only the order of BLAS sums changes with the shape of the batch"""
     scorer = scorer_of(small_model(tmp_path / "m", dtype))
 
     @given(seed=seeds, max_tokens=st.integers(1, 400))
@@ -142,7 +142,7 @@ def test_neither_order_nor_batch_moves_a_reward_by_more_than_100_eps(scorer_of, 
 
 
 def test_a_large_file_is_read_in_chunks_of_bounded_size(model, monkeypatch):
-    """No more than the bounds at once, unless one row alone is larger; and the rows are those of one chunk"""
+    """A chunk is within the bounds, unless one row alone is larger; the rewards are those of a single chunk"""
     rows = [{"prompt": "p", "responses": ["x" * (1 + (i * j) % 20) for j in range(1 + i % 4)]} for i in range(40)]
     write_rows(Path("in.jsonl"), rows)
     scorer = numpy_scorer(model)
@@ -161,7 +161,7 @@ def test_a_large_file_is_read_in_chunks_of_bounded_size(model, monkeypatch):
 
 
 def test_a_file_is_read_row_by_row_and_not_kept(model, monkeypatch):
-    """The first rewards are there before the last row was read"""
+    """The first rewards are there before the last row is read"""
     read = []
     texts = score_files.texts
 
@@ -178,7 +178,7 @@ def test_a_file_is_read_row_by_row_and_not_kept(model, monkeypatch):
 
 
 def test_a_line_is_kept_letter_by_letter(model):
-    """Numbers that Python would round or write otherwise, escapes, blanks: what is added stands at the end"""
+    """Numbers that Python would round or respell, escapes and blanks are kept; the reward is added at the end"""
     line = ' {"response" : "\\u0041",  "x": 1.10, "big": ' + "9" * 5000 + ', "odd": "\\ud800", "f": 1E5 } '
     Path("in.jsonl").write_text("\ufeff" + line + "\r\n", encoding="utf-8")
     assert run("numpy_ref", "score", "--model", str(model), "--data", "in.jsonl", "--output", "out.jsonl") == 0
@@ -352,7 +352,7 @@ def test_score_applies_the_numbers_of_the_config(package, tmp_path):
 
 
 def test_the_bar_moves_by_distinct_responses(monkeypatch, capsys):
-    """Three of them: [1, 2] stands twice"""
+    """There are three distinct responses, because [1, 2] occurs twice"""
     monkeypatch.setattr(text, "LINE_EVERY", 0)
     scorer = score.Scorer(lambda _, length: length.astype(float), Bytes(), 9)
     rows = [[[1, 2], [3]], [[1, 2], [4, 5, 6]]]
@@ -361,7 +361,7 @@ def test_the_bar_moves_by_distinct_responses(monkeypatch, capsys):
 
 
 def test_arrays_and_tables_come_back_as_lines_with_all_their_columns(model):
-    """Of an array each row letter by letter; of a table its cells as texts"""
+    """The rows of an array come back letter by letter, the cells of a table as texts"""
     Path("in.json").write_text('[{"prompt": "p", "response": "a",\n "n": 1.50}, {"response": "b", "n": 7}]')
     Path("in.csv").write_text('prompt,response,n\np,a,1.50\n,b,"x, y"\n')
     for name, numbers in (("in.json", ["1.50", "7"]), ("in.csv", ['"1.50"', '"x, y"'])):

@@ -1,10 +1,10 @@
-"""The grader and build.py ended at random moments leave whole files; a class graded twice at once keeps both.
+"""Killed at random moments, the grader and build.py leave whole files; grading a class twice at once keeps both.
 
     python tests/faults/course.py                 20 moments each
     python tests/faults/course.py --moments 3 --seed 18
 
-Both are forked and run whole: a class of three students, a course of one lesson. Old files are there in every other
-trial. Exit status 1 if anything but an old or a new file is found.
+Both are forked and run completely, on a class of three students and a course of one lesson. Every other trial starts
+with old files. Exit status 1 if anything but an old or a new file is found.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Program(Life):
 
 
 def visible(folder):
-    """{name: bytes} of every file below a folder but the temporary ones of killed writers"""
+    """{name: bytes} of every file below a folder, except temporary ones of killed writers"""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not HIDDEN.fullmatch(path.name))
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -76,7 +76,7 @@ class Building:
         self.lessons = folder / "lessons"
         self.lessons.mkdir()
         lesson(self.lessons, RUNNING)
-        lesson_rules.VALUES = 0  # that it must show
+        lesson_rules.VALUES = 0  # this lesson need not show any
 
     def start(self, place):
         build.ROOT = build.HERE = place
@@ -109,7 +109,7 @@ def killed(work, folder, moments, rng):
 
 
 def finished(work, folder):
-    """What an undisturbed run makes"""
+    """The files that an undisturbed run makes"""
     place = folder / "whole"
     place.mkdir()
     status, said = work.start(place).wait()
@@ -118,7 +118,7 @@ def finished(work, folder):
 
 
 def at_once(work, folder, times):
-    """Two graders of one class into one table, and into two: each table and its feedback are whole"""
+    """Two graders of one class write into one table, or into two: each table and its feedback are whole"""
     counts, whole = Counter(), visible(folder / "whole")
     for k in range(times):
         place, same = folder / f"both-{k}", k % 2 == 0

@@ -1,12 +1,11 @@
-"""Preference files, tables and checkpoints gone wrong in every way: each is read, or refused in one sentence.
+"""Damaged preference files, tables and checkpoints: each is read, or refused in one sentence.
 
     python tests/faults/fuzz.py                        100,000 cases; --cases N, --seed N, --seconds S
     python tests/faults/fuzz.py --seed 3 --only 17     one of them again
 
-Never a traceback or a control character on the screen, never more than 5 seconds of processor time for one file (60 for
-an archive of two million rows), never 1 GB more memory than a process starts with. Children run 500 cases each under
-those limits. What fails is written to --keep, from where the fast tests take it up for good; case i of a seed is always
-the same.
+No traceback or control character may reach the screen. A file may take 5 seconds of processor time (an archive of two
+million rows 60), and a process 1 GB more memory than it starts with. Children run 500 cases each under those limits.
+Failing cases are written to --keep, where the fast tests read them ever after. Case i of a seed is always the same.
 """
 
 import argparse
@@ -49,7 +48,7 @@ from numpy_ref.storage.checksums import seal
 from numpy_ref.training import command as train_command
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
-FOLDER = b"@FOLDER@"  # in an example, where the path of the folder stood in which it was made
+FOLDER = b"@FOLDER@"  # in an example, in place of the path of the folder where it was made
 SECONDS, SECONDS_OF_A_BOMB, MEMORY, CHUNK = 5, 60, 10**9, 500
 TEXTS = [
     {"prompt": "2 + 2?", "chosen": "4", "rejected": "5", "margin": 1.5},
@@ -84,9 +83,9 @@ TABLES = {  # of games, with the options of `fit`
     "winner\tloser\tsite\nann\tbob\tann\nbob\tann\tann\nbob\tcem\tneutral\ncem\tann\tcem\n": ["--home"],
     "ann,bob,cem\ncem,ann,bob\nbob,ann,cem\n": ["--rankings"],
 }
-NAMES = {  # what a file may be called, by the word that stands for it here
+NAMES = {  # names that a file may have, by a short word for each
     "rows": "rows",
-    "latin": "caf\udce9",  # as Python has a name that is no UTF-8
+    "latin": "caf\udce9",  # how Python spells a name that is not UTF-8
     "escape": "a\x1b[2Jb",
     "line": "x\ny",
     "long": "n" * 240,
@@ -94,7 +93,7 @@ NAMES = {  # what a file may be called, by the word that stands for it here
 
 
 def jsonl(rows):
-    """An object a line"""
+    """One object a line"""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
@@ -104,7 +103,7 @@ def array(rows):
 
 
 def cells(rows):
-    """A CSV file, with JSON where a value is no text"""
+    """A CSV file; a value that is no text is written as JSON"""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
@@ -162,7 +161,7 @@ def a_file(folder, name, content):
 
 
 def judge_preferences(folder, name, content):
-    """A preference file: read, and encoded as training does it"""
+    """A preference file is read, and encoded as in training"""
     try:
         with a_file(folder, name, content) as path:
             preferences = read_preferences(path)
@@ -179,7 +178,7 @@ def judge_report(folder, name, content):
 
 
 def judge_score(folder, name, content):
-    """The rewards of a file's rows, and what is shown of some of its letters as a prompt with two responses"""
+    """Scores a file's rows, and then some of its letters as a prompt with two responses"""
     with a_file(folder, name, content) as path:
         found = shown("score", "--model", str(folder / "text-model"), "--data", str(path))
     letters = content[:90].decode("utf-8", "surrogateescape").replace("\0", "").replace("-", "")
@@ -189,7 +188,7 @@ def judge_score(folder, name, content):
 
 
 def judge_table(folder, name, content):
-    """Strengths from a table of games: "2/rows.csv" with the options of the third of TABLES"""
+    """Strengths from a table of games: "2/rows.csv" takes the options of the third of TABLES"""
     number, _, name = name.partition("/")
     with a_file(folder, name, content) as path:
         return shown("fit", *list(TABLES.values())[int(number)], str(path))
@@ -206,7 +205,7 @@ def shown(*argv):
 
 
 def judge_model(folder, name, content, original="model"):
-    """A file of somebody's model directory: "text/config.json" """
+    """A changed file in a model directory without checksums, such as "text/config.json" """
     kind, _, name = name.partition("/")
     place = folder / "case"
     shutil.copytree(folder / f"{kind}-{original}", place)
@@ -222,13 +221,13 @@ def judge_model(folder, name, content, original="model"):
 
 
 def judge_sealed(folder, name, content):
-    """The same with its checksums, which must not fit; those themselves may have been changed in what does not count"""
+    """The same with checksums, which must reveal the change; SHA256SUMS itself may have changed without effect"""
     found = judge_model(folder, name, content, "sealed")
     return "read" if found.startswith("FAILED: a changed SHA256SUMS") else found
 
 
 def judge_resume(folder, name, content, sealed=True):
-    """A file of a run that is to go on: "text/checkpoint-3/state.json"; with its old checksum it must be refused"""
+    """Resumes a run with a changed file, such as "text/checkpoint-3/state.json", and new checksums if `sealed`"""
     kind, _, name = name.partition("/")
     place = folder / "case"
     shutil.copytree(folder / kind, place)
@@ -248,7 +247,7 @@ def judge_resume(folder, name, content, sealed=True):
 
 
 def judge_unsealed(folder, name, content):
-    """The same without a new checksum"""
+    """The same with the old checksums, which must reveal the change"""
     return judge_resume(folder, name, content, sealed=False)
 
 
@@ -334,13 +333,13 @@ def workshop():
 
 
 def limit_memory():
-    """What this process has, and 1 GB"""
+    """Limits memory to what this process has now, and 1 GB"""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
 
 
 def work(seed, first, last, keep):
-    """Runs cases in this process; a line of JSON for each, before and after"""
+    """Runs cases in this process; writes a line of JSON before and after each"""
     with workshop() as folder:
         limit_memory()
         for i in range(first, last):
@@ -353,7 +352,7 @@ def work(seed, first, last, keep):
 
 
 def keep_example(folder, kind, name, content):
-    """The bytes under a name that says how they are judged"""
+    """Writes the bytes under a name that says how they are judged"""
     label = f"{kind}--{name.replace('/', '--')}--{hashlib.sha256(content).hexdigest()[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / label).write_bytes(content)
@@ -366,7 +365,7 @@ def replay(folder, path):
 
 
 def chunk(seed, first, last, keep):
-    """(i, kind, outcome) of cases first .. last, in children; where one dies, its case has failed, another goes on"""
+    """(i, kind, outcome) of cases first .. last, in children; if one dies, its case has failed and a new one goes on"""
     while first < last:
         argv = [sys.executable, __file__, "--seed", str(seed), "--worker", str(first), str(last), "--keep", str(keep)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -1,10 +1,10 @@
-"""Runs ended at random moments, by SIGKILL, by Ctrl-C and by a full disk, go on to bitwise the files of a whole run.
+"""Runs ended at random moments by SIGKILL, Ctrl-C or a full disk resume to bitwise the files of an undisturbed run.
 
     python tests/faults/kill.py                               50 kills, 10 Ctrl-C, 20 full disks, 10 starts at once
     python tests/faults/kill.py --package torch_impl --kills 200
 
-Every life of a run is a process of its own (forked, so that Python and PyTorch are loaded once), with a save every two
-steps, flushed to the disk, so that many kills fall into one. Exit status 1 if anything differs.
+Every life of a run is a process of its own, forked so that Python and PyTorch are loaded only once. It saves every two
+steps and flushes to the disk, so that many kills fall into a save. Exit status 1 if anything differs.
 """
 
 import argparse
@@ -75,7 +75,7 @@ class Life:
 
 
 def contents(directory):
-    """{path: bytes} of what a run has made; a save to which nothing points may be there as well"""
+    """{path: bytes} of what a run has made, without a save to which nothing points"""
     directory = Path(directory)
     newest = (directory / "latest").read_text()
     files = {str(p.relative_to(directory)): p for p in directory.rglob("*") if p.is_file()}
@@ -90,7 +90,7 @@ def saved(directory):
 
 
 class Bench:
-    """A folder with the data, the whole run, and the time that it took"""
+    """A folder with the data, an undisturbed run, and the time that it took"""
 
     def __init__(self, package, folder, seed):
         self.package, self.folder, self.rng = package, folder, np.random.default_rng(seed)
@@ -116,7 +116,7 @@ class Bench:
         return place, [*self.options, "--output-dir", str(place)]
 
     def check(self, place):
-        """AssertionError unless the run is the whole one, byte for byte"""
+        """AssertionError unless the run equals the undisturbed one, byte for byte"""
         found = contents(place)
         assert found.keys() == self.whole.keys(), (place, found.keys() ^ self.whole.keys())
         assert not (differ := [name for name, content in self.whole.items() if found[name] != content]), differ
@@ -135,14 +135,14 @@ def moment_of(place):
 
 
 def ended_by(bench, number, times):
-    """Counts of where the signal fell; each run is ended again and again until it gets through"""
+    """Counts of where the signal fell; each run is ended again and again until it finishes"""
     counts, (place, argv) = Counter(), bench.new()
     while sum(counts.values()) < times:
         life = Life(bench.package, *argv)
         time.sleep(bench.moment())
         os.kill(life.pid, number)
         status, said = life.wait()
-        if status == 0:  # it was faster
+        if status == 0:  # it finished before the signal
             bench.check(place)
             place, argv = bench.new()
             continue
@@ -161,7 +161,7 @@ def ended_by(bench, number, times):
 
 
 def full_disks(bench, times):
-    """The disk takes no file beyond so many bytes, from the start or from a save on; then there is room again"""
+    """The disk takes no file above a random size, from the start or after a save; then there is room again"""
     largest, counts = max(map(len, bench.whole.values())), Counter()
     for i in range(times):
         place, argv = bench.new()
@@ -188,7 +188,7 @@ def full_disks(bench, times):
 
 
 def at_once(bench, times):
-    """Two processes start in one directory at the same moment, or a second resumes what the first still runs"""
+    """Two processes start in one directory at the same moment, or a second resumes a run while the first still runs"""
     counts = Counter()
     for i in range(times):
         place, argv = bench.new()

@@ -1,4 +1,4 @@
-"""Files gone wrong: bytes flipped and cut, lines and keys swapped, values nobody expects, archives that swell."""
+"""Damaged files: bits flipped, bytes cut, lines and keys changed, unexpected values, archives that unpack to much."""
 
 import gzip
 import json
@@ -50,14 +50,14 @@ LITERALS += [b"NaN", b"-", b'"', b"\\", b"}", b"\r", b"\n", b"\x0c\x85", b"\xed\
 
 
 def nested(depth, inside):
-    """[[[...inside...]]]"""
+    """[[[...inside...]]] if depth is odd, else {"a": {"a": ...inside...}}"""
     for _ in range(depth):
         inside = [inside] if depth % 2 else {"a": inside}
     return inside
 
 
 def value(rng):
-    """A value that stands somewhere in a JSON file and was not expected there"""
+    """A value that no JSON file here is expected to hold"""
     draw = rng.integers(12)
     if draw == 0:
         return nested(int(rng.integers(1, 400)), 1)
@@ -74,7 +74,7 @@ def places(tree):
 
 
 def change(rng, tree):
-    """One key or value of a JSON value is another, is gone, stands twice or has changed places"""
+    """Replaces, removes, repeats or overwrites by another one key or value of a JSON value"""
     found = list(places(tree))
     if not found:
         return value(rng)
@@ -95,7 +95,7 @@ def change(rng, tree):
 
 
 def json_line(rng, content):
-    """A JSON text with one to three changes inside; what is not JSON stays"""
+    """Makes one to three changes in a JSON text; what is not JSON stays as it is"""
     try:
         tree = json.loads(content)
         for _ in range(rng.integers(1, 4)):
@@ -106,7 +106,7 @@ def json_line(rng, content):
 
 
 def flipped(rng, content):
-    """A few bits, one of them near the start half of the time"""
+    """Flips a few bits, each with probability 1/2 in the first 200 bytes"""
     content = bytearray(content)
     for _ in range(rng.integers(1, 5) if content else 0):
         end = len(content) if rng.integers(2) else min(len(content), 200)
@@ -115,19 +115,19 @@ def flipped(rng, content):
 
 
 def cut(rng, content):
-    """Its beginning, its end, or without a piece"""
+    """Keeps the beginning or the end, or cuts out a piece"""
     a, b = sorted(int(i) for i in rng.integers(0, len(content) + 1, 2))
     return [content[:a], content[b:], content[:a] + content[b:]][rng.integers(3)]
 
 
 def inserted(rng, content):
-    """Something that does not belong there"""
+    """Inserts something that does not belong there"""
     at, piece = rng.integers(len(content) + 1), LITERALS[rng.integers(len(LITERALS))]
     return content[:at] + piece + content[at:]
 
 
 def lines(rng, content):
-    """Lines in another order, twice, joined, or some changed inside as JSON"""
+    """Reorders, repeats or joins lines, or changes some of them as JSON"""
     rows = content.split(b"\n")
     match rng.integers(5):
         case 0:
@@ -153,7 +153,7 @@ def encoded(rng, content):
 
 
 def table(rng, content):
-    """A cell of a table changed, gone, doubled or in quotes; or another separator"""
+    """Changes, removes, doubles or quotes a cell of a table, or changes the separator"""
     rows = [line.split(b",") for line in content.split(b"\n")]
     row = rows[rng.integers(len(rows))]
     at = rng.integers(len(row))
@@ -174,12 +174,12 @@ def table(rng, content):
 
 
 def packed(_rng, content):
-    """As gzip"""
+    """The content as gzip"""
     return gzip.compress(content, 1, mtime=0)
 
 
 def tensors(rng, content):
-    """The header of a safetensors file changed as JSON, its length a lie, or some of its numbers changed"""
+    """Changes the header of a safetensors file as JSON, states a wrong length of it, or changes some numbers"""
     size = int.from_bytes(content[:8], "little")
     if not 8 < size < len(content):
         return flipped(rng, content)
@@ -206,7 +206,7 @@ BY_KIND = {
 
 
 def mutated(rng, name, content):
-    """One to three of the above, as the name of the file suggests"""
+    """Applies one to three of the changes above that fit the name of the file"""
     ending = name[name.index(".") :] if "." in name else ""
     gz = ending.endswith(".gz")
     makers = ANY + BY_KIND.get(ending.removesuffix(".gz"), [])
@@ -233,4 +233,4 @@ def bombs():
     }
     for what, (piece, times) in repeated.items():
         packer = gzip.compress(piece, 9, mtime=0)
-        yield what, packer * times  # gzip files may stand one behind the other
+        yield what, packer * times  # a gzip file may consist of several, one after the other

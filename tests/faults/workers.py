@@ -1,8 +1,8 @@
-"""One worker of two killed under torchrun: the job ends within 30 s, says so, and goes on with two processes or one.
+"""One of two workers is killed under torchrun: the job ends within 30 s with a message, and two or one can resume it.
 
     python tests/faults/workers.py [--kills 4]
 
-Resumed with as many processes the run is bitwise the whole one; with one instead of two it is so to rounding.
+Resumed with two processes, the run equals the undisturbed one bitwise; with one process, up to rounding.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def job(n, *argv):
 
 
 def finish(process):
-    """Until the job has ended, and well"""
+    """Waits until the job has ended, which must be with status 0"""
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, (out, err[-3000:])
 
@@ -78,7 +78,7 @@ def killed(place, rank, options):
 
 
 def difference(left, right):
-    """The largest between the logged losses of two finished runs, 0 only if weights and log are the same bytes"""
+    """The largest difference of the logged losses of two finished runs; 0 only if weights and log are the same bytes"""
     names = "model.safetensors", "metrics.jsonl"
     if same_files(left, right, names):
         return 0.0

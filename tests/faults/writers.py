@@ -1,4 +1,4 @@
-"""Two writers of one file or directory at once, one of them killed: the old content or a new one, whole, and no other.
+"""Two writers of one file or directory, one of them killed: the content is the old or a new one, always whole.
 
     python tests/faults/writers.py                   every command, 20 moments each
     python tests/faults/writers.py --moments 100 --only score normalize
@@ -70,7 +70,7 @@ def contents(place):
 
 
 class Bench:
-    """A folder with two inputs of every kind, and what each command makes of either when nobody disturbs it"""
+    """A folder with two inputs of every kind, and a model trained on the first"""
 
     def __init__(self, folder, seed):
         self.folder, self.rng, self.made = folder, np.random.default_rng(seed), 0
@@ -89,7 +89,7 @@ class Bench:
         return [command, *self.train, "--data", str(self.folder / f"rows-{i}.jsonl")]
 
     def argv(self, name, i, place):
-        """The command line that makes `place` of input i"""
+        """The command line that makes `place` from input i"""
         rows, model = str(self.folder / f"rows-{i}.jsonl"), ["--model", str(self.folder / "model")]
         return {
             "score": ["score", *model, "--data", rows, "--output", str(place)],
@@ -103,7 +103,7 @@ class Bench:
         }[name]
 
     def place(self, name):
-        """A folder of its own for the output, and its name"""
+        """The path of an output in a new folder of its own"""
         self.made += 1
         folder = self.folder / f"trial-{self.made}"
         folder.mkdir()
@@ -141,7 +141,7 @@ def outcome(status, ended):
 
 
 def check_run(place, found, whole, finished):
-    """Saves that are whole whenever they can be seen; a run that came to its end is one of the two wholes"""
+    """Every visible save must be whole; a finished run must equal one of the two undisturbed runs"""
     for directory in place.glob("checkpoint-*"):
         verify(directory, ["config.json", "model.safetensors", "state.json", "state.safetensors"])
         assert (directory / "SHA256SUMS").is_file()
@@ -160,7 +160,7 @@ def killed_writers(bench, name, moments):
         assert status == 0, said
         whole.append(contents(place))
     assert whole[0] != whole[1]
-    seconds = time.monotonic() - began  # of two runs one after the other: about as long as both at once
+    seconds = time.monotonic() - began  # two runs one after the other take about as long as both at once
     new = name in ("score", "normalize", "train", "sft")
     counts: Counter = Counter()
     for k in range(moments):
@@ -174,7 +174,7 @@ def endless_writers(bench, name, moments):
     import nbformat
 
     module = importlib.import_module(name)
-    write = module.write if name == "build" else module.write_text  # the grader writes texts alone
+    write = module.write if name == "build" else module.write_text  # the grader writes only texts
     texts = [letter * 100_000 for letter in "ab"]
     notebooks = [nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id="x")]) for text in texts]
     made = notebooks if name == "build" else texts
@@ -218,7 +218,7 @@ def run(moments, seed, only=None):
 
 
 def print_counts(name, counts):
-    """A row for each outcome: who was tried, what came of it, how often"""
+    """Prints a row for each outcome: command, outcome, count"""
     rows = [[f"{name:<16}", f"{what:<50}", f"{n:>4}"] for what, n in sorted(counts.items())]
     print(*table(rows, aligned_left=2), sep="\n", flush=True)
 

@@ -1,4 +1,4 @@
-"""Every picture: what it plots is what it was given, it names what it shows, and its files are the same each time."""
+"""Every picture plots what it was given, names what it shows, and gives the same files each time."""
 
 import struct
 import subprocess
@@ -129,11 +129,11 @@ def test_every_picture_has_a_title_alt_text_and_named_axes(pictures):
         for axes in picture.figure.axes:
             if axes.axison:
                 assert axes.get_ylabel()
-                assert axes.get_xlabel() or axes.get_title() == "Loss"  # shares the margin with the gradient below it
+                assert axes.get_xlabel() or axes.get_title() == "Loss"  # the gradient below it has the same margin axis
 
 
 def drawn_texts(picture):
-    """Every text with its place on the page, but for the ticks outside the view, which are not drawn"""
+    """Every text with its place on the page, except ticks outside the view, which are not drawn"""
     outside = set()
     for axis in (axis for axes in picture.figure.axes for axis in (axes.xaxis, axes.yaxis)):
         low, high = axis.get_view_interval()
@@ -259,7 +259,7 @@ def test_learned_against_true_centres_both_per_prompt(rng, dtype, shape):
     assert axes.get_xlim() == axes.get_ylim()
     assert axes.get_xlim()[1] > max(abs(x).max(), abs(y).max())
     shifted = line(learned_against_true(true, learned + shift, 0.957).figure.axes[0], "one response")[1]
-    assert np.abs(shifted - y).max() <= 30 * np.finfo(dtype).eps  # rewards up to 13 are rounded to eps · 8, thrice
+    assert np.abs(shifted - y).max() <= 30 * np.finfo(dtype).eps  # rewards up to 13 are rounded by eps · 8, three times
     assert "log-odds" in axes.get_xlabel()
     assert "log-odds" in axes.get_ylabel()
 
@@ -305,7 +305,7 @@ def test_architecture_names_tokens_sizes_and_shapes():
 
 @pytest.mark.parametrize("part", ["model", "pair"])
 def test_a_part_of_the_architecture_is_as_wide_as_a_phone_and_its_letters_stay_legible(part):
-    """At 390 pixels no letter is lower than 8 pixels, and none leaves its box or the picture"""
+    """At a width of 390 pixels every letter is at least 8 pixels high, and none leaves its box or the picture"""
     tokens = ("<bos>", "hot", "<sep>", "cold", ".", "<eos>", "<pad>", "<pad>")
     picture = architecture(2, 4, 32, 60, 32, tokens, example_length=6, part=part)
     scale = min(1, 390 / (100 * picture.figure.get_size_inches()[0]))

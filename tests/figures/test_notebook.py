@@ -1,4 +1,4 @@
-"""What a lesson shows: tables, pictures with their names, and figures to take in hand."""
+"""What a lesson shows: tables, pictures with their names, and interactive figures."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""One browser for the pages of the site and for the figures that a reader takes in hand."""
+"""One browser for the pages of the site and for its interactive figures."""
 
 import shutil
 

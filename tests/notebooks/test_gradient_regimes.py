@@ -1,4 +1,4 @@
-"""The figure of lesson 4 in a real browser: its numbers held to numpy_ref, dragged, typed, flipped, read aloud."""
+"""The figure of lesson 4 in a real browser: numbers equal to numpy_ref's, dragging, typing, labels, screen reader."""
 
 import base64
 import itertools
@@ -17,12 +17,12 @@ FIGURE = Path(__file__).parents[2] / "notebooks" / "lessons" / "gradient_regimes
 DESKTOP, PHONE = (1280, "mouse"), (390, "touch")
 TAB, HOME, END, LEFT, RIGHT, PAGE_UP, SPACE = "\ue004", "\ue011", "\ue010", "\ue012", "\ue014", "\ue00e", " "
 START = np.array([[-2.5, 2.5], [-2, 1], [0.5, 1.5], [1, 1], [-0.5, -1.5], [2, -0.5], [1, -3], [4, -2]])
-ULP = 2  # of the gradient: Math.exp and np.exp differ by up to 1 ulp. 90,000 margins: 2 at most, 98 % are equal
+ULP = 2  # of the gradient: Math.exp and np.exp differ by up to 1 ulp; on 90,000 margins 2 at most, 98 % equal
 pytestmark = pytest.mark.slow
 
 
 class Figure:
-    """The page at one width, asked and moved by the ids of its parts"""
+    """The page at one width, read and controlled by the ids of its parts"""
 
     def __init__(self, browser, width, pointer):
         self.browser, self.pointer = browser, pointer
@@ -49,7 +49,7 @@ class Figure:
         return self.run("return document.getElementById(arguments[0]).getAttribute(arguments[1])", part, name)
 
     def centre(self, part):
-        """Of the drawn mark, scrolled to the middle of the window"""
+        """The centre of the drawn mark, scrolled to the middle of the window"""
         return self.run(
             "const mark = document.querySelector(`#${arguments[0]} .mark`); mark.scrollIntoView({block: 'center'});"
             "const box = mark.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]",
@@ -57,7 +57,7 @@ class Figure:
         )
 
     def pixels(self, axis):
-        """What one unit of log-odds measures on an axis"""
+        """How many pixels one unit of log-odds has on an axis"""
         return self.run("return view[arguments[0]](1) - view[arguments[0]](0)", axis)
 
     def drag(self, part, by, down=0):
@@ -65,7 +65,7 @@ class Figure:
         self.browser.drag((x, y), (x + by, y + down), self.pointer)
 
     def rows(self):
-        """[(margin, share in per cent, what the strip is called)] of the batch"""
+        """[(margin, share in per cent, name of the strip)] of the batch"""
         found = self.run(
             "return rows.map(row => [row.querySelector('.m').textContent, row.querySelector('.held').textContent,"
             "row.querySelector('svg').getAttribute('aria-label')])"
@@ -95,7 +95,7 @@ def written(x, digits=4):
 
 
 def precise(x):
-    """As the page writes it: four decimals, and three digits with a power of ten below 0.01"""
+    """A number as the page writes it: four decimals, or below 0.01 three digits with a power of ten"""
     if x == 0 or abs(x) >= 0.01:
         return written(x)
     digits, power = f"{x:.2e}".split("e-")
@@ -156,7 +156,7 @@ def test_what_is_written_and_drawn_belongs_to_the_margin(desktop, margin):
     (left, high), (right, low) = (desktop.run(read, *point) for point in ((x0, y0), (x1, y1)))
     assert (low - high) / (right - left) == pytest.approx(-pull, rel=1e-6)
     assert high + -pull * (margin - left) == pytest.approx(loss, abs=1e-6)
-    assert -0.6 - 1e-6 <= low <= high <= 9 + 1e-6  # it ends where the picture does
+    assert -0.6 - 1e-6 <= low <= high <= 9 + 1e-6  # it ends at the edge of the picture
 
 
 # ---------------------------------------------------------------- one pair, moved
@@ -275,7 +275,7 @@ def assert_batch(figure, rewards, flipped):
 
 
 def click(figure, selector):
-    """Pressed where it is seen, with the pointer of this device"""
+    """Clicks in the middle of an element, with the pointer of this device"""
     place = figure.run(
         "const e = document.querySelector(arguments[0]); e.scrollIntoView({block: 'center'});"
         "const box = e.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]",
@@ -316,7 +316,7 @@ def test_the_solved_pairs_stall_and_a_flipped_one_takes_the_gradient(desktop):
 
 
 def accessible(browser):
-    """(role, name, properties) of each part that a screen reader meets"""
+    """(role, name, properties) of each part that a screen reader finds"""
     nodes = browser.command("Accessibility.getFullAXTree")["nodes"]
     return [
         (node["role"]["value"], node.get("name", {}).get("value", ""), node)
@@ -449,7 +449,7 @@ def test_on_paper_it_shrinks_to_one_page(desktop):
     assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(sheet["data"]))) == 1
     desktop.browser.command("Emulation.setEmulatedMedia", media="print")
     width = desktop.run("return document.querySelector('main').getBoundingClientRect().width")
-    assert width == pytest.approx(680, abs=1)  # of 718 that A4 leaves, 740 of a letter
+    assert width == pytest.approx(680, abs=1)  # A4 leaves 718 pixels, letter paper 740
 
 
 def test_the_file_asks_for_nothing_and_logs_nothing(browser):

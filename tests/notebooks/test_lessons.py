@@ -64,7 +64,7 @@ def test_a_lesson_runs_from_a_clean_kernel_in_under_90_seconds(path, executed):
     assert seconds < 90
 
 
-@pytest.mark.parametrize("path", LESSONS[::4], ids=NAMES[::4])  # what could differ is the builder's, not a lesson's
+@pytest.mark.parametrize("path", LESSONS[::4], ids=NAMES[::4])  # what could differ is due to the builder
 def test_the_same_lesson_gives_the_same_bytes(path, executed):
     again = execute(lesson_files.read_lesson(path), path.stem)
     assert nbformat.writes(again) == executed(path)[0]
@@ -79,7 +79,7 @@ def test_an_untouched_exercise_notebook_runs_from_top_to_bottom_and_has_no_point
 
 @every_lesson
 def test_outputs_hold_no_address_no_path_and_no_traceback(path, executed):
-    pictures = r'"image/png": "[^"]*"|base64,[\w+/=]*'  # in whose letters any pattern may stand
+    pictures = r'"image/png": "[^"]*"|base64,[\w+/=]*'  # any pattern may occur in their letters
     written = re.sub(pictures, "", executed(path)[0])
     for pattern in (r"0x[0-9a-f]{6}", re.escape(str(ROOT)), "Traceback", "Warning:"):
         assert not re.search(pattern, written), pattern
@@ -348,7 +348,7 @@ def test_a_cell_that_fails_is_named_unless_it_wants_the_torch_that_is_not_there(
         run("1 / 0")
     with pytest.raises(InputError, match="06a: a cell does not fail"):
         run("import torch", torch=False)
-    with pytest.raises(InputError, match="06a: shows 0 values"):  # all cells ran: the next rule
+    with pytest.raises(InputError, match="06a: shows 0 values"):  # all cells ran, so the next rule refuses
         run(NO_TORCH + "\nimport torch", torch=False)
 
 
@@ -367,7 +367,7 @@ def test_a_cell_that_runs_out_of_time_or_writes_to_stderr_is_one_sentence(tmp_pa
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """The store in a new place, and the lessons that are really run: cells show their own source"""
+    """The names of the lessons that are really run; the store is in a new place, and cells show their own source"""
     done = []
 
     def run(notebook, name, *_, **__):
@@ -535,13 +535,13 @@ def test_two_lessons_that_ask_for_the_same_function_are_graded_apart(tmp_path):
 
 
 def running(mark):
-    """Whether a process with this word in its command line is there"""
+    """Whether a process with this word in its command line is running"""
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return any(mark in line and "sleep" in line for line in found.splitlines())
 
 
 def test_a_submission_that_takes_too_long_is_ended_with_everything_it_started(tmp_path):
-    """Its child is seen while it is graded, and is gone afterwards"""
+    """Its child process is seen during grading, and is gone afterwards"""
     file, mark = tmp_path / "slow.py", f"mark{os.getpid()}"
     child = f"import time; time.sleep(1000)  # {mark}"
     source = "import subprocess, sys, time\ndef pairwise_loss_backward(chosen, rejected):\n"

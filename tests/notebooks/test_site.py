@@ -1,4 +1,4 @@
-"""The self-study site in a real browser, from file:// and with no network: pages, formulas, figures to take in hand."""
+"""The self-study site in a real browser, from file:// and without network: pages, formulas, interactive figures."""
 
 import importlib.util
 import inspect
@@ -30,7 +30,7 @@ def site(tmp_path_factory):
 
 
 def open_page(browser, page):
-    """Opened, with its formulas drawn"""
+    """Opens a page and waits until its formulas are drawn"""
     browser.open(page.as_uri())
     for _ in range(200):
         if browser.run("return document.readyState === 'complete' && (!window.MathJax || !!MathJax.startup?.document)"):
@@ -113,7 +113,7 @@ def test_every_public_function_of_the_heart_is_found_by_the_search(site, browser
 
 
 def too_wide(browser, pages):
-    """Those of the pages that a phone of 390 pixels shows wider than its screen, and how wide"""
+    """{page: [window, content]}: widths of the pages that are wider than a phone's screen of 390 pixels"""
     browser.command("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
     found = {}
     try:

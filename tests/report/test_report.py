@@ -1,4 +1,4 @@
-"""The report finds each trouble that was planted, on its lines, none in a clean file; its estimates are unbiased."""
+"""The report finds every planted problem on its lines, and none in a clean file; its estimates are unbiased."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ from numpy_ref.reward_model import init_params
 from numpy_ref.storage.checkpoint import save_model
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-CUT = 64  # tokens: --max-length of most tests here
+CUT = 64  # tokens, the --max-length of most tests here
 
 
 def pair(prompt, chosen, rejected, **further):
@@ -51,7 +51,7 @@ def look(*paths, max_length=CUT, repeated_labels=False, tokenizer=None):
 
 
 def found(report):
-    """{finding: the (file, line) of its rows}, of those that have any"""
+    """{finding: the (file, line) of its rows} of the findings that have any"""
     rows = report.rows
     return {
         finding.name: [(int(rows.file[row]), int(rows.line[row])) for row in np.flatnonzero(finding.rows)]
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
 
 
 LONG = "x" * CUT
-# What is planted behind three clean rows (so from line 4 on), and every finding that then stands on which lines.
+# What is planted after three clean rows (from line 4 on), and the lines of every finding that results.
 PLANTED = {
     "not JSON": (["{"], {"unreadable": [4]}),
     "another column": ([{"prompt": "p", "winner": "a", "loser": "b"}, *clean(1, "x")], {"unreadable": [4]}),
@@ -320,7 +320,7 @@ def test_kinds_of_errors_lose_what_is_of_one_row_only():
     assert kind_of(InputError("3 responses, but 2 ranks: give")) == "N responses, but N ranks"
 
 
-# Laws over any file: few prompts and answers, so that they meet.
+# Laws for any file. There are few prompts and answers, so that they occur together.
 
 answers = st.sampled_from(["a b", "a  b", "bb", "cc", "dd", "ee"])
 small_rows = st.builds(pair, st.sampled_from(["p", "q"]), answers, answers)
@@ -334,7 +334,7 @@ files = st.lists(small_rows | lists, min_size=1, max_size=14)
 
 
 def arrows(rows):
-    """By hand: every comparison as (line, prompt, better, worse), whitespace aside"""
+    """Every comparison as (line, prompt, better, worse), found by loops, with whitespace normalised"""
     for line, row in enumerate(rows, 1):
         if "chosen" in row:
             yield line, row["prompt"], *(" ".join(row[side].split()) for side in ("chosen", "rejected"))
@@ -346,7 +346,7 @@ def arrows(rows):
 
 
 def beats(given):
-    """{(prompt, a, b)} where more labels put a before b than not"""
+    """{(prompt, a, b)} where more labels put a before b than b before a"""
     count: dict = {}
     for _, prompt, a, b in given:
         count[prompt, a, b] = count.get((prompt, a, b), 0) + 1
@@ -354,7 +354,7 @@ def beats(given):
 
 
 def in_circle(prompt, a, b, graph):
-    """Whether a way leads from b back to a and from a to b: then both lie in one component"""
+    """Whether paths lead from a to b and from b to a, so that both lie in one component"""
 
     def reached(start, end):
         seen, new = set(), {start}
@@ -436,7 +436,7 @@ def test_too_long_and_identical_are_what_training_leaves_out(folder, rows, limit
     for limits in (limit, 10**6):
         cut = [
             [Bytes().encode(row.prompt, response)[:limits] for response in row.responses] for row in preferences
-        ]  # who cuts on the right
+        ]  # what cutting on the right would leave
         same = {
             line
             for line, (row, ids) in enumerate(zip(preferences, cut, strict=True), 1)
@@ -445,7 +445,7 @@ def test_too_long_and_identical_are_what_training_leaves_out(folder, rows, limit
         }
         ours = found(look(path, max_length=limits))
         named = {line for name in ("identical", "same_when_cut") for _, line in ours.get(name, [])}
-        spaces = {line for line, _, a, b in arrows(rows) if a == b}  # equal but for whitespace: identical to us
+        spaces = {line for line, _, a, b in arrows(rows) if a == b}  # equal up to whitespace counts as identical
         assert named == same | spaces
 
 
@@ -507,7 +507,7 @@ probabilities = st.floats(0, 1)
 
 @given(p=probabilities, n=st.integers(2, 7))
 def test_the_share_of_labels_that_differ_is_unbiased(p, n):
-    """Its expectation over the binomial, summed exactly"""
+    """Its expectation over the binomial distribution, summed exactly, is p (1 - p)"""
     k = np.arange(n + 1)
     chance = np.array([math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in k])
     brier = np.array([ceiling(np.array([n]), np.array([i])).brier for i in k])
@@ -516,7 +516,7 @@ def test_the_share_of_labels_that_differ_is_unbiased(p, n):
 
 @given(p=st.lists(probabilities, min_size=1, max_size=20).map(np.array))
 def test_the_bounds_hold_for_every_world(p):
-    """From E[2 p (1 - p)] alone; 1e-12 is rounding, of √ near 0 most of all"""
+    """Bounds from E[2 p (1 - p)] alone; 1e-12 allows for rounding, which √ near 0 enlarges"""
     d = float((2 * p * (1 - p)).mean())
     low, high = accuracy_bounds(d, d)
     assert low - 1e-12 <= np.maximum(p, 1 - p).mean() <= high + 1e-8  # √(1 - 2 d) of 1e-16 is 1e-8
@@ -546,7 +546,7 @@ def test_labels_that_disagree_more_than_chance_does_are_chance():
 
 
 def test_the_estimate_finds_the_floor_of_a_known_world():
-    """p drawn by regime; 2 to 4 labels each. Of 300 intervals of 95 % at least 270 must hold the truth (292 do)"""
+    """p from a beta distribution, 2 to 4 labels each: at least 270 of 300 intervals of 95 % hold the truth (292 do)"""
     rng, held, estimates = np.random.default_rng(5), 0, []
     p = rng.beta(0.7, 0.7, 120)
     truth = float((p * (1 - p)).mean())
@@ -563,7 +563,7 @@ def test_the_estimate_finds_the_floor_of_a_known_world():
 
 
 def test_the_report_on_a_labelled_world_brackets_its_known_floors(folder):
-    """Every pair of the world labelled three times: rows in, floors out"""
+    """Every pair of the world is labelled three times; the intervals contain the world's true floors"""
     drawn, _ = world.make_world(3, 1_500, 1, visits=1)
     rng = np.random.default_rng(7)
     rows = [
@@ -604,7 +604,7 @@ def test_agreement_asks_nobody_which_side_comes_first(counts):
     assert ours.alpha == pytest.approx(turned.alpha, abs=1e-12)
     assert ours.agreement == turned.agreement
     differing = 2 * wins * (n - wins) / (n * (n - 1))
-    total = 2 * n.sum()  # both ways round the two labels are equally frequent: D_e = N / (2 (N - 1))
+    total = 2 * n.sum()  # counted both ways round, the two labels are equally frequent: D_e = N / (2 (N - 1))
     by_hand = 1 - 2 * (total - 1) / total * (n * differing).sum() / n.sum()
     assert ours.alpha == pytest.approx(by_hand, abs=1e-12)
 
@@ -639,7 +639,7 @@ def test_wilson_refuses_what_is_no_share(wins, n):
 
 @pytest.fixture
 def splits(folder):
-    """Two files with a little of everything"""
+    """Two files with a few rows of every kind"""
     train = [*clean(40), *(row for rows, _ in PLANTED.values() for row in rows)]
     path = folder / "train.jsonl.gz"
     with gzip.open(path, "wt", encoding="utf-8") as file:
@@ -705,7 +705,7 @@ def test_a_picture_names_a_few_files_and_counts_many(folder, names, title):
 
 
 def test_the_longer_answer_is_drawn_by_how_much_longer_it_is(folder):
-    """A point with its interval for each fifty comparisons"""
+    """There is a point with its interval for every fifty comparisons"""
     longer = [pair(f"q{i}", "x" * (i + 60), "y" * 50) for i in range(150)]
     _, deciding, *_ = report_picture(look(write_rows(folder / "rows.jsonl", longer)), ["rows"]).figure.axes
     points = [line for line in deciding.lines if line.get_marker() == "o"]
@@ -792,7 +792,7 @@ def ukp(split):
 
 
 def test_real_arguments():
-    """Measured: the longer argument wins .764 of the test split; two debates that the train split has never seen"""
+    """The longer argument wins .764 of the test split, which has two debates that are not in the train split"""
     report = look(ukp("train"), ukp("test"), max_length=1024)
     assert [counts(report, file)["pairs"] for file in (0, 1)] == [4379, 1625]
     held = baseline(report, 1)
@@ -805,7 +805,7 @@ def test_real_arguments():
 
 
 def test_conversations_ids_and_other_names_are_reported_too(tmp_path):
-    """The renamed columns are conversations; of token ids the ids themselves are counted"""
+    """The renamed columns hold conversations; in rows of token ids, the ids are counted"""
     chat = [[{"role": "user", "content": "hi"}], [{"role": "assistant", "content": "hello there"}]]
     rows = [{"q": chat[0], "best": chat[1], "worst": [{"role": "assistant", "content": "hello"}]}]
     path = write_rows(tmp_path / "chat.jsonl", rows)

@@ -30,7 +30,7 @@ SCHEDULE = {"total_steps": 5, "learning_rate": 1e-3, "warmup_steps": 0}
 
 
 def strange(dtype, seed=0):
-    """Weights no two of which are alike, with what a text format would lose: subnormals, -0.0, the largest number"""
+    """Weights that all differ, with values that a text format could lose: subnormals, -0.0, the largest number"""
     rng, limits = np.random.default_rng(seed), np.finfo(dtype)
     flat = {name: rng.standard_normal(array.shape).astype(dtype) for name, array in weights(n_layer=2).items()}
     flat["body.tok.weight"][0, :5] = [limits.smallest_subnormal, -0.0, limits.max, limits.eps, -limits.tiny]
@@ -78,7 +78,7 @@ def test_saving_what_was_loaded_writes_the_same_bytes(dtype, tmp_path):
 
 
 def test_the_file_holds_gpt2s_names_and_shapes(tmp_path):
-    """Linear weights of a block are (in, out) there; C = 6, vocabulary 260, 9 positions"""
+    """In GPT-2's files a block's linear weights are (in, out); C = 6, vocabulary 260, 9 positions"""
     params = init_params(np.random.default_rng(0), 260, 9, 6, 1, np.float32)
     save_model(tmp_path, params, 3, Bytes())
     tensors = safetensors.torch.load_file(tmp_path / "model.safetensors")
@@ -291,7 +291,7 @@ def test_of_several_pickles_the_first_by_name_is_named(tmp_path):
 
 
 class Trap:
-    """A pickle of it writes a file when it is loaded"""
+    """An object whose pickle writes a file when it is loaded"""
 
     def __init__(self, path):
         self.path = path
@@ -327,9 +327,9 @@ def whole(tmp_path_factory):
 
 @given(name=st.sampled_from([WEIGHTS, CONFIG, "tokenizer.json"]), data=st.data())
 def test_any_byte_may_be_wrong(name, data, whole, tmp_path_factory):
-    """A damaged file is refused in one sentence, or read: a bit of a weight has no witness"""
+    """A damaged file is refused in one sentence, or read if nothing contradicts it, as with a bit of a weight"""
     content = bytearray((whole / name).read_bytes())
-    header = min(len(content), 2500)  # of the weights: its length, and the names, shapes and places of the tensors
+    header = min(len(content), 2500)  # of the weights: their header's length, and the tensors' names, shapes and places
     for place in data.draw(st.lists(st.integers(0, header - 1), min_size=1, max_size=3)):
         content[place] = data.draw(st.integers(0, 255))
     directory = tmp_path_factory.mktemp("damaged") / "model"

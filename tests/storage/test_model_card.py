@@ -1,4 +1,4 @@
-"""The card says what was recorded and measured, nothing else; what it tells a reader to run runs."""
+"""The card says only what was recorded and measured, and the commands on it run."""
 
 import hashlib
 import json

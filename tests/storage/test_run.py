@@ -1,4 +1,4 @@
-"""A run that was ended at any moment goes on from its last save to bitwise the files of the run that was not."""
+"""A run that is ended at any moment resumes from its last save to bitwise the files of an undisturbed run."""
 
 import json
 import os
@@ -33,16 +33,16 @@ from numpy_ref.tree import flatten
 from torch_impl.engine.learner import Engine
 
 BOTH = pytest.mark.parametrize("package", PACKAGES)
-LEARNER = {"numpy_ref": NumpyLearner, "torch_impl": Engine}  # what the command `train` of each takes its steps with
+LEARNER = {"numpy_ref": NumpyLearner, "torch_impl": Engine}  # the learner of each package's command `train`
 
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    """30 pairs in batches of 8; lines of the log that do not end where the saves do; work in an empty directory"""
+    """30 pairs in batches of 8; log and saves fall on different steps; the working directory is empty"""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         os, "fsync", lambda _: None
-    )  # what it guards from, a power cut, no test can make: save the time
+    )  # it guards against a power cut, which no test can make, so save the time
     data = write_rows(tmp_path / "rows.jsonl", numbers(30))
     held = write_rows(tmp_path / "held.jsonl", numbers(7, seed=1))
     files = ["--data", data, "--eval-data", held]
@@ -50,7 +50,7 @@ def options(tmp_path, monkeypatch):
 
 
 class Killed(BaseException):
-    """Ends a run where it stands, as SIGKILL does: nothing catches it"""
+    """Ends a run on the spot, like SIGKILL: nothing catches it"""
 
 
 def contents(directory):
@@ -60,7 +60,7 @@ def contents(directory):
 
 
 def assert_same_run(left, right, old_saves=False):
-    """Every file, byte for byte; with old_saves the second may hold one save more, to which nothing points"""
+    """Every file is equal, byte for byte; with old_saves the second may have further saves, to which nothing points"""
     left, right = contents(left), contents(right)
     if old_saves:
         right = {name: content for name, content in right.items() if name in left or "checkpoint-" not in name}
@@ -70,7 +70,7 @@ def assert_same_run(left, right, old_saves=False):
 
 
 def at_call(n, function, action):
-    """The function, but before its n-th call (from 1) the action"""
+    """The function, which runs the action before its n-th call (from 1)"""
     calls = []
 
     def counted(*arguments, **options):
@@ -87,7 +87,7 @@ def kill():
 
 
 def train_until_killed(patches, package, step, *arguments):
-    """`train`, killed when it begins its step-th step"""
+    """Runs `train` and kills it at the start of this step"""
     with patches.context() as patch:
         patch.setattr(LEARNER[package], "step", at_call(step, LEARNER[package].step, kill))
         with pytest.raises(Killed):
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(package, options, monkeypatch, ca
 
 @BOTH
 def test_a_run_ended_again_and_again(package, options, monkeypatch):
-    """Every process makes four steps and is killed in the fifth: each gets one save further"""
+    """Every process makes four steps and is killed in the fifth, so each gets one save further"""
     assert run(package, "train", *options, "--output-dir", "whole") == 0
     arguments = [*options, "--output-dir", "killed"]
     for save in (3, 6, 9):
@@ -131,7 +131,7 @@ WRITING = ["save_model", "write_arrays", "write_json", "seal", "write_text", "lo
 
 
 def counting(patch, n=None):
-    """Every operation of run.py on the disk is counted, and the n-th (from 1) does not happen: the run is killed"""
+    """Counts every operation of run.py on the disk, and kills the run instead of the n-th (from 1)"""
     calls = []
 
     def before(function):
@@ -154,14 +154,14 @@ def counting(patch, n=None):
 @pytest.mark.parametrize(
     ("package", "every"),
     [
-        ("numpy_ref", 13),  # operations apart; after each of them in the slow tier
+        ("numpy_ref", 13),  # every 13th operation; all of them in the slow tier
         ("torch_impl", 29),
         pytest.param("numpy_ref", 1, marks=pytest.mark.slow),
         pytest.param("torch_impl", 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_kill_between_any_two_operations_on_the_disk(package, every, options, monkeypatch):
-    """From the first save to the last line: whatever is half there, the run goes on to the same files"""
+    """From the first save to the last line of the log, whatever is half written, the run resumes to the same files"""
     options[options.index("--max-steps") + 1] = "5"
     options[options.index("--save-steps") + 1] = "2"
     with monkeypatch.context() as patch:
@@ -175,14 +175,14 @@ def test_a_kill_between_any_two_operations_on_the_disk(package, every, options, 
             counting(patch, n)
             with pytest.raises(Killed):
                 run(package, "train", *options, "--output-dir", name)
-        files.UNFINISHED.clear()  # a process that is killed takes it along
+        files.UNFINISHED.clear()  # a killed process loses this list
         assert run(package, "train", "--resume", name) == 0, calls[n - 1]
         assert_same_run("whole", name, old_saves=True)
 
 
 @BOTH
 def test_ctrl_c_saves_and_the_printed_line_goes_on(package, options, monkeypatch, capsys):
-    """In step 5, between saves: the step is finished first"""
+    """Ctrl-C in step 5, between saves: the step is finished first"""
     before = signal.getsignal(signal.SIGINT)
     assert run(package, "train", *options, "--output-dir", "whole") == 0
     capsys.readouterr()
@@ -252,7 +252,7 @@ def refused(capsys, *arguments, package="numpy_ref"):
     [
         ("--seed", "7", "0"),
         ("--learning-rate", "0.1", "0.005"),
-        ("--n-embd", "32", "8"),  # the default is contradicted too, if it is given
+        ("--n-embd", "32", "8"),  # giving the default is a contradiction too
         ("--max-steps", "12", "11"),
         ("--dtype", "float64", "float32"),
         ("--label-smoothing", "0.1", "0.0"),
@@ -290,7 +290,7 @@ NEW_IN_0_2 += ["early_stopping_patience"]
 
 
 def test_a_save_of_version_0_1_0_goes_on(killed, options):
-    """What was no option then has the value that was built in"""
+    """Options that are new since then get the value that was built in"""
     path = killed / "checkpoint-6" / "state.json"
     state = json.loads(path.read_text())
     state.pop("best", None)
@@ -327,7 +327,7 @@ STATE = "checkpoint-6/state.json"
 
 
 def replace(path, content):
-    """Writes a file of a save and its checksum, as only somebody could who means to"""
+    """Writes a file of a save with its checksum, as only a deliberate change would"""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     seal(path.parent)
 
@@ -381,7 +381,7 @@ def test_a_state_that_does_not_say_what_was_logged_is_refused(logged, killed, ca
 
 
 def test_what_a_kill_left_behind_is_harmless(killed, options):
-    """A torn last line of the log, a folder half written, the pointer's half-written successor"""
+    """A torn last line of the log, half-written folders, and a half-written new pointer"""
     with open(killed / "metrics.jsonl", "ab") as file:
         file.write(b'{"step": 7, "loss": 0.6\xc3')
     for name in (".checkpoint-9.new", ".checkpoint-11.new", ".model.new"):
@@ -418,7 +418,7 @@ def test_the_moments_of_both_packages_have_the_same_names(options):
         assert run(package, "train", *options, "--output-dir", package) == 0
     here, there = (load_file(f"{package}/checkpoint-11/state.safetensors") for package in PACKAGES)
     assert {k: (v.shape, v.dtype) for k, v in here.items()} == {k: (v.shape, v.dtype) for k, v in there.items()}
-    assert [name for name, array in here.items() if (array == 0).all()] == [  # c - r of a pair's two cancel there
+    assert [name for name, array in here.items() if (array == 0).all()] == [  # the slopes of a pair cancel there
         "first.body.ln.bias",
         "second.body.ln.bias",
     ]
@@ -448,7 +448,7 @@ def test_an_output_directory_that_holds_something_is_refused(options, capsys):
 
 
 def wait_for_lines(process, path, n):
-    """Until the run has logged n lines"""
+    """Waits until the run has logged n lines"""
     for _ in range(3000):
         if path.is_file() and path.read_bytes().count(b"\n") >= n:
             return
@@ -458,7 +458,7 @@ def wait_for_lines(process, path, n):
 
 
 def finish(process):
-    """Until the run has ended, and well"""
+    """Waits until the run has ended, which must be with status 0"""
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, (out, err)
 
@@ -472,7 +472,7 @@ def long(options, steps, save_steps):
 
 @pytest.mark.parametrize("package", ["numpy_ref", pytest.param("torch_impl", marks=pytest.mark.slow)])
 def test_ctrl_c_in_a_process_of_its_own(package, options, tmp_path):
-    """Status 130, saved, and the printed command goes on to bitwise the same files"""
+    """The status is 130, the run is saved, and the printed command resumes to bitwise the same files"""
     options = long(options, 120, 40)
     process = start(package, "train", *options, "--output-dir", "stopped")
     wait_for_lines(process, tmp_path / "stopped" / "metrics.jsonl", 2)
@@ -489,7 +489,7 @@ def test_ctrl_c_in_a_process_of_its_own(package, options, tmp_path):
 @pytest.mark.slow
 @BOTH
 def test_killed_at_random_moments(package, options, tmp_path):
-    """SIGKILL, again and again, at moments that no program chose; then to the end"""
+    """SIGKILL again and again, at random moments; then the run goes on to its end"""
     options = long(options, 400, 7)
     finish(start(package, "train", *options, "--output-dir", "whole"))
     rng, arguments, reached = np.random.default_rng(), [*options, "--output-dir", "killed"], []

@@ -1,4 +1,4 @@
-"""Saves, without a training: what is in them, in which order it is written, and how a damaged one is refused."""
+"""Saves without training: what they hold, in which order it is written, and how a damaged one is refused."""
 
 import contextlib
 import errno
@@ -132,7 +132,7 @@ def test_a_new_save_takes_the_place_of_the_old_one():
 
 
 def test_a_step_may_be_saved_again_and_an_old_save_that_stays_does_no_harm(monkeypatch):
-    """As where a run goes on from the save before, or where a file system has lost its temper"""
+    """A run that resumes from the save before writes a step again; a busy file system may keep an old save"""
     saved(3)
     (saved(3, best=None) / "checkpoint-3" / "left").write_text("")
     assert not (saved(3) / "checkpoint-3" / "left").exists()

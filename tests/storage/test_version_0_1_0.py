@@ -1,4 +1,4 @@
-"""A run that version 0.1.0 began, and a kill ended in step 4 after the save of step 2, loads and goes on."""
+"""A run of version 0.1.0, killed in step 4 after the save of step 2, loads and goes on."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ MADE = Path(__file__).parent / "version_0_1_0"  # train --n-layer 1 --n-head 2 -
 
 @pytest.fixture
 def old(tmp_path, monkeypatch):
-    """The run, with what 0.1.0 left behind when it was killed in a save"""
+    """The run, with the half-written files that 0.1.0 leaves when it is killed in a save"""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(world, "make_world", small_world)
     shutil.copytree(MADE, "old")
@@ -36,7 +36,7 @@ def test_its_model_gives_rewards(old, capsys):
 
 
 def test_it_goes_on_to_its_end_and_its_log_is_cut_back(old):
-    """The save says nothing of the log, so that the steps decide: line 3 is written anew"""
+    """The save does not say how long the log was, so its steps decide: line 3 is written anew"""
     before = (old / "metrics.jsonl").read_text().splitlines()
     assert run("numpy_ref", "train", "--resume", str(old)) == 0
     lines = (old / "metrics.jsonl").read_text().splitlines()

@@ -22,7 +22,7 @@ BEST = ["--load-best-model-at-end", "--eval-steps", "2"]
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    """30 pairs, and held-out ones whose labels are the other way round, so that learning makes them worse"""
+    """30 pairs, and held-out ones with swapped labels, so that learning makes their scores worse"""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     data = write_rows(tmp_path / "rows.jsonl", numbers(30))
@@ -56,7 +56,7 @@ def test_the_best_evaluation_is_the_model(package, metric, sign, options, capsys
 
 @BOTH
 def test_the_kept_weights_are_those_of_that_step(package, options, monkeypatch):
-    """The model is the checkpoint that a save at the best step holds"""
+    """The final model has the weights of a checkpoint saved at the best step"""
     kept = {}
     consider = Best.consider
 
@@ -74,7 +74,7 @@ def test_the_kept_weights_are_those_of_that_step(package, options, monkeypatch):
 
 
 def until(last):
-    """The steps of training, ended in this one"""
+    """The function `train`, interrupted in this step"""
 
     def steps(*arguments, **options):
         for step, record in train(*arguments, **options):
@@ -88,7 +88,7 @@ def until(last):
 @BOTH
 @pytest.mark.parametrize("last", [4, 8, 10])
 def test_a_resumed_run_keeps_the_same_best_to_the_bit(package, last, options, monkeypatch):
-    """Ended in step 4, 8 or 10, so that it goes on from the save of step 3, 6 or 9"""
+    """It is interrupted in step 4, 8 or 10, and the model and the best weights are those of an undisturbed run"""
     start = [*options, *BEST, "--early-stopping-patience", "5", "--output-dir"]
     assert run(package, "train", *start, "whole") == 0
     with monkeypatch.context() as patch:

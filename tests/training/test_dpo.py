@@ -183,12 +183,12 @@ def test_held_out_scores_are_those_of_the_implicit_rewards(inside, package, caps
 
 
 class Killed(BaseException):
-    """Ends a run where it stands, as SIGKILL does: nothing catches it"""
+    """Ends a run on the spot, like SIGKILL: nothing catches it"""
 
 
 @BOTH
 def test_it_goes_on_bitwise_where_it_was_killed_without_the_models_that_it_started_from(inside, package, monkeypatch):
-    """At step 4, after the save of step 3: the reference is in the save"""
+    """It is killed at step 4, after the save of step 3, which holds the reference"""
     log = runs.log
 
     def killed(directory, line):
@@ -304,11 +304,11 @@ def test_no_other_command_goes_on_with_a_run_of_dpo(inside, capsys, command):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of what others deprecate
+@pytest.mark.filterwarnings("ignore")  # other packages' deprecations
 def test_the_first_ten_losses_are_those_of_trls_dpo_trainer(models, tmp_path):
-    """On the same weights and batches, with the same AdamW and schedule; TRL in float32
+    """Both have the same weights, batches, AdamW and schedule; TRL runs in float32
 
-    Without label smoothing: what TRL 1.16 calls so is another loss ("robust", Chowdhury et al. 2024).
+    There is no label smoothing, because TRL 1.16 means another loss by it ("robust", Chowdhury et al. 2024).
     """
     pytest.importorskip("trl", reason="the extra bench is not installed")
     from datasets import Dataset

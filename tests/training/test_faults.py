@@ -1,4 +1,4 @@
-"""A full disk, a flipped bit, two runs in one place: nothing is lost, nothing wrong is taken, each is one sentence."""
+"""A full disk, a flipped bit, two runs in one place: each is one sentence; nothing is lost, nothing wrong is used."""
 
 import errno
 import json
@@ -231,7 +231,7 @@ def test_lines_of_the_log_that_are_none_are_dropped(line, stopped):
 
 
 def full(function, n):
-    """The function, but its n-th call and all later ones find no room"""
+    """The function, whose n-th call and all later ones find the disk full"""
     calls = []
 
     def limited(*arguments):

@@ -1,4 +1,4 @@
-"""From every format to the same model: how a file is written is not in the weights, and a run says what it has read."""
+"""Every format gives the same model: a file's format does not affect the weights, and a run says what it has read."""
 
 import gzip
 import json
@@ -404,7 +404,7 @@ def test_no_code_of_a_dataset_is_run(dataset, capsys):
 
 @pytest.mark.slow
 def test_transformers_gives_the_rewards_of_a_model_of_token_ids():
-    """Also of a text that ends in id 0, which our padding is written with: the saved configuration names no padding"""
+    """Even of a text that ends in id 0, our padding's id, because the saved configuration names no padding"""
     import torch
     from transformers import AutoModelForSequenceClassification
 

@@ -130,7 +130,7 @@ def test_a_tie_model_without_its_parameter_is_refused(ties):
 @given(seed=seeds, further=st.integers(1, 3))
 @settings(max_examples=10)
 def test_absent_slots_never_change_anything(options, seed, further):
-    """The same lists padded to a larger K: loss, rewards and every gradient; a batch of another size sums otherwise"""
+    """Padding lists to a larger K changes no loss, reward or gradient, except by the order of the sums"""
     case = make_case(3, 4, 5, 2, 8, 11, 1, np.float64, seed)
     ranks = collate_ranks([(1, 2, 2, 4), (1, 2), (1, 1, 3)])
     own = {key: value for key, value in options.items() if key != "loss"}
@@ -279,7 +279,7 @@ def result(directory):
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize("ties", objectives.LEARNED_TIES)
 def test_a_resumed_run_is_bitwise_the_uninterrupted_one(here, monkeypatch, package, ties):
-    """Weights, both moments, the tie parameter and what was logged, after a stop between two saves"""
+    """Weights, both moments, the tie parameter and the log are equal after Ctrl-C between two saves"""
     data = write(here / "lists.jsonl", numbers(30))
     options = [*TINY, "--data", data, "--loss", "kwise", "--ties", ties, "--margin-per-rank", "0.1"]
     options += ["--max-steps", 9, "--save-steps", 4, "--logging-steps", 2, "--max-length", 32]
@@ -326,7 +326,7 @@ def test_a_checkpoint_without_its_tie_parameter_is_refused(here, capsys):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_pairwise_on_lists_is_training_on_all_their_pairs(here, package):
-    """The same pairs written out, best first in the same order, each with the margin that its distance asks for"""
+    """The pairs are written out in the same order, better first, each with the margin of its distance in rank"""
     lists = [row for row in numbers(12) if len(row["responses"]) > 2]
     pairs = []
     for row in lists:

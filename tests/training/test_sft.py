@@ -106,7 +106,7 @@ def test_each_chosen_text_is_learned_once_and_from_its_first_token_on(rows):
 
 @functools.cache
 def text_by_text(kind):
-    """(a learner, held-out texts, the nats of each text by itself)"""
+    """(a learner, held-out texts, the nats of each text when run alone)"""
     learner, data = learner_of(kind)
     nats = [learner.nats(*sft.arrays(data, [i])) * (len(ids) - data.start[i]) for i, ids in enumerate(data.rows)]
     return learner, data, nats
@@ -157,7 +157,7 @@ def test_a_reward_model_starts_from_the_body_that_sft_made(package, capsys):
 
 
 class Killed(BaseException):
-    """Ends a run where it stands, as SIGKILL does: nothing catches it"""
+    """Ends a run on the spot, like SIGKILL: nothing catches it"""
 
 
 @BOTH

@@ -1,4 +1,4 @@
-"""What happens around a training: how much memory it asks for, and what Ctrl-C means before and after it."""
+"""Around a training: how much memory it needs, and what Ctrl-C does before and after it."""
 
 import signal
 
@@ -15,14 +15,14 @@ from numpy_ref.tree import flatten
 
 @pytest.mark.parametrize("size", [(60, 17, 8, 1), (300, 40, 32, 3)])
 def test_the_memory_of_a_model_is_five_times_its_weights_and_a_little_for_each_block(size, monkeypatch):
-    """Weights, gradient, two moments and the copy of a save; the vocabulary twice, for a language model has two"""
+    """Weights, gradient, two moments and a save's copy; the vocabulary counts twice, as in a language model"""
     asked = []
     monkeypatch.setattr(memory, "check", lambda needed, *_: asked.append(needed))
     start.check_memory(*size, itemsize=8)
     vocab_size, _, n_embd, n_layer = size
     weights = sum(array.nbytes for array in flatten(init_params(np.random.default_rng(0), *size)).values())
     weights += 8 * vocab_size * n_embd
-    assert 5 * weights <= asked[0] + 5 * 8 * 3 * n_embd  # but for the final norm and the head
+    assert 5 * weights <= asked[0] + 5 * 8 * 3 * n_embd  # except the final norm and the head
     assert asked[0] <= 5 * weights + 10_000 * n_layer
 
 

@@ -1,4 +1,4 @@
-"""Everything that a submission can do to its judge."""
+"""Everything that a submission can try against the checker."""
 # ruff: noqa: ARG001
 
 import os

@@ -1,4 +1,4 @@
-"""The same in PyTorch: losses whose gradient autograd finds, and a few of the rest."""
+"""Right solutions in PyTorch: losses whose gradient autograd finds, and a few others."""
 
 import torch
 import torch.nn.functional as F
