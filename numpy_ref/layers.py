@@ -15,7 +15,7 @@ import numpy as np
 
 def linear(x, weight, bias=None):
     """y = x Wᵀ + b        (..., I) -> (..., O);  weight (O, I), bias (O,) or none"""
-    out = x @ weight.T  # (..., O)
+    out = x @ weight.T  # (..., O), a product for each response: equal ones get equal bits wherever they stand
     return (out if bias is None else out + bias), (x, weight, bias is not None)
 
 
@@ -29,13 +29,21 @@ def linear_backward(dout, cache):
     return (drows @ weight).reshape(x.shape), grads
 
 
+def dot(a, b):
+    """Σ a b over the last axis        (..., C), (..., C) -> (..., 1)
+
+    No np.vecdot: on complex numbers it conjugates a, which is not analytic.
+    """
+    return np.einsum("...c,...c->...", a, b)[..., None]
+
+
 def layer_norm(x, weight, bias, eps=1e-5):
     """y = w x̂ + b,  x̂ = (x - μ) / √(σ² + ε),  μ and σ² over the last axis        (..., C) -> (..., C)
 
     Source: Ba et al. 2016, arXiv:1607.06450. No np.var: on complex numbers it takes |z|², which is not analytic.
     """
     centred = x - x.mean(-1, keepdims=True)
-    rstd = 1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)  # (..., 1)
+    rstd = 1 / np.sqrt(dot(centred, centred) / x.shape[-1] + eps)  # (..., 1)
     xhat = centred * rstd
     return xhat * weight + bias, (xhat, rstd, weight)
 
@@ -44,7 +52,7 @@ def layer_norm_backward(dout, cache):
     """dx = (dx̂ - mean(dx̂) - x̂ mean(dx̂ x̂)) / √(σ² + ε),  dx̂ = w dy;  dw = Σ dy x̂,  db = Σ dy"""
     xhat, rstd, weight = cache
     dxhat = dout * weight
-    dx = rstd * (dxhat - dxhat.mean(-1, keepdims=True) - xhat * (dxhat * xhat).mean(-1, keepdims=True))
+    dx = rstd * (dxhat - dxhat.mean(-1, keepdims=True) - xhat * (dot(dxhat, xhat) / len(weight)))
     leading = tuple(range(dout.ndim - 1))
     return dx, {"weight": (dout * xhat).sum(leading), "bias": dout.sum(leading)}
 
@@ -76,7 +84,7 @@ def softmax(x):
 
 def softmax_backward(dout, p):
     """dx = p (dp - Σ p dp)"""
-    return p * (dout - (dout * p).sum(-1, keepdims=True))
+    return p * (dout - dot(dout, p))
 
 
 def embedding(tokens, weight):

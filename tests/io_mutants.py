@@ -269,6 +269,7 @@ def judge(paths, wanted, deadline):
     panel = Judge(wanted, deadline)
     with tempfile.TemporaryDirectory() as folder:
         options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-c", str(HERE.parent / "pyproject.toml")]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # where we are installed, our plugin is known
         status = pytest.main([*options, f"--basetemp={folder}/tests", *paths], plugins=[panel])
     assert status in (0, 1), status
     return panel
