@@ -15,7 +15,6 @@ Sources: Zermelo 1929; Bradley & Terry 1952.
 
 import math
 from functools import partial
-from numbers import Real
 
 import numpy as np
 
@@ -113,7 +112,7 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     tolerance   on the Newton decrement: how far, in standard errors, the result may be from the maximum
     Where no estimate exists the numbers are NaN and `problem` says why. Raises InputError for a wrong option.
     """
-    if not (isinstance(ridge, Real) and math.isfinite(ridge) and ridge >= 0):
+    if not (isinstance(ridge, (int, float, np.number)) and math.isfinite(ridge) and ridge >= 0):
         raise InputError(f"ridge={ridge!r}: expected a number that is not negative (1 / variance of the prior)")
     rows, model = resolve_ties(pairs, ties)
     groups = groups_of(rows)
