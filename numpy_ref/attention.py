@@ -22,7 +22,7 @@ def merge_heads(x):
 def attention(q, k, v):
     """Y = P V,  P = softmax(Q Kᵀ / √D), where no position sees a later one        (B, H, T, D) -> (B, H, T, D)"""
     T, D = q.shape[-2:]
-    scores = (q / math.sqrt(D)) @ k.swapaxes(-1, -2)  # (B, H, T, T)
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(D)  # (B, H, T, T)
     future = np.triu(np.ones((T, T), bool), 1)  # (T, T)
     p, _ = softmax(np.where(future, -np.inf, scores))
     return p @ v, (q, k, v, p)

@@ -68,11 +68,7 @@ def folder_of(name):
 @functools.cache
 def imports(name, inside_functions=True):
     """The dotted names of the modules that a file imports, in whatever form"""
-    return list(_imports(name, inside_functions))
-
-
-def _imports(name, inside_functions):
-    path = EVERY_FILE[name]
+    path, found = EVERY_FILE[name], []
     package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     tree = ast.parse(path.read_text())
     functions = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
@@ -80,11 +76,12 @@ def _imports(name, inside_functions):
         if id(node) in functions and not inside_functions:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else []
             module = ".".join([*above, *filter(None, [node.module])])
-            yield from (full if (full := f"{module}.{alias.name}") in EVERY_FILE else module for alias in node.names)
+            found += [full if (full := f"{module}.{alias.name}") in EVERY_FILE else module for alias in node.names]
+    return found
 
 
 def ours(names):
@@ -198,11 +195,14 @@ def test_every_file_that_a_comment_or_docstring_names_exists():
     def unknown(text):
         return set(re.findall(r"\b\w+\.py\b", text)) - known
 
-    suspects = [
-        path for path in paths if unknown(path.read_text())
-    ]  # in code, too: a string may name a test's own file
     stale = {
-        f"{path.name}: {name}" for path in suspects for text in comments_and_docstrings(path) for name in unknown(text)
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in paths
+        if unknown(
+            path.read_text()
+        )  # only a few, whose strings name a file of the test's own, take the time to tokenize
+        for text in comments_and_docstrings(path)
+        for name in unknown(text)
     }
     assert not stale, stale
 

@@ -58,7 +58,7 @@ def run(args, scorer_of=numpy_scorer):
     check_figure(args.figure)
     check_output(args.json or "-")
     check_best_of(args)
-    scorer, other = scorer_of(args.model), args.against and scorer_of(args.against)
+    scorer, other = scorer_of(args.model), args.against and (args.against, scorer_of(args.against))
     if args.subset_column and args.data is None:
         raise InputError("--subset-column: the built-in world has no columns: give --data FILE")
     temperature, fitted_on = asked_temperature(args), args.temperature_data
@@ -67,8 +67,6 @@ def run(args, scorer_of=numpy_scorer):
     else:
         options = {"other": other, "seed": args.seed, "bins": args.bins}
         found, text = measure(scorer, args.data, args.subset_column, temperature, fitted_on, **options), as_text
-        if other:
-            found["against"] |= {"model": args.against}
     result = {"model": args.model, **found}
     if args.json:
         write_json(args.json, result)
@@ -88,7 +86,7 @@ def run(args, scorer_of=numpy_scorer):
 def measure(scorer, path, subset_column=None, temperature=None, temperature_data=None, *, other=None, seed=0, bins=10):
     """Every figure of --json for the held-out preferences of a file, or of the built-in world if path is None
 
-    other   the Scorer of --against
+    other   the directory of --against and its Scorer
     """
 
     def held_out(scorer):
@@ -97,7 +95,7 @@ def measure(scorer, path, subset_column=None, temperature=None, temperature_data
         return evaluate_pairs.load_file(path, scorer, subset_column)
 
     data = held_out(scorer)
-    of_other = other and scored_pairs(held_out(other), other)
+    of_other = other and scored_pairs(held_out(other[1]), other[1])
     reward, rng = rewards_with_bar(scorer, data.rows), np.random.default_rng([seed, 3])
     pairs = evaluate_pairs.compare(data, reward)
     won = drawn_labels(pairs, rng)
@@ -107,7 +105,7 @@ def measure(scorer, path, subset_column=None, temperature=None, temperature_data
     if data.labels:
         result["rewardbench"] = rewardbench.measured(reward, data.ranks, data.labels)
     if other:
-        result["against"] = against.compared(pairs, of_other, rng)
+        result["against"] = against.compared(pairs, of_other, rng) | {"model": other[0]}
     return result
 
 

@@ -65,11 +65,9 @@ class TrainedModel:
         seed     of the bootstrap, and of the world
         against  another model: ["against"] says for accuracy and loss whether it is better, over the same pairs
         """
+        other = against and (against.directory, against.scorer)
         with nullcontext() if rows is None else as_file(rows) as path:
-            result = measure(self.scorer, path, other=against and against.scorer, seed=seed, bins=bins)
-        if against:
-            result["against"]["model"] = against.directory
-        return result
+            return measure(self.scorer, path, other=other, seed=seed, bins=bins)
 
 
 def load(directory: str | os.PathLike[str]) -> TrainedModel:

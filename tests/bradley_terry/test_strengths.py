@@ -433,7 +433,7 @@ def test_without_enough_steps_there_is_no_number():
     [
         (lambda: fit(pairs_of_rows([0], [1], [1], [1]), ties="halve"), "expected one of drop, half"),
         (lambda: fit(pairs_of_rows([0], [1], [1], [1]), ridge=-1.0), "ridge=-1.0"),
-        (lambda: fit(pairs_of_rows([0], [1], [1], [1]), ridge=math.nan), "ridge=nan"),
+        (lambda: fit(pairs_of_rows([0], [1], [1], [1]), ridge=np.nan), "ridge=nan"),
         (lambda: fit(pairs_of_rows([0], [1], [1], [1]), ridge="1"), "ridge='1'"),
         (lambda: fit_mm(pairs_of_rows([0], [1], [1], [1]), ties="davidson"), "only halve or drop"),
         (lambda: pairs_of_rows([0, 2], [1, 2], [1, 1], [1, 1]), "row 1: item 2 is compared with itself"),

@@ -259,7 +259,8 @@ def test_learned_against_true_centres_both_per_prompt(rng, dtype, shape):
     assert axes.get_xlim() == axes.get_ylim()
     assert axes.get_xlim()[1] > max(abs(x).max(), abs(y).max())
     shifted = line(learned_against_true(true, learned + shift, 0.957).figure.axes[0], "one response")[1]
-    assert np.abs(shifted - y).max() <= 30 * np.finfo(dtype).eps  # rewards up to 13 are rounded by eps · 8, three times
+    # Rewards up to 13 are rounded by eps · 8, three times; over 60 seeds 13 eps was the most.
+    assert np.abs(shifted - y).max() <= 30 * np.finfo(dtype).eps
     assert "log-odds" in axes.get_xlabel()
     assert "log-odds" in axes.get_ylabel()
 
