@@ -11,8 +11,8 @@ Round: six digits at most, so that every machine shows the same. No address, no 
 - The first cell: the title `# N · Title`, what the reader will be able to do, what must be known, the minutes. The next
   one is code: imports.
 - The end, in this order: "What you can now assert" and the last code cell, which asserts it; `## Three questions`, each
-  with its answer in <details>; `## Where to read on`, with a link such as [numpy_ref/losses.py](../numpy_ref/losses.py)
-  to each file that the lesson explains.
+  the <summary> of the <details> that folds its answer; `## Where to read on`, with a link such as
+  [numpy_ref/losses.py](../numpy_ref/losses.py) to each file that the lesson explains.
 - No line of a paragraph begins with "- ", "+ ", "* " or "1. ": there Markdown begins a list, and cuts a formula in two.
 - A derivation takes the cells it needs and skips no step: what is used, the line, and the assert that checks it. What
   is not derived is cited, and the text says so.
@@ -119,8 +119,9 @@ def assert_begin_and_end(cells, require):
     require("assert " in codes[-1].source, codes[-1], "is the last code cell and must assert something")
     require("minutes" in cells[0].source, cells[0], "must say how many minutes the lesson takes")
     questions, onward = cells[-2:]
-    asked = questions.source.startswith("## Three questions") and questions.source.count("<details>") == 3
-    require(asked, questions, "must be '## Three questions', each with its answer in <details>")
+    asked = re.findall(r"<details><summary>[^<]*(?:<code>[^<]*</code>[^<]*)*[?.]</summary>", questions.source)
+    three = questions.source.startswith("## Three questions") and len(asked) == 3
+    require(three, questions, "must be '## Three questions', each the <summary> of the <details> that folds its answer")
     linked = onward.source.startswith("## Where to read on") and ROOM.search(onward.source)
     require(linked, onward, "must be '## Where to read on', with a link to a file: [x.py](../numpy_ref/x.py)")
 

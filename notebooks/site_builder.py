@@ -59,13 +59,21 @@ CONFIGURATION = {
 def build_site(folder, only=None, timeout=CELL_SECONDS):
     """Writes the site into `folder` and returns index.html; only the lessons that have changed are run"""
     script = mathjax()
-    if folder != SITE and folder.exists():
-        raise InputError(f"--site {folder}: exists already, and nothing is overwritten; name a new folder")
+    if folder.exists() and not may_replace(folder):
+        raise InputError(f"--site {folder}: exists already, and is no site of this course; name a new folder")
     notebooks = all_executed(only, timeout)
-    with sources_of(script) as source, written_directory(folder, replace=folder == SITE) as building:
+    with sources_of(script) as source, written_directory(folder, replace=True) as building:
         write_pages(source, notebooks)
         run_sphinx(source, building, "html")
     return folder / "index.html"
+
+
+def may_replace(folder):
+    """Whether a folder is empty or an older site of this course: of anything else nothing is overwritten"""
+    if not folder.is_dir():
+        return False
+    made = (".buildinfo", "index.html", "_static/site.css", "_static/mathjax/tex-svg.js")
+    return not any(folder.iterdir()) or all((folder / file).is_file() for file in made)
 
 
 def all_executed(only, timeout):

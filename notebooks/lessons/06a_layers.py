@@ -719,26 +719,20 @@ assert np.abs(right).max() > 0.1  # and the gradient that it lost
 # %% [markdown]
 # ## Three questions
 #
-# 1. Two rows of a batch are equal. What does this mean for the gradient of a linear layer's weight?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Two rows of a batch are equal. What does this mean for the gradient of a linear layer's
+# weight?</summary>
 #
 # Nothing special: each row adds $dy^\top x$ of its own. The two products differ if the rows' $dy$ differ.
 #
 # </details>
-#
-# 2. Softmax and layer norm both subtract something from the incoming gradient. Why?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Softmax and layer norm both subtract something from the incoming gradient. Why?</summary>
 #
 # Both outputs stay the same when a constant is added to the input, so the gradient along that direction must be zero.
 # Layer norm also ignores the scale of the centred row, and subtracts a second term for it.
 #
 # </details>
-#
-# 3. Your model's loss stays exactly constant, although all gradients have the right shapes. What do you look for first?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Your model's loss stays exactly constant, although all gradients have the right shapes. What do you
+# look for first?</summary>
 #
 # A cache that the second forward pass has overwritten: the gradients of chosen and rejected then cancel.
 #

@@ -590,27 +590,20 @@ assert np.abs(grads["body"]["blocks"][0]["attn"]["qkv"]["bias"][:12]).max() > 1e
 # %% [markdown]
 # ## Three questions
 #
-# 1. Why do the gradients of all keys add up to zero over the positions, but not those of the queries?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Why do the gradients of all keys add up to zero over the positions, but not those of the
+# queries?</summary>
 #
 # The same vector added to every key changes all scores of a row by the same number, which the softmax ignores. Added to
 # every query, it changes the scores of one row by different numbers.
 #
 # </details>
-#
-# 2. A model has 30 blocks without residuals and does not learn. What would you measure?
-#
-# <details><summary>Answer</summary>
+# <details><summary>A model has 30 blocks without residuals and does not learn. What would you measure?</summary>
 #
 # The size of the gradient after each block, from the last to the first. Without residuals it shrinks by a factor at
 # each block.
 #
 # </details>
-#
-# 3. In which order are the gradients of a block's parameters computed, and why?
-#
-# <details><summary>Answer</summary>
+# <details><summary>In which order are the gradients of a block's parameters computed, and why?</summary>
 #
 # From the last line of the forward pass to the first, because each step needs the gradient of its own output.
 #

@@ -608,25 +608,18 @@ assert np.mean(gap[pairs_once]) > np.mean(gap[lists_once])
 # %% [markdown]
 # ## Three questions
 #
-# 1. Why does a test with two responses find none of the division errors?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Why does a test with two responses find none of the division errors?</summary>
 #
 # For $K = 2$ there is one pair, and dividing by 1 twice changes nothing.
 #
 # </details>
-#
-# 2. A labeler ranks 4 responses. How many comparisons, how many bits at most, how many forward passes?
-#
-# <details><summary>Answer</summary>
+# <details><summary>A labeler ranks 4 responses. How many comparisons, how many bits at most, how many forward
+# passes?</summary>
 #
 # 6 comparisons, $\log_2 24 = 4.6$ bits, 4 forward passes.
 #
 # </details>
-#
-# 3. K-wise loss or Plackett-Luce: which one assigns a probability to each ranking?
-#
-# <details><summary>Answer</summary>
+# <details><summary>K-wise loss or Plackett-Luce: which one assigns a probability to each ranking?</summary>
 #
 # Plackett-Luce: its probabilities add up to 1 over all rankings. The product of the pairs' probabilities does not.
 #

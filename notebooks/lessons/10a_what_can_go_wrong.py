@@ -49,7 +49,7 @@ assert abs(by_length - 0.5) < 0.05
 # %%
 def fit(data, steps, seed=0, batch_size=32):
     """A reward model trained on this data        -> (N lists of K lists of ids -> (N, K))"""
-    first = reward_model.init_params(np.random.default_rng(seed), words.vocab_size, 16, 32, 2, np.float32)
+    first = reward_model.init_params(np.random.default_rng(seed), words.vocab_size, 16, 32, 2)
     learner = Learner(flatten(first), 4, steps, 4e-3, steps // 10)
     for _ in train(learner, data, start=0, total_steps=steps, batch_size=batch_size, seed=seed):
         pass
@@ -532,25 +532,18 @@ assert np.all(np.diff(light) > 0)
 # %% [markdown]
 # ## Three questions
 #
-# 1. Your reward model has a held-out accuracy of 0.8. Why is this no proof that it does not simply prefer long answers?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Your reward model has a held-out accuracy of 0.8. Why is this no proof that it does not simply
+# prefer long answers?</summary>
 #
 # The held-out labels come from the same raters. If they prefer length, preferring length is accurate.
 #
 # </details>
-#
-# 2. Ten times as many labels: what do they change about noise, and what about a bias?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Ten times as many labels: what do they change about noise, and what about a bias?</summary>
 #
 # Noise averages out, so the order improves. A bias is learned only better.
 #
 # </details>
-#
-# 3. In which case does best-of-n never hurt, however large n is?
-#
-# <details><summary>Answer</summary>
+# <details><summary>In which case does best-of-n never hurt, however large n is?</summary>
 #
 # If the expected true reward rises with the proxy everywhere, as with normal truth and normal errors, or if the judge
 # is the true reward itself.

@@ -651,25 +651,18 @@ assert np.array_equal(same, score(right_tokens, right_length))
 # %% [markdown]
 # ## Three questions
 #
-# 1. A test with a batch of one pair passes. Which of the bugs of this lesson can still be there?
-#
-# <details><summary>Answer</summary>
+# <details><summary>A test with a batch of one pair passes. Which of the bugs of this lesson can still be
+# there?</summary>
 #
 # All that mix pairs: broadcasting, sums in place of means, labels along the wrong axis, parts of different sizes.
 #
 # </details>
-#
-# 2. Which check would you add to a training loop first, because it costs nothing?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Which check would you add to a training loop first, because it costs nothing?</summary>
 #
 # That the two rewards of a pair differ and that the gradient is not zero.
 #
 # </details>
-#
-# 3. Why must an evaluation split the file by prompts and not by pairs?
-#
-# <details><summary>Answer</summary>
+# <details><summary>Why must an evaluation split the file by prompts and not by pairs?</summary>
 #
 # Pairs of the same prompt share text, so a model that has memorised the prompt's responses looks better than it is.
 #

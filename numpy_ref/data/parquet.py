@@ -42,7 +42,7 @@ def parquet_rows(path) -> Iterator[dict]:
         raise
     except (ArrowException, OSError, ValueError) as error:  # ValueError: a damaged text is no UTF-8
         raise InputError(
-            f"{path}: not a readable Parquet file ({_first_line(error)}): copy or download it again"
+            f"{path}: not a readable Parquet file ({first_line(error)}): copy or download it again"
         ) from None
 
 
@@ -61,10 +61,10 @@ def split_rows(source) -> Iterator[dict]:
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         local = Path(source.name).is_dir()
         remedy = "mend it" if local else "without a network, give a local directory, or a file with --data"
-        raise InputError(f"--dataset-name {source}: cannot be loaded ({_first_line(error)}): {remedy}") from None
+        raise InputError(f"--dataset-name {source}: cannot be loaded ({first_line(error)}): {remedy}") from None
 
 
-def _first_line(error):
+def first_line(error):
     """The first line of another library's error message, printable: it may quote the bytes of a damaged file"""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return "".join(letter if letter.isprintable() else "?" for letter in line)[:200].rstrip(". ")

@@ -39,7 +39,8 @@ def described(tokenizer, option, source, data, ranked, max_length):
     left_out = f"{data.too_long} longer than {max_length} tokens, {data.identical} identical"
     if ranked:
         ranks = flat_ranks(data.ranks)
-        share += f", {ranks.sizes.min()} to {ranks.sizes.max()} responses each, "
+        fewest, most = ranks.sizes.min(), ranks.sizes.max()
+        share += f", {most if fewest == most else f'{fewest} to {most}'} responses each, "
         share += f"{counted(untied(ranks), 'comparison')} without the ties"
         left_out += f", {data.all_tied} all tied; {data.repeating} of those kept hold a response twice"
     name = "data" if option in ("--data", "--dataset-name") else "held-out"

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import io
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import listed
@@ -27,7 +29,7 @@ from numpy_ref.data import cache as token_cache
 from numpy_ref.data import reader, source
 from numpy_ref.data import tokens as token_rows
 from numpy_ref.data.cache import cached, fingerprint, key_of, opened
-from numpy_ref.data.reader import Ids, Preference, each_with_format
+from numpy_ref.data.reader import Ids, Preference, Split, each_with_format
 from numpy_ref.data.source import ANY_IDS, Reader
 from numpy_ref.data.tokenizer import Bytes, TokenIds, Words
 from numpy_ref.data.tokens import (
@@ -238,6 +240,11 @@ def test_what_interrupts_the_writing_leaves_nothing_behind(tmp_path, error):
         assert is_one_sentence(str(raised.value))
         assert str(raised.value).startswith(f"--cache-dir {tmp_path / 'new'}: the tokens cannot be kept there (full)")
     assert cached(tmp_path / "new", "key", Bytes(), writer())[1]
+
+
+def test_a_directory_is_made_with_those_above_it(tmp_path):
+    assert cached(tmp_path / "one" / "two", "key", Bytes(), writer())[1]
+    assert not cached(tmp_path / "one" / "two", "key", Bytes(), writer())[1]
 
 
 def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
@@ -563,6 +570,15 @@ def test_the_bar_appears_after_two_seconds_and_only_while_the_source_is_read(tmp
     assert progress.bar is None
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", Split("a/b", None, "train")])
+def test_the_bar_of_a_table_counts_rows(name, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(source, "progress_bar", lambda **how: asked.update(how) or io.StringIO())
+    with source.Progress(name):
+        assert asked["unit"] == " rows"
+    assert "total" not in asked
+
+
 def test_texts_of_sft_are_the_best_responses_once():
     rows = [Preference("p", ("a", other)) for other in "bcd"] + [
         Preference("pa", ("", "c")),
@@ -585,6 +601,12 @@ def test_what_was_read_of_a_mapped_file_is_given_back_and_read_again(tmp_path, m
         np.testing.assert_array_equal(found[start : start + 2**14], content[start : start + 2**14])
     if sys.platform == "linux":
         assert resident() - before < 2**24, "less than half of what was read"
+    released = []
+    found.map = SimpleNamespace(madvise=released.append)
+    found.reads = 0
+    for _ in range(3 * 64 + 1):
+        found[:1]
+    assert len(released) == 3, "once in 64 reads"
 
 
 def resident():

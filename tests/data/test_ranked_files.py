@@ -1,6 +1,7 @@
 """Ranked lists in files: every format is read as written; anything else is refused with file and line."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from listed import comparisons, encode
 
 from numpy_ref.batches import collate, collate_ranks, stacked
 from numpy_ref.data.reader import Preference, longer_wins, read_preferences
+from numpy_ref.data.row import preference_of
+from numpy_ref.data.summary import load_file
 from numpy_ref.data.tokenizer import PAD, Bytes
 from numpy_ref.errors import InputError
 from numpy_ref.ranking import ABSENT, check_ranks
@@ -159,6 +162,41 @@ def test_any_json_in_a_list_is_read_or_refused(folder, row):
 def lists(*ranks, prompt="p"):
     """A preference with these ranks and numbered responses"""
     return Preference(prompt, tuple(f"{prompt}{i}" for i in range(len(ranks))), 0.0, ranks)
+
+
+def test_several_correct_responses_tie_for_the_best():
+    """A row of RewardBench 2"""
+    row = {"prompt": "p", "chosen": ["a", "b"], "rejected": ["c", "d", "e"]}
+    form, found = preference_of(row)
+    assert (form, found.ranks) == ("several correct, text, explicit prompt", (1, 1, 2, 2, 2))
+    assert (found.prompt, found.responses) == ("p", ("a", "b", "c", "d", "e"))
+    assert preference_of({"chosen": "a", "rejected": "c"})[1].ranks == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"margin": 1.0}, '"margin" belongs to a pair, but there are lists of responses: leave it out'),
+        ({"rejected": "c"}, '"rejected" is a string, but the other side is a list of texts: write {"prompt"'),
+        ({"rejected": None}, '"rejected" is null, but the other side is a list of texts: write {"prompt"'),
+        ({"chosen": []}, '"chosen" is an empty list: give it a text, or leave the row out'),
+        ({"rejected": ["c", 1.0]}, 'response 2 of "rejected" is a number, but a text is expected'),
+    ],
+)
+def test_several_correct_responses_that_could_be_misread_are_refused(changed, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        preference_of({"prompt": "p", "chosen": ["a", "b"], "rejected": ["c", "d"]} | changed)
+    with pytest.raises(InputError, match='there is no column "rejected", but the other side is a list of texts'):
+        preference_of({"prompt": "p", "chosen": ["a", "b"]})
+
+
+def test_ties_of_a_file_are_left_out_unless_they_are_asked_for(folder):
+    path = folder / "ties.jsonl"
+    path.write_text('{"responses": ["a", "b"], "ranks": [1, 1]}\n{"responses": ["a", "b"], "ranks": [1, 2]}\n')
+    data, preferences, line = load_file(Bytes(), "--data", str(path), 20)
+    assert (len(data.rows), data.all_tied, len(preferences)) == (1, 1, 2)
+    assert "1 of 2 pairs kept (50.0%), 2 responses each, 1 comparison without the ties;" in line
+    assert len(load_file(Bytes(), "--data", str(path), 20, keep_tied=True)[0].rows) == 2
 
 
 def test_what_says_nothing_is_left_out_and_counted():

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from numpy_ref.data.parquet import first_line
 from numpy_ref.data.reader import Preference, longer_wins, read_preferences
 from numpy_ref.errors import InputError
 from numpy_ref.files import MAX_LINE
@@ -159,6 +160,19 @@ BAD_ROWS = {
         }.items()
     },
 }
+
+
+def test_a_row_that_is_not_json_is_refused_by_the_place_of_its_first_fault(folder):
+    for start in b"", b'{"chosen": "a", ', b'{"chosen": "\xc3\xa9", ':  # a letter of two bytes is one character
+        sentence = refusal(written(folder, start + b"x"))
+        assert f"at character {len(start.decode()) + 1})" in sentence
+
+
+def test_what_another_library_says_is_cut_and_printable():
+    said = first_line(ValueError("\n  Invalid \x1b[2J" + "x" * 999 + "\nsecond"))
+    assert said == "Invalid ?[2J" + "x" * (200 - len("Invalid ?[2J"))
+    assert first_line(ValueError("not found. ")) == "not found"
+    assert first_line(KeyError()) == "KeyError"
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])

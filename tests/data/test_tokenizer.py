@@ -118,12 +118,23 @@ def test_half_a_surrogate_pair_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "words",
-    [("<eos>",), ("a", "<pad>"), ("<unk>",), ("a b",), ("a", ""), (" a",), ("a\u3000",), ("a\n",), ("a", "b", "a")],
+    ("words", "found"),
+    [
+        (("<eos>",), "'<eos>' is not one"),
+        (("a", "<pad>"), "'<pad>' is not one"),
+        (("<unk>",), "'<unk>' is not one"),
+        (("a b",), "'a b' is not one"),
+        (("a", ""), "'' is not one"),
+        ((" a",), "' a' is not one"),
+        (("a\u3000",), r"'a\u3000' is not one"),
+        (("a\n",), r"'a\n' is not one"),
+        (("a", "b", "a"), "one occurs twice"),
+    ],
 )
-def test_a_vocabulary_holds_distinct_words(words):
-    with pytest.raises(InputError, match="distinct words without spaces"):
+def test_a_vocabulary_holds_distinct_words(words, found):
+    with pytest.raises(InputError, match="distinct words without spaces") as error:
         Words(words)
+    assert str(error.value).endswith(f": {found}")
 
 
 def test_tokenizers_cannot_be_changed():

@@ -90,6 +90,18 @@ def test_the_committed_notebooks_are_those_of_the_lessons():
 
 
 @every_lesson
+def test_the_committed_notebooks_show_what_the_lessons_show_today(path, executed):
+    shown, today = nbformat.read(lesson_files.HERE / f"{path.stem}.ipynb", 4), nbformat.reads(executed(path)[0], 4)
+    for committed, run in zip(shown.cells, today.cells, strict=True):
+        assert texts(committed) == texts(run), committed.source
+
+
+def texts(cell):
+    """What a cell shows in words and numbers: a picture may differ by its renderer, these may not"""
+    return [output.get("text") or output.get("data", {}).get("text/plain") for output in cell.get("outputs", [])]
+
+
+@every_lesson
 def test_without_torch_every_cell_runs_that_does_not_import_it(path):
     notebook = lesson_files.read_lesson(path)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_TORCH))

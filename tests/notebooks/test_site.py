@@ -12,6 +12,9 @@ import pytest
 
 from numpy_ref import losses
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
+from site_builder import may_replace  # noqa: E402
+
 BUILD = Path(__file__).parents[2] / "notebooks" / "build.py"
 FIGURE = BUILD.parent / "lessons" / "gradient_regimes.html"
 pytestmark = pytest.mark.slow
@@ -27,6 +30,19 @@ def site(tmp_path_factory):
     assert made.returncode == 0, made.stderr
     assert made.stdout.strip() == str(folder / "index.html")
     return folder
+
+
+def test_an_older_site_is_replaced_and_nothing_else(site, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for taken in tmp_path, tmp_path / "notes.txt":
+        made = subprocess.run([sys.executable, BUILD, "--site", taken], capture_output=True, text=True)
+        assert (made.returncode, made.stdout) == (2, "")
+        assert f"--site {taken}: exists already, and is no site of this course; name a new folder" in made.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    assert may_replace(site)
+    assert may_replace(tmp_path / "empty") is False
+    (tmp_path / "empty").mkdir()
+    assert may_replace(tmp_path / "empty")
 
 
 def open_page(browser, page):
