@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lesson_files import SITE, sources
+from lesson_files import sources
 from lesson_run import CELL_SECONDS
 from lesson_store import executed
 from numpy_ref.errors import InputError

@@ -65,7 +65,7 @@ ACCEPTED: dict[str, str] = {
     "data.tokenizer._document: False -> True (again) (again)": BY_PEER,
     "data.tokenizer._document: 1 -> 2 (again)": BY_PEER,
     "training.best.Best.consider: 1 -> 2": "twice the sign orders the values as the sign does",
-    "data.source.Reader._tokenizer: 0 -> 1": "the responses of a row are all texts or all token ids: others are refused",
+    "data.source.Reader._tokenizer: 0 -> 1": "a row of both texts and token ids is refused before",
     "report.figure.draw_trouble: 0.7 -> 1.4 (again)": LOOKS,
     "report.figure.draw_trouble: 0.5 -> 1.0 (again)": LOOKS,
     "report.rows.read: pairs > room -> pairs >= room": "at the bound memory.check is asked once more, and lets it pass",

@@ -1,5 +1,6 @@
 """The self-study site in a real browser, from file:// and without network: pages, formulas, interactive figures."""
 
+import importlib
 import importlib.util
 import inspect
 import re
@@ -11,9 +12,6 @@ from pathlib import Path
 import pytest
 
 from numpy_ref import losses
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
-from site_builder import may_replace  # noqa: E402
 
 BUILD = Path(__file__).parents[2] / "notebooks" / "build.py"
 FIGURE = BUILD.parent / "lessons" / "gradient_regimes.html"
@@ -32,13 +30,15 @@ def site(tmp_path_factory):
     return folder
 
 
-def test_an_older_site_is_replaced_and_nothing_else(site, tmp_path):
+def test_an_older_site_is_replaced_and_nothing_else(site, tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("mine")
     for taken in tmp_path, tmp_path / "notes.txt":
         made = subprocess.run([sys.executable, BUILD, "--site", taken], capture_output=True, text=True)
         assert (made.returncode, made.stdout) == (2, "")
         assert f"--site {taken}: exists already, and is no site of this course; name a new folder" in made.stderr
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    monkeypatch.syspath_prepend(BUILD.parent)
+    may_replace = importlib.import_module("site_builder").may_replace
     assert may_replace(site)
     assert may_replace(tmp_path / "empty") is False
     (tmp_path / "empty").mkdir()
