@@ -272,7 +272,8 @@ def generic(name, oracle):
         found.append(Mistake(swap, "Each is right, but returned in the other's place.", _exchanged(oracle, i, j)))
     if len(results) > 1:
         for i, result in enumerate(results):
-            found += [Mistake(f"{result}: {t}", f"Of {result}: {h}", scaled(oracle, k, i)) for t, h, k in FACTORS]
+            only = f"The mistake is in {result} alone."
+            found += [Mistake(f"{result}: {t}", f"{only} {h}", scaled(oracle, k, i)) for t, h, k in FACTORS]
     if function.arguments[0] == "dout":
         hint = "This is the answer for dout of ones: multiply by the gradient that comes from above."
         found.append(Mistake("dout is ignored", hint, lambda dout, *a: oracle(np.ones_like(dout), *a)))

@@ -166,7 +166,7 @@ def lists(*ranks, prompt="p"):
 
 def test_several_correct_responses_tie_for_the_best():
     """A row of RewardBench 2"""
-    row = {"prompt": "p", "chosen": ["a", "b"], "rejected": ["c", "d", "e"]}
+    row = {"id": "7", "prompt": "p", "chosen": ["a", "b"], "rejected": ["c", "d", "e"], "num_correct": 2}
     form, found = preference_of(row)
     assert (form, found.ranks) == ("several correct, text, explicit prompt", (1, 1, 2, 2, 2))
     assert (found.prompt, found.responses) == ("p", ("a", "b", "c", "d", "e"))
@@ -180,6 +180,7 @@ def test_several_correct_responses_tie_for_the_best():
         ({"rejected": "c"}, '"rejected" is a string, but the other side is a list of texts: write {"prompt"'),
         ({"rejected": None}, '"rejected" is null, but the other side is a list of texts: write {"prompt"'),
         ({"chosen": []}, '"chosen" is an empty list: give it a text, or leave the row out'),
+        ({"rejected": ["c", " "]}, 'response 2 of "rejected" is empty'),
         ({"rejected": ["c", 1.0]}, 'response 2 of "rejected" is a number, but a text is expected'),
     ],
 )

@@ -18,9 +18,11 @@ from numpy_ref.data import world
 from numpy_ref.data.tokenizer import Bytes, Words
 from numpy_ref.evaluation import calibration, command, intervals, measures
 from numpy_ref.evaluation import pairs as evaluate_pairs
-from numpy_ref.evaluation.figure import evaluation
-from numpy_ref.evaluation.score import numpy_scorer
+from numpy_ref.evaluation.figure import draw_by_length, draw_reliability, evaluation
+from numpy_ref.evaluation.intervals import wilson
+from numpy_ref.evaluation.score import numpy_scorer, rewards_with_bar, scores
 from numpy_ref.evaluation.text import NAMES, as_text
+from numpy_ref.figures.style import new_figure
 from numpy_ref.losses import sigmoid
 from numpy_ref.reward_model import init_params
 from numpy_ref.storage.checkpoint import save_model
@@ -214,9 +216,9 @@ def test_subsets_each_weigh_one(package, model, capsys):
         by_hand.setdefault(subset, []).append((right(margin), right(a - b)))
     found = {row["subset"]: (row["pairs"], row["accuracy"], row["longer_wins"]) for row in result["subsets"]}
     assert found.keys() == by_hand.keys()
-    for name, scores in by_hand.items():
-        assert found[name] == pytest.approx((len(scores), *np.mean(scores, 0)))
-    assert result["subset_mean"] == pytest.approx(np.mean([np.mean(scores, 0)[0] for scores in by_hand.values()]))
+    for name, of_pairs in by_hand.items():
+        assert found[name] == pytest.approx((len(of_pairs), *np.mean(of_pairs, 0)))
+    assert result["subset_mean"] == pytest.approx(np.mean([np.mean(each, 0)[0] for each in by_hand.values()]))
     assert "mean over subsets" in capsys.readouterr().out
     assert {row["subset"] for row in measured(package, model, rows, "--subset-column", "n")["subsets"]} == {"0", "1"}
 
@@ -239,6 +241,7 @@ def test_a_temperature_is_fitted_where_it_is_asked_to_be(model, capsys):
     out = capsys.readouterr().out
     assert f"Temperature {T:#.5g}, fitted on other.jsonl" in out
     given_T = measured("numpy_ref", model, rows, "--temperature", "2.5")["temperature"]
+    assert "Temperature 2.5000\n" in capsys.readouterr().out
     assert given_T["T"] == 2.5
     assert given_T["fitted_on"] is None
     assert given_T["loss"] == pytest.approx(metrics.log_loss(margin / 2.5))
@@ -305,7 +308,31 @@ def test_what_cannot_be_evaluated_is_one_sentence(package, arguments, expected, 
     assert expected in sentence
 
 
+def test_lists_of_different_length_are_centred_over_the_responses_that_they_have(model):
+    lists = [["long answer", "b"], ["c", "dd", "eee"], ["f", "gg", "h h", "iiii"]]
+    rows = [{"prompt": "p", "responses": texts, "ranks": [*range(1, len(texts) + 1)]} for texts in lists]
+    scorer = numpy_scorer(model)
+    data = evaluate_pairs.load_file(write_rows(Path("lists.jsonl"), rows), scorer)
+    found = evaluate_pairs.compare(data, rewards_with_bar(scorer, data.rows))
+    by_list = [scores(scorer, "p", texts) for texts in lists]
+    np.testing.assert_allclose(found.rewards, np.concatenate([r - r.mean() for r in by_list]), atol=1e-13)
+    by_letters = [np.array([len(text) for text in texts]) for texts in lists]
+    np.testing.assert_allclose(found.lengths, np.concatenate([n - n.mean() for n in by_letters]), atol=1e-13)
+
+
 # The figure
+
+
+def test_the_axis_of_the_reliability_curve_holds_every_interval():
+    for right, lowest in (0.05, 0.0), (0.9, 0.45):
+        axes = new_figure(4, 4, "").subplots()
+        curve = [{"confidence": 0.8, "right": right, "pairs": 20}]
+        draw_reliability(axes, {"calibration": {"curve": curve, "ece": 0.75}})
+        low = wilson(right * 20, 20)[0]
+        assert axes.get_ylim()[0] == 0.45 if lowest else axes.get_ylim()[0] < low
+    axes = new_figure(4, 4, "").subplots()
+    draw_by_length(axes, [{"accuracy": 0.7, "better_is": "longer", "pairs": 3}])
+    assert list(axes.lines[0].get_xdata()) == [0.5, 0.5], "guessing"
 
 
 def test_the_figure_shows_what_was_measured(model):

@@ -43,6 +43,14 @@ def test_responses_of_a_prompt_are_drawn_and_never_those_of_another():
     assert narrow[1] - narrow[0] < high - low
 
 
+def test_which_response_of_a_pair_stands_first_does_not_matter():
+    """Responses 1, 2 and 5 are the worse one of every pair that they are in"""
+    pairs, prompt = np.array([(0, 1), (0, 2), (3, 5), (4, 5)]), np.array([0, 0, 1, 1])
+    score = np.array([1.0, 0.0, 1.0, 0.0])
+    found = responses_interval(score, pairs, prompt, np.random.default_rng(0))
+    assert found == responses_interval(score, pairs[:, ::-1], prompt, np.random.default_rng(0))
+
+
 def test_certainty_has_no_width():
     rng = np.random.default_rng(0)
     pairs = np.array([(0, 1), (1, 2), (0, 2)])

@@ -1,4 +1,4 @@
-"""RewardBench 2: the scores of its published scorer, computed here by loops, and rows that cannot be read."""
+"""RewardBench 2: the scores of its published scorer, computed here by loops."""
 
 import json
 import math
@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import PACKAGES, is_one_sentence, run, write_rows
+from running import PACKAGES, run, write_rows
 
-from numpy_ref.data.reader import read_with_formats
 from numpy_ref.data.tokenizer import Bytes
-from numpy_ref.errors import InputError
 from numpy_ref.evaluation import rewardbench
 from numpy_ref.evaluation.score import numpy_scorer, scores
 from numpy_ref.reward_model import init_params
@@ -23,31 +21,6 @@ from numpy_ref.tree import tree_map
 def row(subset, chosen, rejected, name="1", prompt="p"):
     counts = {"num_correct": len(chosen), "num_rejected": len(rejected), "total_completions": len(chosen + rejected)}
     return {"id": name, "prompt": prompt, "chosen": chosen, "rejected": rejected, "subset": subset, **counts}
-
-
-def test_lists_of_texts_are_ranked_with_ties(tmp_path):
-    path = write_rows(tmp_path / "a.jsonl", [row("Math", ["a", "b"], ["c", "d", "e"])])
-    (found,), formats = read_with_formats(path)
-    assert (found.responses, found.ranks) == (("a", "b", "c", "d", "e"), (1, 1, 2, 2, 2))
-    assert list(formats) == ["several correct, text, explicit prompt"]
-
-
-@pytest.mark.parametrize(
-    ("columns", "sentence"),
-    [
-        ({"chosen": ["a"], "rejected": "b"}, '"rejected" is a string, but the other side is a list of texts'),
-        ({"chosen": ["a"]}, 'there is no column "rejected", but the other side is a list of texts'),
-        ({"chosen": [], "rejected": ["a"]}, '"chosen" is an empty list: give it a text'),
-        ({"chosen": ["a", 3], "rejected": ["b"]}, 'response 2 of "chosen" is a number, but a text is expected'),
-        ({"chosen": ["a"], "rejected": ["b", " "]}, 'response 2 of "rejected" is empty'),
-        ({"chosen": ["a"], "rejected": ["b"], "margin": 1}, '"margin" belongs to a pair'),
-    ],
-)
-def test_a_row_that_could_be_misread_is_refused(columns, sentence, tmp_path):
-    with pytest.raises(InputError) as caught:
-        read_with_formats(write_rows(tmp_path / "a.jsonl", [columns]))
-    assert is_one_sentence(str(caught.value))
-    assert sentence in str(caught.value)
 
 
 def test_the_favourite_is_correct_or_shares_its_place():
@@ -127,10 +100,17 @@ def test_the_command_scores_each_subset_and_takes_their_mean(package, model, tmp
     assert any(line.startswith("mean over subsets") for line in lines)
 
 
-def test_an_id_of_ties_that_says_nothing_is_one_sentence(model, tmp_path, capsys):
-    data = write_rows(tmp_path / "rb.jsonl", [ALL_TIES[0] | {"id": "7"}])
+@pytest.mark.parametrize("name", ["7", "tied", "ref:", "best:1", ":1"])
+def test_an_id_of_ties_that_says_nothing_is_one_sentence(name, model, tmp_path, capsys):
+    data = write_rows(tmp_path / "rb.jsonl", [ALL_TIES[0] | {"id": name}])
     assert run("numpy_ref", "evaluate", "--model", model, "--data", data) == 2
-    assert "a row of the subset Ties has the id '7': expected \"ref:1\"" in capsys.readouterr().err
+    assert f"a row of the subset Ties has the id '{name}': expected \"ref:1\"" in capsys.readouterr().err
+
+
+def test_without_any_score_there_is_no_mean():
+    """Of the subset Ties alone, a question with one answer and none with several"""
+    found = rewardbench.measured(np.array([[1.0, 0.0]]), np.array([[1, 2]]), [("Ties", "ref:1")])
+    assert (found["score"], found["subsets"][0]["score"]) == (None, None)
 
 
 def test_pairs_and_lists_have_no_such_table(model, tmp_path, capsys):

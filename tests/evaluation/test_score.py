@@ -277,6 +277,7 @@ def test_strict_refuses_the_file_for_one_row_that_is_too_long(package, model, ca
         (["a response", "--output", "x"], "--output x: is for --data FILE"),
         (["--data", "in.jsonl", "--output", "there.jsonl"], "there.jsonl: exists already"),
         (["--data", "in.jsonl", "--output", "no/out.jsonl"], "there is no directory no"),
+        (["--prompt", "p", "a" * 999], f"response '{'a' * 37}...': "),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
         (["--data", "empty.jsonl"], "empty.jsonl: the file is empty"),
     ],
@@ -336,6 +337,7 @@ def test_the_numbers_of_a_config_are_applied():
     assert standardised(raw, {"reward_mean": 0, "reward_std": 1.0}) is raw
     assert (standardised(raw, {"reward_mean": 1.0, "reward_std": 2.0})(*shape) == 2).all()
     assert (standardised(raw, {"reward_mean": 1})(*shape) == 4).all()
+    assert (standardised(raw, {"reward_std": sys.float_info.max})(*shape) > 0).all()
     for wrong in ({"reward_std": 0}, {"reward_std": -1.0}, {"reward_mean": "x"}, {"reward_mean": float("nan")}):
         with pytest.raises(InputError, match="expected a number and one above 0"):
             standardised(raw, wrong)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import re
 import subprocess
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from listed import encode
 from running import is_one_sentence, run, start, write_rows
 
+from numpy_ref.cli import memory
 from numpy_ref.cli.text import width
 from numpy_ref.data import world
 from numpy_ref.data.reader import Preference, longer_wins, read_preferences
@@ -298,6 +300,34 @@ def test_what_cannot_be_read_is_counted_by_kind_and_named_by_line(folder):
     text = as_text(report, [path])
     assert "  2 x not JSON (lines 1 and 4)" in text
     assert counts(report, 0) | {"rows": 7, "pairs": 1} == counts(report, 0)
+
+
+def test_the_most_frequent_kinds_are_named_and_the_rest_is_counted(folder):
+    """A row is unreadable in nine ways, the k-th of them k times"""
+    kinds = [{"chosen": "a", "rejected": "b", "margin": value} for value in ("x", [], {}, None, True)]
+    kinds += ["{", [], 1, {"chosen": 1, "rejected": "b"}]
+    path = write_rows(folder / "kinds.jsonl", [row for k, row in enumerate(kinds, 1) for _ in range(k)])
+    said = as_text(look(path), [path])
+    assert [int(n) for n in re.findall(r"^  (\d) x ", said, re.M)] == [9, 8, 7, 6, 5, 4]
+    assert "\n  and 3 other kinds\n" in said
+    path = write_rows(folder / "kinds.jsonl", kinds[:6])
+    assert "other kinds" not in as_text(look(path), [path])
+
+
+def test_the_texts_that_look_like_special_tokens_are_counted(folder):
+    rows = [pair("a </s>", "b </s> <|im_end|>", "c"), pair("<|im_end|>", "d </s>", "e"), *clean(1)]
+    path = write_rows(folder / "specials.jsonl", rows)
+    assert "</s> 3, <|im_end|> 2" in " ".join(as_text(look(path), [path]).split())
+
+
+def test_what_the_comparisons_of_all_rows_need_is_asked_for_once_it_is_more_than_there_is(folder, monkeypatch):
+    lists = [{"prompt": f"p{i}", "responses": [*"abcd"], "ranks": [1, 2, 3, 4]} for i in range(3)]
+    path = write_rows(folder / "lists.jsonl", lists)
+    monkeypatch.setattr(memory, "free", lambda: 12 * rows.BYTES_OF_A_PAIR)  # two lists of 4 * 3 / 2 comparisons
+    with pytest.raises(InputError, match="line 3: with this row there are 18 comparisons, what comes of them needs"):
+        look(path)
+    monkeypatch.setattr(memory, "free", lambda: 18 * rows.BYTES_OF_A_PAIR)
+    assert len(look(path).compared.row) == 18
 
 
 def test_where_no_row_can_be_read_there_is_still_a_report(folder, capsys):
@@ -702,6 +732,22 @@ def test_a_picture_names_a_few_files_and_counts_many(folder, names, title):
     path = write_rows(folder / "rows.jsonl", clean(2))
     figure = report_picture(look(*[path] * len(names)), names).figure
     assert figure.get_suptitle() == title
+    assert [axes.get_title() for axes in figure.axes] == [
+        "Lengths of the answers",
+        "How often the longer answer was chosen",
+        "What a length limit leaves out",
+        "Rows with trouble",
+    ]
+    assert [figure.axes[k].get_xscale() for k in (0, 2)] == ["log", "log"]
+
+
+def test_rows_with_trouble_have_a_bar_for_each_finding(folder):
+    path = write_rows(folder / "rows.jsonl", [pair("p", ".", "bad"), pair("q", "same", "same"), *clean(6)])
+    *_, trouble = report_picture(look(path), ["rows"]).figure.axes
+    assert [bar.get_width() for bar in trouble.patches] == [1 / 8, 1 / 8]
+    assert len(trouble.texts) == 2
+    *_, trouble = report_picture(look(write_rows(folder / "rows.jsonl", clean(2))), ["rows"]).figure.axes
+    assert [text.get_text() for text in trouble.texts] == ["nothing was found"]
 
 
 def test_the_longer_answer_is_drawn_by_how_much_longer_it_is(folder):

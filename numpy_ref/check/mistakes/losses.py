@@ -400,9 +400,16 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             lambda c, r, m: right.margin_loss_backward(c, r, m.mean()),
         ),
         Mistake(
-            "the gradient through log(σ) where σ is 0", _NAN, lambda c, r, m: both(-through_log(c - r - m) / len(c))
+            "the rejected reward has the wrong sign",
+            "-(chosen - rejected - margin) is margin - chosen + rejected. Here both rewards of a pair may not rise "
+            "together without a change, and the loss does not change.",
+            lambda c, r, m: both(-sigmoid(m - c - r) / len(c)),
         ),
-        Mistake("the mean over the batch is missing", _BATCH, lambda c, r, m: both(-sigmoid(r - c + m))),
+        Mistake(
+            "σ is taken at Δ",
+            "The slope of -log σ(Δ) is -σ(-Δ): multiply out -(chosen - rejected - margin), sign by sign.",
+            lambda c, r, m: both(-sigmoid(c - r - m) / len(c)),
+        ),
     ),
     "smoothed_loss": (
         Mistake(
@@ -467,6 +474,26 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "the flipped part is subtracted",
             "dΔ = ε σ(Δ) - (1 - ε) σ(-Δ): opposite signs.",
             lambda c, r, e: both((-e * sigmoid(c - r) - (1 - e) * sigmoid(r - c)) / len(c)),
+        ),
+        Mistake(
+            "both parts have σ(-Δ)",
+            "The flipped label's loss is -log σ(-Δ): its slope over Δ is σ(Δ).",
+            lambda c, r, e: both((2 * e - 1) * sigmoid(r - c) / len(c)),
+        ),
+        Mistake(
+            "both parts have σ(Δ)",
+            "The slope of -log σ(Δ) is -σ(-Δ); that of the flipped label's loss is σ(Δ).",
+            lambda c, r, e: both((2 * e - 1) * sigmoid(c - r) / len(c)),
+        ),
+        Mistake(
+            "σ(Δ) and σ(-Δ) are exchanged",
+            "The slope of -log σ(Δ) is -σ(-Δ); that of the flipped label's loss is σ(Δ).",
+            lambda c, r, e: both((e * sigmoid(r - c) - (1 - e) * sigmoid(c - r)) / len(c)),
+        ),
+        Mistake(
+            "both gradients are equal",
+            "rejected enters with a minus: drejected = -dchosen.",
+            lambda c, r, e: (right.smoothed_loss_backward(c, r, e)[0],) * 2,
         ),
         Mistake(
             "the mean over the batch is missing",
@@ -779,3 +806,9 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the K-wise gradient", "This is the gradient of the mean over the pairs.", right.kwise_loss_backward),
     ),
 }
+
+# A target margin is taken off the chosen reward; every mistake in the gradient of a pair can be made behind it.
+MISTAKES["margin_loss_backward"] += tuple(
+    Mistake(name, hint, functools.partial(lambda wrong, c, r, m: wrong(c - m, r), wrong))
+    for name, hint, wrong in MISTAKES["pairwise_loss_backward"]
+)
