@@ -51,6 +51,7 @@ JUDGES = {
     "bradley_terry.strengths": ["bradley_terry.test_strengths"],
     "bradley_terry.outcomes": ["bradley_terry.test_strengths"],
     "bradley_terry.mm": ["bradley_terry.test_strengths"],
+    "bradley_terry.effects": ["bradley_terry.test_effects"],
     "bradley_terry.small_tables": ["bradley_terry.test_strengths", "bradley_terry.test_small_tables"],
     "bradley_terry.fitted": ["bradley_terry.test_strengths", "bradley_terry.test_fitted"],
     "evaluation.calibration": ["evaluation.test_calibration"],
