@@ -410,6 +410,9 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "The slope of -log σ(Δ) is -σ(-Δ): multiply out -(chosen - rejected - margin), sign by sign.",
             lambda c, r, m: both(-sigmoid(c - r - m) / len(c)),
         ),
+        Mistake(
+            "the gradient through log(σ) where σ is 0", _NAN, lambda c, r, m: both(-through_log(c - r - m) / len(c))
+        ),
     ),
     "smoothed_loss": (
         Mistake(
