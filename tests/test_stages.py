@@ -86,6 +86,7 @@ def test_an_option_that_would_be_ignored_is_refused(capsys, option):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_stage_raises_the_true_reward(tmp_path):
     """The command as a reader runs it: each stage improves what is written, preferred or said by the policy"""
     process = start("torch_impl", "compare", "--stage", "all", cwd=tmp_path)

@@ -121,31 +121,34 @@ def test_dropout_is_off_whoever_asks_for_training(tmp_path):
 FRESH = """
 import sys, json, torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1]).eval()
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-texts = json.loads(sys.argv[2])
-batch = tokenizer([text + tokenizer.eos_token for text in texts], return_tensors="pt", padding=True)
-with torch.no_grad():
-    print(json.dumps([batch["input_ids"].tolist(), model(**batch).logits[:, 0].tolist(), model.config.num_labels]))
+texts, found = json.loads(sys.argv[1]), []
+for directory in sys.argv[2:]:
+    model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    batch = tokenizer([text + tokenizer.eos_token for text in texts], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        found.append([batch["input_ids"].tolist(), model(**batch).logits[:, 0].tolist(), model.config.num_labels])
+print(json.dumps(found))
 """
 
 
-def in_a_fresh_process(directory, texts):
-    """What plain transformers makes of a saved directory: ids and scores of texts"""
-    arguments = [sys.executable, "-W", "ignore", "-c", FRESH, str(directory), json.dumps(texts)]
-    result = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    return json.loads(result.stdout.splitlines()[-1])
-
-
 @pytest.mark.slow
-def test_what_is_saved_gives_the_same_scores_and_ids_in_plain_transformers(place, tmp_path):
-    model, tokenizer = with_head(place)
-    save_model(tmp_path, model, tokenizer)
-    rows = [tokenizer.encode(PROMPT, response) for response in (SHORT, LONG)]
-    ids, scores, labels = in_a_fresh_process(tmp_path, [joined(PROMPT, response) for response in (SHORT, LONG)])
-    assert labels == 1
-    assert [row[: len(ours)] for row, ours in zip(ids, rows, strict=True)] == rows
-    np.testing.assert_allclose(scores, rewards(model, rows), rtol=0, atol=1e-5)
+def test_what_is_saved_gives_the_same_scores_and_ids_in_plain_transformers(tmp_path):
+    """All bodies in one fresh process"""
+    expected = {}
+    for kind in tiny.CONFIGS:
+        model, tokenizer = with_head(tiny.directory(tmp_path / f"body-{kind}", kind))
+        save_model(tmp_path / kind, model, tokenizer)
+        rows = [tokenizer.encode(PROMPT, response) for response in (SHORT, LONG)]
+        expected[str(tmp_path / kind)] = rows, rewards(model, rows)
+    texts = json.dumps([joined(PROMPT, response) for response in (SHORT, LONG)])
+    command = [sys.executable, "-W", "ignore", "-c", FRESH, texts, *expected]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(result.stdout.splitlines()[-1])
+    for (ids, scores, labels), (rows, ours) in zip(found, expected.values(), strict=True):
+        assert labels == 1
+        assert [row[: len(of_row)] for row, of_row in zip(ids, rows, strict=True)] == rows
+        np.testing.assert_allclose(scores, ours, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

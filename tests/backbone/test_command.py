@@ -304,6 +304,7 @@ def test_a_prompt_is_in_one_fold_and_neighbours_are_together():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_with_sharded_weights_train_a_pretrained_body_as_one_does(files, tmp_path):
     """Losses, held-out scores and the saved model agree, whether one process trains or two
 

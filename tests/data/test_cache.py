@@ -495,6 +495,7 @@ def test_a_run_goes_on_from_its_cache_and_notices_another_file(package, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("_here")
 def test_the_processes_of_a_job_share_one_cache(tmp_path):
     data = write_rows(Path("rows.jsonl"), numbers(40))

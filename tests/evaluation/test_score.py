@@ -314,6 +314,7 @@ def test_an_interruption_leaves_no_half_file(model, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @BOTH
 def test_a_killed_process_leaves_no_file_under_the_final_name(package, model):
     write_rows(Path("in.jsonl"), [{"response": f"{i:030}"} for i in range(60_000)])  # no two alike

@@ -417,6 +417,7 @@ def test_bad_lists_and_options_are_one_sentence(here, capsys, rows, options, sen
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "options"),
     [
