@@ -58,7 +58,7 @@ JUDGES = {
     "evaluation.normalize": ["evaluation.test_normalize"],
     "bradley_terry.linear_head": ["bradley_terry.test_linear_head"],
 }
-BY_SCRIPT = {"evaluation.calibration"}  # its judges simulate for about ten minutes, too long for the slow tier
+BY_SCRIPT = {"evaluation.calibration", "bradley_terry.effects"}  # their judges take ten to twenty minutes
 FIXTURES = {"rng": lambda: np.random.default_rng(0)}  # the fixtures that judges may use
 
 # Functions that no test can pin down, with the reason.
@@ -92,7 +92,36 @@ FLOOR = (
     "the floor of the stopping rule matters only near rounding, and what it stops too late the rows finish: strengths"
 )
 TWO_AXES = "axis 1 of two axes is axis -1"
+NEVER_0 = "c is -1 or 1"
+SAMPLE = "which sample of the rows is looked at first: a matter of time alone"
 EQUIVALENT = {
+    **{
+        f"effects.unbounded_effect: {change}": SAMPLE
+        for change in (
+            "1 + len(rows.first) // (64 * rows.n_items) -> 1 - len(rows.first) // (64 * rows.n_items)",
+            "1 + len(rows.first) // (64 * rows.n_items) -> 1",
+            "1 + len(rows.first) // (64 * rows.n_items) -> len(rows.first) // (64 * rows.n_items)",
+            "len(rows.first) // (64 * rows.n_items) -> len(rows.first)",
+            "len(rows.first) // (64 * rows.n_items) -> 64 * rows.n_items",
+            "1 -> 2",
+            "1 -> 2 (place 2)",
+            "stride > 1 -> stride >= 1",
+            "stride > 1 -> stride < 1",
+            "64 * rows.n_items -> 64 + rows.n_items",
+            "64 * rows.n_items -> 64",
+            "64 * rows.n_items -> rows.n_items",
+            "64 -> 128",
+        )
+    },
+    "effects.tie_direction: 0 -> 1": "the search for g may start anywhere",
+    "effects.tie_direction: 1 -> 2": "0 / 2 is 0 / 1",
+    "effects.tie_direction: -total * sign -> -total / sign": "the sign is 1 or -1",
+    "effects.negative_cycle: np.zeros(n, np.int64) -> np.ones(n, np.int64)": "all distances start alike",
+    "effects.negative_cycle: -1 -> 1 (place 3)": "of arrows that shorten a distance alike any will do",
+    "effects.negative_cycle: 1 -> 2 (place 2)": ANY_NEGATIVE,
+    "effects.home_problem: c < 0 -> c <= 0": NEVER_0,
+    "effects.home_problem: 0 -> 1": NEVER_0,
+    "effects.tie_problem: c > 0 -> c >= 0": NEVER_0,
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
     "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
     "layers.linear_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from numpy_ref.bradley_terry.effects import cycle_of_parents, negative_cycle, tie_direction, unbounded_effect
+from numpy_ref.bradley_terry.effects import (
+    cycle_of_parents,
+    negative_cycle,
+    result_arrows,
+    tie_direction,
+    unbounded_effect,
+)
 from numpy_ref.bradley_terry.existence import groups_of
 from numpy_ref.bradley_terry.strengths import fit
 from numpy_ref.bradley_terry.win_counts import pairs_of_rows
@@ -132,12 +138,44 @@ def test_the_home_effect_that_balances_cycles_of_ties_is_found_exactly():
     assert tie_direction(one, one, np.array([-3, 1]), np.array([2, -1]), 1) is None
 
 
+def test_sums_over_a_cycle_of_two_arrows_decide():
+    """C = -3 and S = 2 of both arrows together, as above; each half alone would ask for another g"""
+    tail, head = np.array([0, 1, 1]), np.array([1, 0, 1])
+    assert tie_direction(tail, head, np.array([-1, -2, 2]), np.array([1, 1, -1]), 2) == (3, 2)
+    assert tie_direction(tail, head, np.array([-1, -2, 2]), np.array([-1, -1, 1]), 2) == (-3, 2)
+    assert tie_direction(tail, head, np.array([-1, -2, 2]), np.array([1, 0, -1]), 2) is None
+
+
+def test_a_win_is_one_arrow_to_the_loser_and_a_tie_is_two():
+    pairs = pairs_of_rows([0, 1, 2], [1, 2, 0], [5, 0, 0], [0, 5, 0], [0, 0, 5], at_home=[1, -1, 1])
+    arrows = {tuple(map(int, arrow)) for arrow in np.transpose(result_arrows(pairs))}
+    assert arrows == {(0, 1, -1, 1), (2, 1, -1, 1), (2, 0, 1, 1), (0, 2, 1, -1)}
+    held = {tuple(map(int, arrow)) for arrow in np.transpose(result_arrows(pairs, ridge=0.1))}
+    assert held == {(0, 0, -1, 1), (0, 0, 1, 1), (0, 0, 1, -1)}
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_of_many_rows_the_last_ones_may_decide(last):
+    """Two items; no away side won, except perhaps in the last game on each ground, and no sample holds these two"""
+    first, losses = np.arange(300) % 2, np.zeros(300)
+    losses[-2:] = last
+    rows = pairs_of_rows([0], [1], [1], [0], ordered=True)._replace(
+        first=first, second=1 - first, wins=np.ones(300), losses=losses, ties=np.zeros(300), at_home=np.ones(300)
+    )
+    assert (unbounded_effect(rows, True, None) is None) == bool(last)
+
+
+OUT_AND_HOME = ([0, 1, 2], [1, 0, 0])  # A and B beat each other at home; at C, A and C beat each other
 ALWAYS = [
     ([0, 1, 2], [1, 2, 0], [3, 3, 1], [0, 0, 0], [0] * 3, True, None, "no away side ever won"),
     ([0, 1, 2], [1, 2, 0], [0, 0, 0], [3, 3, 1], [0] * 3, True, None, "no home side ever won"),
+    ([0, 1, 2], [1, 2, 0], [3, 3, 1], [0, 0, 0], [0] * 3, True, None, "would have the home effect infinite"),
+    ([0, 1, 2], [1, 2, 0], [0, 0, 0], [3, 3, 1], [0] * 3, True, None, "would have the home effect minus infinite"),
+    (*OUT_AND_HOME, [1, 1, 1], [0, 0, 1], [0] * 3, True, None, "C beat A) has more away wins than home wins, so"),
+    (*OUT_AND_HOME, [0, 0, 1], [1, 1, 1], [0] * 3, True, None, "C beat A) has more home wins than away wins, so"),
     ([0, 0], [1, 2], [3, 3], [1, 2], [0] * 2, True, None, "cannot be told from the strengths"),
     ([0, 1], [1, 2], [0, 0], [0, 0], [3, 2], False, "davidson", "every game is a tie"),
-    ([0, 2], [1, 1], [0, 1], [4, 0], [8, 5], False, "davidson", "more decided games than ties"),
+    ([0, 2], [1, 1], [0, 1], [4, 0], [8, 5], False, "davidson", "more decided games than ties, so"),
     ([0, 1, 0], [1, 2, 2], [1, 0, 0], [0, 0, 0], [0, 1, 1], True, "rao-kupper", "no away side ever won"),
 ]
 

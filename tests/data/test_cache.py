@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -530,6 +530,14 @@ def test_the_first_id_beyond_the_vocabulary_is_named_by_its_preference(tmp_path)
             Reader("--data", path, cache_dir=tmp_path / "c").read(vocab_size=size)
     found, tokenizer = Reader("--data", path, cache_dir=tmp_path / "c").read()
     assert (tokenizer, found.note.split(": ")[1]) == (TokenIds(41), "read")
+
+
+@pytest.mark.parametrize(("name", "place"), [("", "preference 2: "), ("--data x", "--data x, preference 2: ")])
+def test_a_text_that_has_no_ids_is_named_by_its_preference_and_its_source(name, place):
+    rows = [("form", Preference("", pair)) for pair in (("cat", "dog"), ("cat", "bird"))]
+    with pytest.raises(InputError, match="unknown word 'bird'") as error:
+        write_tokens(Words(("cat", "dog")), rows, defaultdict(io.BytesIO), name)
+    assert str(error.value).startswith(place)
 
 
 def test_a_kind_that_changes_is_counted_to_the_end(tmp_path):
