@@ -188,6 +188,12 @@ def test_the_sentence_names_the_culprit(first, second, wins, losses, ties, home,
     assert ("tie" in fitted.problem) == ("tie" in message)
 
 
+def test_a_ridge_tells_the_home_effect_from_the_strengths():
+    pairs = pairs_of_rows([0, 0], [1, 2], [3, 3], [1, 2], ordered=True)
+    assert "cannot be told from the strengths" in unbounded_effect(pairs, True, None)
+    assert unbounded_effect(pairs, True, None, 0.5) is None
+
+
 def test_estimates_beyond_every_bound_that_was_once_guessed():
     """A chain of results at 1000 : 1, and one tie: a tie is nearly impossible elsewhere, but is still estimated"""
     n = 6
