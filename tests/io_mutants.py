@@ -66,6 +66,7 @@ ACCEPTED: dict[str, str] = {
     "data.tokenizer._document: False -> True (again) (again)": BY_PEER,
     "data.tokenizer._document: 1 -> 2 (again)": BY_PEER,
     "training.best.Best.consider: 1 -> 2": "twice the sign orders the values as the sign does",
+    "evaluation.pairs.compare: data.ranks > 0 -> data.ranks >= 0": "ranks count from 1, and -1 stands for no response",
     "evaluation.figure.evaluation: 1.15 -> 2.3": LOOKS,
     "evaluation.score.score_one: True -> False (again)": SAME_LENGTH,
     "evaluation.command.measure: 3 -> 6": "another stream of random numbers is as good",

@@ -56,6 +56,7 @@ def test_certainty_has_no_width():
     pairs = np.array([(0, 1), (1, 2), (0, 2)])
     assert responses_interval(np.ones(3), pairs, np.zeros(3, int), rng) == (1.0, 1.0)
     assert prompts_interval(np.ones(3), np.arange(3), rng) == (1.0, 1.0)
+    assert responses_interval(np.ones(1), pairs[:1], np.zeros(1, int), rng) == (1.0, 1.0)  # drawn once, in half of all
 
 
 @pytest.mark.parametrize("n", [10, 100])
