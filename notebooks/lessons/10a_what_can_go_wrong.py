@@ -448,6 +448,7 @@ def more_labels(axes):
         axes.plot(ns[c.argmax()], c.max(), "o", color=RUST, ms=6)
     axes.plot(ns, oracle, color=BLUE, lw=3, alpha=0.5, label="the true reward itself")
     axes.set_xscale("log", base=2)
+    axes.set_ylim(1, 6.4)  # room for the names
 
 
 alt = (

@@ -362,7 +362,7 @@ def both(axes):
 
 
 alt = "Change of log-probability over DPO steps: both curves fall below 0, rejected several times further than chosen."
-notebook.picture(both, "The margin grows while chosen becomes less likely", "DPO steps", "change of log π, nats", alt)
+notebook.picture(both, "The margin grows, chosen gets less likely", "DPO steps", "change of log π, nats", alt)
 
 # %% [markdown]
 # ## Why both may fall

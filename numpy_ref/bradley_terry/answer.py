@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -232,9 +233,13 @@ def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) 
     if labels is not None or (len(shape) == 2 and shape[0] == shape[1] and games.dtype.kind in "iuf"):
         return games_of_square(games, labels, weights)
     rows = list(games) if isinstance(games, Iterable) else []
-    sizes = {0 if isinstance(row, str) or not isinstance(row, Sized) else len(row) for row in rows}
-    if len(sizes) != 1 or not sizes <= {2, 3}:
-        raise InputError("expected a list of (winner, loser), or of (winner, loser, count), with at least one game")
+    sizes = [0 if isinstance(row, str) or not isinstance(row, Sized) else len(row) for row in rows]
+    wrong = next((k for k, size in enumerate(sizes) if size not in (2, 3)), None)
+    if not rows or wrong is not None:
+        where = "" if wrong is None else f"row {wrong}: {shortened(rows[wrong])}: "
+        raise InputError(f"{where}expected a list of (winner, loser) or (winner, loser, count), with at least one game")
+    if len(set(sizes)) > 1:
+        rows = [(*row, 1)[:3] for row in rows]
     return games_of_columns(
         dict(zip(("winner", "loser", "count"), zip(*rows, strict=True), strict=False)), weights=weights
     )
