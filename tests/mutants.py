@@ -92,6 +92,7 @@ FLOOR = (
     "the floor of the stopping rule matters only near rounding, and what it stops too late the rows finish: strengths"
 )
 TWO_AXES = "axis 1 of two axes is axis -1"
+ALIKE = "all distances start alike, and only their differences count"
 NEVER_0 = "c is -1 or 1, and never 0"
 SAMPLE = "which sample of the rows is looked at first: a matter of time alone"
 EQUIVALENT = {
@@ -116,7 +117,7 @@ EQUIVALENT = {
     "effects.tie_direction: 0 -> 1": "the search for g may start anywhere",
     "effects.tie_direction: 1 -> 2": "0 / 2 is 0 / 1",
     "effects.tie_direction: -total * sign -> -total / sign": "the sign is 1 or -1",
-    "effects.negative_cycle: np.zeros(n, np.int64) -> np.ones(n, np.int64)": "all distances start alike, and only their differences count",
+    "effects.negative_cycle: np.zeros(n, np.int64) -> np.ones(n, np.int64)": ALIKE,
     "effects.negative_cycle: -1 -> 1 (place 3)": "of arrows that shorten a distance alike any will do",
     "effects.negative_cycle: 1 -> 2 (place 2)": ANY_NEGATIVE,
     "effects.home_problem: c < 0 -> c <= 0": NEVER_0,
