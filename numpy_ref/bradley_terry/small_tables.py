@@ -43,10 +43,12 @@ def slope_and_curvature(x, wins, games, ridge=0.0):
 
     m is the mean of A's diagonal. What 1 1' adds moves only the common shift, of which g has none.
     """
-    p = 1 / (1 + np.exp(np.minimum(np.subtract.outer(-x, -x), 700)))
-    upsets = wins * p.T
+    e = np.exp(np.minimum(np.subtract.outer(-x, -x), 700))
+    p = 1 / (1 + e)
+    q = e * p  # p_ji
+    upsets = wins * q
     a = games * p
-    a *= p.T
+    a *= q
     degree = a.sum(1)
     np.subtract(0 if ridge else degree.mean() / len(x), a, out=a)
     a.ravel()[:: len(x) + 1] += degree + ridge
