@@ -810,8 +810,10 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
 }
 
-# A target margin is taken off the chosen reward; every mistake in the gradient of a pair can be made behind it.
+# A target margin is taken off the chosen reward; every mistake in the gradient of a pair can be made behind it. The
+# exchanged pair gives -σ(Δ), which has its name above.
 MISTAKES["margin_loss_backward"] += tuple(
     Mistake(name, hint, functools.partial(lambda wrong, c, r, m: wrong(c - m, r), wrong))
     for name, hint, wrong in MISTAKES["pairwise_loss_backward"]
+    if name not in ("chosen and rejected are exchanged", "the gradient through log(σ) where σ is 0")
 )
