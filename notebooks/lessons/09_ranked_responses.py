@@ -525,7 +525,7 @@ assert [len(part) for part in data_of(0)] == [200, 200 * 15, 100, 100]
 # %%
 def fit(rows, batch_size, epochs, seed):
     """The model after these epochs, as a function that scores rows; gradients by hand, AdamW as in lesson 8"""
-    params = reward_model.init_params(np.random.default_rng(seed), words.vocab_size, 16, 32, 2, np.float32)
+    params = reward_model.init_params(np.random.default_rng(seed), words.vocab_size, 16, 32, 2)
     state, total = optim.adamw_state(params), epochs * batches.steps_per_epoch(len(rows), batch_size)
     for step in range(total):
         chosen = batches.batch_indices(step, len(rows), batch_size, seed)

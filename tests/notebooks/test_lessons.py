@@ -31,6 +31,7 @@ from numpy_ref.errors import InputError  # noqa: E402
 
 LESSONS = lesson_files.sources()
 NAMES = [path.stem for path in LESSONS]
+TRAINING = [path for path in LESSONS if re.search(r"Learner\(|adamw\(", path.read_text(encoding="utf-8"))]
 GRADED = [path for path in LESSONS if "\ncheck(" in path.read_text(encoding="utf-8")]  # the capstone has a rubric
 NO_TORCH = """import sys
 class Missing:
@@ -94,6 +95,15 @@ def test_the_committed_notebooks_show_what_the_lessons_show_today(path, executed
     shown, today = nbformat.read(lesson_files.HERE / f"{path.stem}.ipynb", 4), nbformat.reads(executed(path)[0], 4)
     for committed, run in zip(shown.cells, today.cells, strict=True):
         assert texts(committed) == texts(run), committed.source
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=[path.stem for path in TRAINING])
+def test_a_machine_that_rounds_otherwise_shows_the_same(path, executed, monkeypatch):
+    """With the matrix products of OpenBLAS for a processor of 2011; training multiplies every difference"""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Sandybridge")
+    other = execute(lesson_files.read_lesson(path), path.stem)
+    for cell, elsewhere in zip(nbformat.reads(executed(path)[0], 4).cells, other.cells, strict=True):
+        assert texts(cell) == texts(elsewhere), cell.source
 
 
 def texts(cell):
