@@ -14,7 +14,7 @@ SUMS = "SHA256SUMS"
 UNLISTED = (SUMS, "README.md")  # the README is for people, who may edit it
 BY_HAND = "reward.safetensors"  # weights that only torch_impl.backbone reads
 MODEL = ("config.json", "model.safetensors")  # a list without these is damaged
-LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)", re.ASCII)
+LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]{,254})", re.ASCII)  # no file has a longer name
 
 
 def seal(directory):
