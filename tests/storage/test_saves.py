@@ -249,7 +249,7 @@ def test_sums_are_in_order_and_of_files_alone():
         (b"0" * 64 + b"  config.json\x0b\n", "line 1: is no checksum and name"),
         (b"0" * 63 + b"  config.json\n", "line 1: is no checksum and name"),
         (b"0" * 64 + b"  ../config.json\n", "line 1: is no checksum and name"),
-        (b"0" * 64 + b"  " + b"x" * 256 + b"\n", "line 1: is no checksum and name"),  # no file has a longer one than 255
+        (b"0" * 64 + b"  " + b"x" * 256 + b"\n", "line 1: is no checksum and name"),
     ],
 )
 def test_damaged_sums_are_one_sentence(content, sentence):
