@@ -79,7 +79,7 @@ LEFT_OUT = {
 }
 
 # Mutants that compute the same thing, by name, with the proof.
-SYMMETRIC = "Σ a b = Σ b a: a dot product is symmetric"
+DOT_PRODUCT = "Σ a b = Σ b a: a dot product is symmetric"
 ANY_NEGATIVE = "reshape takes any negative number for the size that it works out itself"
 FOUR_AXES = "axis 2 of four, (B, H, T, D), is axis -2"
 SYMMETRIC = "the same two numbers in the other order"
@@ -126,8 +126,8 @@ EQUIVALENT = {
     "losses.sigmoid: x < 0 -> x <= 0": "they differ at 0 alone, where both branches are 1: e^-|0| = 1",
     "layers.linear_backward: 1 -> 2": ANY_NEGATIVE,
     "layers.linear_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
-    "layers.layer_norm_backward: dot(dxhat, xhat) -> dot(xhat, dxhat)": SYMMETRIC,
-    "layers.softmax_backward: dot(dout, p) -> dot(p, dout)": SYMMETRIC,
+    "layers.layer_norm_backward: dot(dxhat, xhat) -> dot(xhat, dxhat)": DOT_PRODUCT,
+    "layers.softmax_backward: dot(dout, p) -> dot(p, dout)": DOT_PRODUCT,
     "layers.embedding_backward: 1 -> 2": ANY_NEGATIVE,
     "layers.embedding_backward: 1 -> 2 (place 2)": ANY_NEGATIVE,
     "attention.attention: -2 -> 2": FOUR_AXES,

@@ -26,7 +26,7 @@ def groups_of(pairs):
 
     A sample of the rows is often enough to prove that, so it is tried first.
     """
-    stride = 1 + len(pairs.first) // (16 * pairs.n_items)
+    stride = 1 + len(pairs.first) // (64 * pairs.n_items)
     winner, loser = arrows(pairs, stride)
     groups = strong_groups(winner, loser, pairs.n_items)
     if len(groups) > 1 and stride > 1:

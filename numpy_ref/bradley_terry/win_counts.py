@@ -121,8 +121,7 @@ def pairs_of_games(winner, loser, n_items=None, count=None):
         met = np.flatnonzero(np.triu(table + table.T))
         if not len(met):
             raise InputError("there is no game: every count is 0, expected at least one game between two items")
-        first = met // n_items  # a division by one number: np.divmod takes three times as long
-        second = met - n_items * first
+        first, second = np.divmod(met, n_items)
         wins, losses = table.ravel()[met], table.T.ravel()[met]
     elif count is not None:
         return pairs_of_rows(winner, loser, count, 0, n_items=n_items)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from running import small_world
 
 from numpy_ref.data import world
 from numpy_ref.data.held_out import WORLD_POSITIONS, load_world, world_tokenizer
@@ -24,12 +25,13 @@ def test_a_model_that_reads_something_else_is_refused(tokenizer):
         world_tokenizer(tokenizer)
 
 
-def test_the_world_is_loaded_as_pairs_and_said_in_a_line():
+def test_the_world_is_loaded_as_pairs_and_said_in_a_line(monkeypatch):
+    monkeypatch.setattr(world, "make_world", small_world)
     words, options = world_tokenizer(), TrainOptions(max_length=WORLD_POSITIONS, seed=3)
     data, held, tokenizer, line = load_world(options, words)
-    assert (len(data.rows), len(held.rows), tokenizer) == (35_000, 400, words)
-    assert held.true.shape == (400, 6)
-    assert line == "data      the built-in world: 35,000 pairs, 400 held-out prompts"
+    assert (len(data.rows), len(held.rows), tokenizer) == (120, 8, words)
+    assert held.true.shape == (8, 3)
+    assert line == "data      the built-in world: 120 pairs, 8 held-out prompts"
     with pytest.raises(InputError, match="--max-length 15: the world has texts of 16 tokens: leave it out"):
         load_world(replace(options, max_length=WORLD_POSITIONS - 1), words)
 

@@ -92,18 +92,20 @@ def test_the_committed_notebooks_are_those_of_the_lessons():
 
 @every_lesson
 def test_the_committed_notebooks_show_what_the_lessons_show_today(path, executed):
-    shown, today = nbformat.read(lesson_files.HERE / f"{path.stem}.ipynb", 4), nbformat.reads(executed(path)[0], 4)
-    for committed, run in zip(shown.cells, today.cells, strict=True):
-        assert texts(committed) == texts(run), committed.source
+    assert_same_texts(nbformat.read(lesson_files.HERE / f"{path.stem}.ipynb", 4), executed(path)[0])
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=[path.stem for path in TRAINING])
 def test_a_machine_that_rounds_otherwise_shows_the_same(path, executed, monkeypatch):
     """With the matrix products of OpenBLAS for a processor of 2011; training multiplies every difference"""
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Sandybridge")
-    other = execute(lesson_files.read_lesson(path), path.stem)
-    for cell, elsewhere in zip(nbformat.reads(executed(path)[0], 4).cells, other.cells, strict=True):
-        assert texts(cell) == texts(elsewhere), cell.source
+    assert_same_texts(execute(lesson_files.read_lesson(path), path.stem), executed(path)[0])
+
+
+def assert_same_texts(notebook, written):
+    """Both show the same words and numbers, cell by cell; the second as it is written to a file"""
+    for one, other in zip(notebook.cells, nbformat.reads(written, 4).cells, strict=True):
+        assert texts(one) == texts(other), one.source
 
 
 def texts(cell):

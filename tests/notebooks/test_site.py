@@ -1,6 +1,5 @@
 """The self-study site in a real browser, from file:// and without network: pages, formulas, interactive figures."""
 
-import importlib
 import importlib.util
 import inspect
 import re

@@ -810,8 +810,8 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
 }
 
-# A target margin is taken off the chosen reward; every mistake in the gradient of a pair can be made behind it. The
-# exchanged pair gives -σ(Δ), which has its name above.
+# A target margin is taken off the chosen reward first: then every mistake in the gradient of a pair can still be made.
+# Two of them stand in the list above already: exchanged rewards give -σ(Δ), which is "σ is taken at Δ" there.
 MISTAKES["margin_loss_backward"] += tuple(
     Mistake(name, hint, functools.partial(lambda wrong, c, r, m: wrong(c - m, r), wrong))
     for name, hint, wrong in MISTAKES["pairwise_loss_backward"]
