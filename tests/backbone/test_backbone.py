@@ -19,12 +19,13 @@ from numpy_ref.errors import InputError
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 import tiny
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
+from torch_impl.backbone import reading
 from torch_impl.backbone.features import cached_features
 from torch_impl.backbone.learner import BackboneLearner, add_lora, write_model
 from torch_impl.backbone.load import PACKAGED, load_pretrained, source_of
-from torch_impl.backbone.model import load_backbone
+from torch_impl.backbone.model import fuse_gelu, load_backbone
 from torch_impl.backbone.reading import POOLINGS, cut_layers, features_of
 from torch_impl.backbone.saved import load_model, load_saved, save_model
 from torch_impl.backbone.tokenizer import BackboneTokenizer, joined
@@ -90,14 +91,30 @@ def test_the_state_read_is_that_of_the_eos_that_was_appended_even_where_pad_is_e
     assert abs(whole[-1] - whole[-2]).max() > 0.01
 
 
-def test_the_body_is_told_which_tokens_are_real(llama):
-    """A causal body would not need it"""
+@pytest.mark.parametrize(("known", "told"), [(("llama",), None), ((), [[1, 1, 1], [1, 0, 0]])])
+def test_a_body_that_is_not_known_to_be_causal_is_told_which_tokens_are_real(llama, known, told, monkeypatch):
+    monkeypatch.setattr(reading, "CAUSAL", known)
     model, _ = with_head(llama)
     masks = []
-    hook = lambda _module, _inputs, options: masks.append(options["attention_mask"].tolist())  # noqa: E731
-    model.body.register_forward_pre_hook(hook, with_kwargs=True)
+    model.body.register_forward_pre_hook(lambda *call: masks.append(call[-1]["attention_mask"]), with_kwargs=True)
     rewards(model, [[5, 6, 7], [8]])
-    assert masks == [[[1, 1, 1], [1, 0, 0]]]
+    assert [mask if mask is None else mask.tolist() for mask in masks] == [told]
+
+
+def test_gpt2s_gelu_is_one_operation_with_the_same_states_and_gradients(tmp_path):
+    place = tiny.directory(tmp_path / "m", "gpt2")
+    theirs, ours = (AutoModel.from_pretrained(place).double().train(False) for _ in range(2))
+    fuse_gelu(ours)
+    assert not [part for part in ours.modules() if type(part).__name__ == "NewGELUActivation"]
+    ids = torch.tensor([[5, 6, 7, 8], [9, 8, 7, 6]])
+    found = []
+    for body in (theirs, ours):
+        state = body(ids).last_hidden_state
+        (state * torch.linspace(-1, 1, state.numel()).view(state.shape)).sum().backward()
+        found.append([state.detach(), *(parameter.grad for parameter in body.parameters())])
+    largest = max(tensor.abs().max().item() for tensor in found[0])
+    for expected, actual in zip(*found, strict=True):
+        assert_agree(actual.numpy(), expected.numpy(), 100, largest)
 
 
 def test_mean_pooling_is_the_mean_over_the_real_tokens(llama):
@@ -120,7 +137,7 @@ def test_dropout_is_off_whoever_asks_for_training(tmp_path):
 
 FRESH = """
 import sys, json, torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 texts, found = json.loads(sys.argv[1]), []
 for directory in sys.argv[2:]:
     model = AutoModelForSequenceClassification.from_pretrained(directory).eval()

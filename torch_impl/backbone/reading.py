@@ -9,11 +9,16 @@ from torch import nn
 from numpy_ref.errors import InputError
 
 POOLINGS = ("last", "mean")
+CAUSAL = ("gpt2", "llama", "qwen2", "qwen3")  # types whose rewards are tested to be the same in packed and padded rows
 LAYERS, NORMS = ("layers", "h"), ("norm", "ln_f", "final_layer_norm")  # what architectures call them
 
 
 def features_of(body, tokens, length, layers, poolings):
-    """One forward pass, every layer read as it passes        (B, T), (B,) -> (B, L, P, C)"""
+    """One forward pass, every layer read as it passes        (B, T), (B,) -> (B, L, P, C)
+
+    A body that is known to be causal gets no mask: padding stands on the right, so no real token sees any, and
+    attention is faster without.
+    """
     last, found = body.config.num_hidden_layers, {}
 
     def keep(layer, states):
@@ -29,7 +34,7 @@ def features_of(body, tokens, length, layers, poolings):
 
             hooks.append(getattr(owner, name)[layer - 1].register_forward_hook(read))
     try:
-        mask = real_tokens(tokens.shape[1], length)
+        mask = None if body.config.model_type in CAUSAL else real_tokens(tokens.shape[1], length)
         states = body(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
     finally:
         for hook in hooks:
