@@ -16,13 +16,16 @@ in turn. Everything that was tried is in the table.
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 from itertools import combinations_with_replacement
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -43,6 +46,7 @@ from torch_impl.backbone.frozen import distinct  # noqa: E402
 from torch_impl.backbone.model import load_backbone  # noqa: E402
 from torch_impl.backbone.reading import POOLINGS  # noqa: E402
 from torch_impl.engine.learner import Engine  # noqa: E402
+from torch_impl.evaluation.model import load  # noqa: E402
 
 RIDGES = (0.3, 0.1, 0.03, 0.01, 0.003)
 LAYERS = 6  # as many are tried, evenly spaced
@@ -56,14 +60,15 @@ def main():
     parser.add_argument("data", nargs="+", metavar="FILE", help="preference files, read as one")
     parser.add_argument("--model-name-or-path", default="smollm2")
     parser.add_argument("--cache-dir", default="features")
-    parser.add_argument("--parts", default="length,heads,template,bytes")
+    parser.add_argument("--parts", default="length,heads,template,bytes,train")
     arguments = parser.parse_args()
     preferences = [preference for path in arguments.data for preference in read_preferences(path)]
     debate = np.unique([str(p.prompt).split(" Side:")[0] for p in preferences], return_inverse=True)[1]
     print(f"{len(preferences):,} pairs, {debate.max() + 1} debates", flush=True)
     lengths = np.array([[length_of(text) for text in preference.responses] for preference in preferences])
     alike = abs(lengths[:, 0] - lengths[:, 1]) <= ALIKE * lengths.max(1)
-    parts = {"length": length_part, "heads": heads_part, "template": template_part, "bytes": bytes_part}
+    parts = {"length": length_part, "heads": heads_part, "template": template_part, "bytes": bytes_part,
+             "train": train_part}  # fmt: skip
     lines = [["", "accuracy", "log loss", "equal length", "chosen"]]
     for part in arguments.parts.split(","):
         for title, margin, chosen in parts[part](arguments, preferences, debate, lengths):
@@ -128,8 +133,12 @@ def features_of(arguments, preferences, template):
     features = cached_features(model, rows, list(range(1, n + 1)), POOLINGS, arguments.cache_dir)
     length = np.zeros(len(rows))
     length[pairs] = [[np.log(length_of(text)) for text in p.responses] for p in preferences]
-    layers = sorted({max(1, round(n * (i + 1) / LAYERS)) for i in range(LAYERS)})
-    return features, pairs, layers, length
+    return features, pairs, evenly_spaced(n), length
+
+
+def evenly_spaced(n):
+    """LAYERS of n layers, or all if there are fewer"""
+    return sorted({max(1, round(n * (i + 1) / LAYERS)) for i in range(LAYERS)})
 
 
 def whitened(features):
@@ -194,6 +203,38 @@ def bytes_part(_arguments, preferences, debate, _lengths):
         reward = all_rewards(learner.rewards, [[row] for row in unique])[:, 0]
         margin[debate == d] = reward[pairs[:, 0]] - reward[pairs[:, 1]]
     yield f"bytes from scratch, {BYTES['steps']} steps", margin, ""
+
+
+def train_part(arguments, preferences, debate, _lengths):
+    """Heads on several layers as the command `train` makes them: one run a debate, on the file of the others"""
+    model, _ = load_backbone(arguments.model_name_or_path)
+    layers = evenly_spaced(model.body.config.num_hidden_layers)
+    options = ["--model-name-or-path", arguments.model_name_or_path, "--freeze-backbone", "--folds", "7"]
+    options += ["--head-layers", ",".join(map(str, layers)), "--cache-dir", os.path.abspath(arguments.cache_dir)]
+    for pooling in POOLINGS:
+        margin = np.zeros(len(debate))
+        for d in tqdm(range(debate.max() + 1), desc="train", leave=False):
+            others = [p for p, where in zip(preferences, debate, strict=True) if where != d]
+            held = [p for p, where in zip(preferences, debate, strict=True) if where == d]
+            with tempfile.TemporaryDirectory() as folder:
+                data, run = Path(folder, "others.jsonl"), Path(folder, "run")
+                data.write_text("".join(json.dumps(as_row(p)) + "\n" for p in others), encoding="utf-8")
+                command = [sys.executable, "-m", "torch_impl", "train", *options, "--pooling", pooling]
+                command += ["--data", data, "--output-dir", run]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+                trained = load(run)
+            reward = {}
+            for prompt in {p.prompt for p in held}:
+                texts = list({text for p in held if p.prompt == prompt for text in p.responses})
+                reward |= {(prompt, text): r for text, r in zip(texts, trained.score(prompt, texts), strict=True)}
+            margin[debate == d] = [np.subtract(*(reward[p.prompt, text] for text in p.responses)) for p in held]
+        yield f"{pooling}, {len(layers)} layers at once, by `train`", margin, ""
+
+
+def as_row(preference):
+    """A pair as a row of a preference file"""
+    chosen, rejected = preference.responses
+    return {"prompt": preference.prompt, "chosen": chosen, "rejected": rejected}
 
 
 if __name__ == "__main__":
