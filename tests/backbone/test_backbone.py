@@ -24,7 +24,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from torch_impl.backbone import reading
 from torch_impl.backbone.features import cached_features
 from torch_impl.backbone.learner import BackboneLearner, add_lora, write_model
-from torch_impl.backbone.load import PACKAGED, load_pretrained, source_of
+from torch_impl.backbone.load import PACKAGED, gguf_read_once, load_pretrained, source_of
 from torch_impl.backbone.model import fuse_gelu, load_backbone
 from torch_impl.backbone.reading import POOLINGS, cut_layers, features_of
 from torch_impl.backbone.saved import load_model, load_saved, save_model
@@ -89,6 +89,20 @@ def test_the_state_read_is_that_of_the_eos_that_was_appended_even_where_pad_is_e
     whole = model.body(torch.tensor([ids])).last_hidden_state[0]
     np.testing.assert_allclose(states[0][0].numpy(), whole[-1].detach().numpy(), rtol=0, atol=1e-5)
     assert abs(whole[-1] - whole[-2]).max() > 0.01
+
+
+def test_a_gguf_file_is_parsed_once_and_what_was_changed_for_it_is_put_back(tmp_path):
+    gguf = pytest.importorskip("gguf", reason="the extra hf is not installed")
+    before = gguf.GGUFReader, gguf.get_tensor_name_map
+    with gguf_read_once():
+        names = [gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, n) for n in (2, 2, 3)]
+        assert names[0] is names[1]
+        assert names[0].mapping.keys() < names[2].mapping.keys()
+    assert (gguf.GGUFReader, gguf.get_tensor_name_map) == before
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(20))
+    with pytest.raises(InputError):
+        load_backbone(gguf_file=str(tmp_path / "bad.gguf"))
+    assert (gguf.GGUFReader, gguf.get_tensor_name_map) == before
 
 
 @pytest.mark.parametrize(("known", "told"), [(("llama",), None), ((), [[1, 1, 1], [1, 0, 0]])])

@@ -79,7 +79,7 @@ def load_pretrained(name_or_path=None, gguf_file=None, dtype=torch.float32):
         print(f"model     {source} is no directory here: asking the Hugging Face hub, half a minute without a network")
     try:
         tokenizer_options = {name: value for name, value in options.items() if name == "gguf_file"}
-        with one_gguf_reader() if "gguf_file" in options else nullcontext():
+        with gguf_read_once() if "gguf_file" in options else nullcontext():
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **tokenizer_options)
             body = transformers.AutoModel.from_pretrained(source, trust_remote_code=False, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
@@ -91,16 +91,21 @@ def load_pretrained(name_or_path=None, gguf_file=None, dtype=torch.float32):
 
 
 @contextmanager
-def one_gguf_reader():
-    """transformers opens a GGUF file several times over; here it is parsed once, 5 s for a vocabulary of 49,000"""
+def gguf_read_once():
+    """transformers parses a GGUF file anew for each part, and lists all names of tensors anew for each module
+
+    Here both are done once: SmolLM2, with 49,000 tokens and 30 layers, is loaded in less than half the time.
+    """
     import gguf
 
-    reader = gguf.GGUFReader
-    gguf.GGUFReader = lru_cache(reader)  # type: ignore[misc, assignment]
+    before = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    for name, made in before.items():
+        setattr(gguf, name, lru_cache(made))
     try:
         yield
     finally:
-        gguf.GGUFReader = reader  # type: ignore[misc]
+        for name, made in before.items():
+            setattr(gguf, name, made)
 
 
 def with_pad_token(body, tokenizer):
