@@ -53,7 +53,7 @@ def games_of_columns(columns: dict, where: Where = row_number, weights: bool = F
 
     Raises InputError that names the row by `where`.
     """
-    if "model_a" in columns and "model_b" in columns and not {"a", "b"} & set(columns):
+    if named_as_in_arena(columns):
         columns = columns | {"a": columns["model_a"], "b": columns["model_b"]}
     check_layout(columns)
     check_lengths(columns)
@@ -76,9 +76,14 @@ def games_of_columns(columns: dict, where: Where = row_number, weights: bool = F
     return Games(items, pairs_of_rows(first, second, wins, losses, ties, len(items), at_home=at_home), ordered)
 
 
+def named_as_in_arena(columns):
+    """Whether a and b are called model_a and model_b, both of them; one column alone of a pair is any other column"""
+    return {"model_a", "model_b"} <= set(columns) and not {"a", "b"} <= set(columns)
+
+
 def check_layout(columns, header=None):
     """InputError where the columns are none of the three layouts"""
-    found = {name.removeprefix("model_") for name in columns if name}
+    found = set(columns) | ({"a", "b"} if named_as_in_arena(columns) else set())
     layouts = ({"winner", "loser"}, {"a", "b", "wins_a", "wins_b"}, {"a", "b", "winner"})
     if not any(wanted <= found for wanted in layouts):
         names = ", ".join(map(str, header or columns))[:300]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from numpy_ref import files
 from numpy_ref.bradley_terry import byte_columns
+from numpy_ref.bradley_terry.columns import games_of_columns
 from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games
 from numpy_ref.errors import InputError
 
@@ -240,6 +241,27 @@ def test_counts_as_decimals_and_weights(tmp_path):
     with pytest.raises(InputError, match=r"line 2: count is '2.5', expected a whole number.*--weights"):
         read_games(path)
     assert read_games(path, weights=True).pairs.wins.tolist() == [2.5]
+
+
+@pytest.mark.parametrize("header", ["model_a,b,winner", "model_winner,loser", "winner,model_loser", "a,model_b,winner"])
+def test_names_of_two_layouts_are_none(header, tmp_path):
+    cells = ["x", "y", "model_a"][: header.count(",") + 1]
+    for name in ("table.csv", "table.jsonl"):
+        row = json.dumps(dict(zip(header.split(","), cells, strict=True)))
+        path = write(tmp_path / name, [row] if name.endswith("jsonl") else [header, ",".join(cells)])
+        with pytest.raises(InputError, match=f"line 1: found the columns {header.replace(',', ', ')}; expected"):
+            read_games(path)
+    with pytest.raises(InputError, match="found the columns"):
+        games_of_columns({column: [cell] for column, cell in zip(header.split(","), cells, strict=True)})
+
+
+@pytest.mark.parametrize("extra", ["a", "b"])
+def test_one_column_of_another_layout_is_let_be(extra, tmp_path):
+    rows = ["9,x,y,model_a", "9,y,x,model_b", "9,x,y,tie"]
+    table = read_games(write(tmp_path / "arena.csv", [f"{extra},model_a,model_b,winner", *rows]))
+    assert table.items == ["x", "y"]
+    pairs = table.pairs  # x is at home in the first, y in the second
+    assert (pairs.wins.tolist(), pairs.ties.tolist(), pairs.losses.tolist()) == ([1, 0], [1, 0], [0, 1])
 
 
 def test_arena_and_neutral_ground(tmp_path):
