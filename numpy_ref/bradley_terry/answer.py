@@ -6,7 +6,7 @@ answer.table, answer.predict("ann", "cem"), answer.compare("ann", "bob"), answer
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -20,11 +20,12 @@ from ..cli.text import counted
 from ..errors import InputError
 from ..losses import sigmoid
 from . import inference, plackett_luce, strengths
-from .columns import WANTED, Games, games_of_columns, index_labels
+from .columns import WANTED, Games, games_of_columns, index_labels, is_missing
 from .existence import describe, describe_groups
 from .fitted import Fit
 from .outcomes import TIE_MODELS
 from .plackett_luce import RankingFit
+from .rankings import checked_ranking, read_rankings
 from .win_counts import total_per_item
 
 ERRORS = ("auto", "solve", "none")
@@ -187,19 +188,23 @@ def fit(
 
 
 def rank(
-    rankings: Iterable[Sequence], *, ranked: int | Sequence | None = None, reference: Any = None, level: float = 0.95
+    rankings: Any, *, ranked: int | Sequence | None = None, reference: Any = None, level: float = 0.95
 ) -> Strengths:
     """Plackett-Luce strengths: the best is chosen among all, P = e^λ / Σ e^λ, then the next among the rest
 
-    rankings    lists of names, the best first, of any length; tied places are refused
+    rankings    lists of names, the best first, of any length; a data frame, a row a ranking; or the name of a file.
+                Tied places are refused
     ranked      how many places at the head of each list are in order, where the rest was not ranked
     reference, level        as in fit.  Raises NoEstimate and InputError as fit does.
     """
-    lists = [list(ranking) for ranking in rankings]
-    for row, ranking in enumerate(lists):
-        for place in ranking:
-            if isinstance(place, (list, tuple, set, frozenset)):
-                raise InputError(f"ranking {row}: {place!r} are tied; expected one item a place, so break ties first")
+    if isinstance(rankings, (str, Path)):
+        lists = read_rankings(rankings)
+    else:
+        if hasattr(rankings, "columns") and hasattr(rankings, "to_numpy"):
+            rankings = rankings.to_numpy()  # a row a ranking; short ones end in missing cells
+        if isinstance(rankings, Mapping) or not isinstance(rankings, Iterable):
+            raise InputError(f"rankings={shortened(rankings)}: expected a list of rankings, each a list of names")
+        lists = [named_places(ranking, f"ranking {row}") for row, ranking in enumerate(rankings)]
     ends = np.cumsum([len(ranking) for ranking in lists])
     places = list(chain.from_iterable(lists))
     items, numbers = index_labels(places, where=lambda place: f"ranking {np.searchsorted(ends, place, 'right')}")
@@ -213,24 +218,37 @@ def rank(
     return assembled(fitted, items, games, plackett_luce.ranking_covariance(fitted), None, reference, level)
 
 
+def named_places(ranking, where):
+    """A ranking as a list of names without missing ones at its end; InputError for what is none"""
+    if isinstance(ranking, (str, Mapping)) or not isinstance(ranking, Iterable):
+        raise InputError(f"{where}: {shortened(ranking)}: expected a list of names, the best first")
+    places = ranking.tolist() if isinstance(ranking, np.ndarray) else list(ranking)
+    while places and is_missing(places[-1]):
+        places.pop()
+    return checked_ranking(places, where)
+
+
 def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) -> Games:
     """Games from whatever `fit` takes"""
     if isinstance(games, (str, Path)):
         from .games import read_games
 
         return read_games(games, weights=weights)
-    if labels is None and hasattr(games, "columns") and hasattr(games, "to_numpy"):
-        names = [str(name) for name in games.columns]
-        if names == [str(name) for name in games.index] and len(names) > 1:
-            return games_of_square(games.to_numpy(), list(games.columns), weights)
-        twice = [name for k, name in enumerate(names) if name in WANTED and name in names[:k]]
-        if twice:
-            raise InputError(f"the data frame has two columns {twice[0]}, expected one")
-        games = {name: np.asarray(games[column]) for name, column in zip(names, games.columns, strict=True)}
     if isinstance(games, dict):
+        if labels is not None:
+            raise InputError("labels are for a square table of wins; columns have the names of their items in them")
         return games_of_columns({str(name): column for name, column in games.items()}, weights=weights)
+    if hasattr(games, "columns") and hasattr(games, "to_numpy"):
+        if labels is None and not numbered_columns(games):
+            return games_of_frame(games, weights)
+        games = games.to_numpy()
     shape: tuple[int, ...] = games.shape if isinstance(games, np.ndarray) else ()
     if labels is not None or (len(shape) == 2 and shape[0] == shape[1] and games.dtype.kind in "iuf"):
+        if labels is None and shape[0] in (2, 3) and np.diag(np.nan_to_num(games)).any():
+            raise InputError(
+                f"{shape[0]} rows of {shape[0]} numbers may be a table of wins, but its diagonal is not 0, or games: "
+                "give a table its labels, or the games as a list of tuples"
+            )
         return games_of_square(games, labels, weights)
     rows = list(games) if isinstance(games, Iterable) else []
     sizes = [0 if isinstance(row, str) or not isinstance(row, Sized) else len(row) for row in rows]
@@ -245,19 +263,38 @@ def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) 
     )
 
 
+def numbered_columns(frame):
+    """Whether nobody named the columns of a data frame: 0, 1, 2, ... are pandas' own names"""
+    return len(frame.columns) > 0 and list(frame.columns) == list(range(len(frame.columns)))
+
+
+def games_of_frame(frame, weights):
+    """A data frame: a square table where rows and columns hold the same names, else columns of games -> Games"""
+    names, rows = [str(name) for name in frame.columns], [str(name) for name in getattr(frame, "index", ())]
+    if len(names) > 1 and sorted(names) == sorted(rows):
+        return games_of_square(frame.to_numpy()[[rows.index(name) for name in names]], list(frame.columns), weights)
+    twice = [name for k, name in enumerate(names) if name in WANTED and name in names[:k]]
+    if twice:
+        raise InputError(f"the data frame has two columns {twice[0]}, expected one")
+    columns = {name: frame[column] for name, column in zip(names, frame.columns, strict=True)}
+    return games_of_columns(columns, weights=weights)
+
+
 def games_of_square(table, labels, weights):
     """A square table of wins of row over column -> Games; the diagonal says nothing"""
-    table = np.asarray(table, float)
-    n = len(table)
-    labels = list(range(n)) if labels is None else list(labels)
-    if table.ndim != 2 or table.shape != (n, n) or len(labels) != n or len(set(labels)) != n:
-        raise InputError(
-            f"a table of shape {table.shape} with {len(labels)} labels: expected a square table, wins of row over "
-            "column, and as many different labels as it has rows"
-        )
+    expected = "expected a square table, wins of row over column, and as many different labels as it has rows"
+    try:
+        wins = np.asarray(table, float)
+        n = len(wins)
+        labels = list(range(n)) if labels is None else list(labels)
+        different = len(set(labels))
+    except (TypeError, ValueError):
+        raise InputError(f"{shortened(table)} with labels {shortened(labels)}: {expected}") from None
+    if wins.shape != (n, n) or len(labels) != n or different != n:
+        raise InputError(f"a table of shape {wins.shape} with {len(labels)} labels: {expected}")
     first, second = np.nonzero(~np.eye(n, dtype=bool))  # where nobody won, too: such an item is an item
     winner, loser = [labels[i] for i in first], [labels[j] for j in second]
-    columns = {"winner": winner, "loser": loser, "count": table[first, second]}
+    columns = {"winner": winner, "loser": loser, "count": wins[first, second]}
     return games_of_columns(columns, lambda k: f"row {winner[k]!r}, column {loser[k]!r}", weights)
 
 

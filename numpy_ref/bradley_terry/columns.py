@@ -8,8 +8,10 @@
 For a home effect a is at home, unless `neutral` is true; `site` names who is at home, and is empty on neutral ground.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Hashable, Sequence
 from itertools import chain
+from reprlib import repr as shortened
 from typing import NamedTuple
 
 import numpy as np
@@ -53,10 +55,35 @@ def games_of_columns(columns: dict, where: Where = row_number, weights: bool = F
 
     Raises InputError that names the row by `where`.
     """
+    columns = {name: by_position(column) for name, column in columns.items()}
     if named_as_in_arena(columns):
         columns = columns | {"a": columns["model_a"], "b": columns["model_b"]}
     check_layout(columns)
     check_lengths(columns)
+    try:
+        return games_of_cells(columns, where, weights)
+    except TypeError:
+        for name in ROLES:
+            refuse_containers(columns.get(name, ()), name, where)
+        raise
+
+
+def by_position(column):
+    """A column whose entry k is row k, where a pandas Series goes by its index; missing numbers stay missing"""
+    if not hasattr(column, "iloc"):
+        return column
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf" else column.tolist()
+
+
+def refuse_containers(column, name, where):
+    """InputError for a cell that is a list, a dict or anything else that is no key of a dict"""
+    for row, value in enumerate([] if isinstance(column, Labels) else column):
+        if not isinstance(value, Hashable):
+            raise InputError(f"{where(row)}: {name} is {shortened(value)}, expected text or a number")
+
+
+def games_of_cells(columns, where, weights):
+    """games_of_columns once the layout is known"""
     has = lambda *names: set(names) <= set(columns)  # noqa: E731
     of_pair = has("a", "b", "wins_a", "wins_b") or not has("winner", "loser")
     sides = ("a", "b") if of_pair else ("winner", "loser")
@@ -129,9 +156,16 @@ def results(column, where):
     return map_words(column, words, "winner", "model_a, model_b, tie or tie (bothbad)", where)
 
 
+def is_missing(value):
+    """None, NaN and pandas' NA and NaT; the text "nan" is a text"""
+    return value is None or (not isinstance(value, str) and str(value) in ("nan", "<NA>", "NaT"))
+
+
 def as_word(value):
-    """The text of a cell; that of a missing value (None, NaN, pandas' NA) is empty"""
-    return "" if value is None or str(value) in ("nan", "<NA>") else str(value)
+    """The text of a cell, empty if it is missing; a column of whole numbers of which some are missing holds floats"""
+    if is_missing(value) or value == "nan":
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def map_words(column, words, name, expected, where):
@@ -151,6 +185,8 @@ def numbers(column, name, where, weights):
     try:
         x = np.asarray(column, float)
     except (TypeError, ValueError):
+        x = np.zeros((0, 0))
+    if x.ndim != 1 or (type(column) is not np.ndarray and any(type(v) is str and "_" in v for v in column)):
         x = np.array([as_number(value) for value in column])
     good = (x >= 0) & (x < COUNT_LIMIT) & (weights | (x == np.floor(x)))
     if not good.all():
@@ -168,9 +204,9 @@ def numbers(column, name, where, weights):
 
 
 def as_number(value):
-    """A number, or NaN for what is none"""
+    """A number, or NaN for what is none: to Python 1_000 is one, in a table it is a slip"""
     try:
-        return float(value)
+        return math.nan if isinstance(value, str) and "_" in value else float(value)
     except (TypeError, ValueError):
         return np.nan
 
@@ -209,7 +245,12 @@ def index_labels(*columns, where: Where = row_number):
         items, place = numbered(names)
         return items, *(np.array([place[name] for name in c.names])[c.code] for c in columns)
     lists: list[Sequence] = [c.tolist() if isinstance(c, np.ndarray) else list(c) for c in columns]
-    names = [as_plain(name) for name in dict.fromkeys(chain.from_iterable(lists))]
+    try:
+        names = [as_plain(name) for name in dict.fromkeys(chain.from_iterable(lists))]
+    except TypeError:
+        for column in lists:
+            refuse_containers(column, "the name of an item", where)
+        raise
     check_names(names, lists, where)
     items, place = numbered(names)
     return items, *(np.fromiter(map(place.__getitem__, column), np.int64, len(column)) for column in lists)
@@ -239,7 +280,7 @@ def check_names(names, columns, where):
 
     kinds: dict[type, object] = {}
     trimmed: dict[str, object] = {}
-    for name in names:
+    for name in [*filter(is_missing, names), *names]:  # where one is missing, pandas makes all whole numbers floats
         if type(name) not in (str, int) or (type(name) is str and name.strip().lower() in ("", "nan")):
             raise InputError(f"{place(name)}: {name!r} is not the name of an item; expected text or a whole number")
         kinds.setdefault(type(name), name)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cli.main import natural
+from ..cli.options import word
 from ..cli.text import progress_bar
 from ..errors import InputError
 from ..figures.style import check_figure
@@ -23,6 +25,9 @@ from .text import answer_dict, answer_lines, no_estimate_lines
 from .win_counts import pairs_of_rows
 
 DATA = re.compile(r"\.(csv|tsv|jsonl)(\.gz)?$", re.IGNORECASE)
+FOR_GAMES = {"ties": "davidson", "errors": "auto"} | dict.fromkeys(
+    ("file", "home", "ridge", "bootstrap", "seed", "weights")
+)
 FEWEST_RESAMPLES = 40  # a 95 % interval leaves one resample in 40 beyond each end
 
 DESCRIPTION = """\
@@ -78,7 +83,7 @@ def add_arguments(parser):
         metavar="N",
         help="intervals from N resamples of the games, in place of those from the standard errors",
     )
-    add("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
+    add("--seed", type=natural, default=0, help="seed of the bootstrap (default: %(default)s)")
     add("--weights", action="store_true", help="counts are weights: they need not be whole numbers")
     add(
         "--json",
@@ -131,9 +136,9 @@ def check_options(args):
             "beyond each end of a 95 % interval"
         )
     if args.rankings:
-        for option in ("file", "home", "ridge", "bootstrap"):
-            if getattr(args, option):
-                given = args.file if option == "file" else f"--{option}"
+        for option, value in vars(args).items():
+            if value and (option in FOR_GAMES or option.endswith("_column")) and value != FOR_GAMES.get(option):
+                given = args.file if option == "file" else word(option)
                 raise InputError(f"--rankings {args.rankings}: {given} is for games, not for rankings; leave it out")
 
 
@@ -162,7 +167,7 @@ class NotDetermined(Exception):
 
 def fit_rankings(args, progress):
     """Strengths from a file of rankings; no bootstrap"""
-    rankings = read_rankings(args.rankings, progress)
+    rankings = read_rankings(args.rankings, progress, assumed)
     try:
         return rank(rankings, reference=named(args.reference, {x for r in rankings for x in r})), None
     except NoEstimate as error:
@@ -173,7 +178,7 @@ def fit_rankings(args, progress):
 def fit_games(args, path, progress):
     """Strengths from a file of games, and the intervals of the bootstrap where they are asked for"""
     names = {role: getattr(args, f"{role}_column") for role in ROLES if getattr(args, f"{role}_column")}
-    table = games.read_games(path, progress, names, args.weights, lambda text: print(text, file=sys.stderr))
+    table = games.read_games(path, progress, names, args.weights, assumed)
     if args.home and not table.ordered:
         raise InputError(
             f"{path}: --home needs to know who is at home; expected the columns a, b, wins_a, wins_b, or a column site"
@@ -186,6 +191,11 @@ def fit_games(args, path, progress):
         fitted, table.items, reference, errors=args.errors, progress=partial(progress_bar, unit=" solves")
     )
     return answer, resampled(answer, args) if args.bootstrap else None
+
+
+def assumed(text):
+    """Says on standard error what was assumed of a file"""
+    print(text, file=sys.stderr)
 
 
 def named(reference, items):

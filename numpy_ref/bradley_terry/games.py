@@ -79,6 +79,10 @@ def separator_of(header, suffix, path, note):
 
 def renamed(header, names, where):
     """A header with the names of the roles; InputError where a column is missing or stands twice"""
+    for name in names.values():
+        if [*names.values()].count(name) > 1:
+            several = " and ".join(role for role in names if names[role] == name)
+            raise InputError(f"{where}: the column {name!r} is named for {several}; expected a column for each")
     for role, name in names.items():
         if name not in header:
             raise InputError(f"{where}: there is no column {name!r} for {role}; found {', '.join(header)[:300]}")

@@ -95,8 +95,8 @@ def errors_by_solves(fitted, reference=None, progress=iter):
 
 def wald(estimate, error, level=0.95):
     """estimate ± z error,  z the normal quantile of (1 + level) / 2"""
-    if not 0 < level < 1:
-        raise InputError(f"level={level}: expected a number between 0 and 1, as 0.95")
+    if not (isinstance(level, float) and 0 < level < 1):
+        raise InputError(f"level={level!r}: expected a number between 0 and 1, as 0.95")
     z = NormalDist().inv_cdf((1 + level) / 2)
     return estimate - z * error, estimate + z * error
 

@@ -52,8 +52,15 @@ def ranking_array(rankings, n_items=None, ranked=None):
             raise InputError(
                 f"ranking {row}: {ranking[:size].tolist()}, expected different items of 0 to {n_items - 1}"
             )
-    ranked = np.minimum(np.broadcast_to(sizes if ranked is None else ranked, sizes.shape), sizes - 1)
-    return order, ranked, n_items
+    return order, np.minimum(places_in_order(sizes if ranked is None else ranked, len(sizes)), sizes - 1), n_items
+
+
+def places_in_order(ranked, n):
+    """`ranked` for each of n rankings: whole numbers from 1 on; InputError for others        -> (n,)"""
+    found = np.asarray(ranked)
+    if found.dtype.kind not in "iu" or found.shape not in ((), (n,)) or (found < 1).any():
+        raise InputError(f"ranked={ranked!r}: expected a whole number from 1 on, or one for each of {n} rankings")
+    return np.broadcast_to(found, (n,))
 
 
 def likelihood_terms(x, order, ranked):

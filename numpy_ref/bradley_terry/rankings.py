@@ -2,7 +2,11 @@
 
 import csv
 import io
+import math
+from collections import Counter
 from pathlib import Path
+
+import numpy as np
 
 from ..cli.text import counted
 from ..errors import InputError
@@ -12,15 +16,17 @@ from .games import as_text, json_records, read_bytes, separator_of
 BREAK_TIES = "expected one item a place: break ties first"
 
 
-def read_rankings(path, progress=iter):
+def read_rankings(path, progress=iter, note=str):
     """The rankings of a file -> lists of items, the best first.  Raises InputError with file and line
 
     CSV or TSV: a header, then a row a ranking, one item a cell; cells at the end may be empty. JSON lines: a list, or
-    an object with `ranking`, or with `responses` and their `ranks`, 1 the best.
+    an object with `ranking`, or with `responses` and their `ranks`, 1 the best. `note` is told what was assumed.
     """
     path = Path(path)
     data, suffix = read_bytes(path)
-    rows = json_rankings(data, path, progress) if suffix == "jsonl" else table_rankings(data, path, suffix, progress)
+    rows = (
+        json_rankings(data, path, progress) if suffix == "jsonl" else table_rankings(data, path, suffix, progress, note)
+    )
     found = {number: checked_ranking(ranking, f"{path}, line {number}") for number, ranking in rows}
     if not found:
         raise InputError(f"{path}: there is no ranking in the file; expected a header and a row a ranking, best first")
@@ -31,10 +37,11 @@ def read_rankings(path, progress=iter):
     return list(found.values())
 
 
-def table_rankings(data, path, suffix, progress):
+def table_rankings(data, path, suffix, progress, note):
     """CSV or TSV -> line numbers and lists of cells, without the empty ones at the end"""
     text = as_text(data, path)
-    separator = separator_of(text.split("\n", 1)[0], suffix, path, str)
+    first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
+    separator = separator_of(first, suffix, path, note)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header = None
     try:
@@ -66,7 +73,7 @@ def by_ranks(responses, ranks, where):
     """The responses in the order of their ranks, 1 the best"""
     if not (isinstance(responses, list) and isinstance(ranks, list) and len(responses) == len(ranks)):
         raise InputError(f"{where}: expected two lists of one length, `responses` and their `ranks`")
-    wrong = [rank for rank in ranks if type(rank) not in (int, float)]
+    wrong = [rank for rank in ranks if type(rank) not in (int, float) or math.isnan(rank)]
     if wrong:
         raise InputError(f"{where}: {wrong[0]!r} is no rank; expected numbers, 1 the best")
     if len(set(ranks)) < len(ranks):
@@ -77,11 +84,11 @@ def by_ranks(responses, ranks, where):
 def checked_ranking(ranking, where):
     """The ranking itself; InputError unless it has two items or more, names each of them once, and ties none"""
     for item in ranking:
-        if isinstance(item, list):
+        if isinstance(item, (list, tuple, set, frozenset)):
             raise InputError(f"{where}: {', '.join(map(str, item))} are tied; {BREAK_TIES}")
-        if not isinstance(item, (str, int)) or not str(item).strip():
+        if not isinstance(item, (str, int, np.integer)) or not str(item).strip():
             raise InputError(f"{where}: {item!r} is not the name of an item; expected text or a whole number")
-    twice = [item for k, item in enumerate(ranking) if item in ranking[:k]]
+    twice = [item for item, n in Counter(ranking).items() if n > 1]
     if twice:
         raise InputError(f"{where}: {twice[0]!r} stands twice; expected every item in one place, ties broken")
     if len(ranking) < 2:

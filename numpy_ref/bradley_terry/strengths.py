@@ -120,7 +120,8 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     problem = NO_CIRCLE if len(groups) > 1 and not ridge else unbounded_effect(rows, home, model, ridge)
     if problem:
         return without_estimate(problem, home, **asked)
-    x, certificate, value = maximum(rows, home, model, ridge, tolerance, max_iterations)
+    total = float((rows.wins + rows.ties + rows.losses).sum())  # standard errors of light weights are long
+    x, certificate, value = maximum(rows, home, model, ridge, tolerance * min(1, math.sqrt(total)), max_iterations)
     return with_estimate(x, certificate, value, home, **asked)
 
 

@@ -13,6 +13,7 @@ from numpy_ref.errors import InputError
 
 GAMES = [("ann", "bob", 7), ("bob", "ann", 3), ("bob", "cem", 6), ("cem", "ann", 2), ("cem", "bob", 1)]
 NAMES = ["ann", "bob", "cem"]
+COUNTED = {"winner": ["a", "b"], "loser": ["b", "a"], "count": [1, 2]}
 WINS = np.array([[0, 7, 0], [3, 0, 6], [2, 1, 0]])
 
 
@@ -92,6 +93,54 @@ def test_pandas_columns_of_every_kind():
         bradley_terry.fit(pandas.DataFrame({"winner": pandas.array(["x", None], "string"), "loser": ["y", "x"]}))
     with pytest.raises(InputError, match="two columns winner"):
         bradley_terry.fit(pandas.DataFrame([["x", "y", "x"]], columns=["winner", "loser", "winner"]))
+
+
+def test_a_series_is_read_by_position_and_what_is_missing_in_it_stays_missing():
+    pandas = pytest.importorskip("pandas", reason="the extra hf, which brings pandas, is not installed")
+    frame = pandas.DataFrame([*GAMES, ("ann", "bob", -1)], columns=["winner", "loser", "count"])
+    later = frame[frame.index > 0]
+    with pytest.raises(InputError, match=f"row {len(GAMES) - 1}: count is -1"):
+        bradley_terry.fit({name: later[name] for name in later})
+    for missing in pandas.array([1, 2, None], "Int64"), [1, 2, None]:  # NumPy has no missing whole number
+        with pytest.raises(InputError, match=r"row 2: (<NA>|nan) is not the name of an item"):
+            bradley_terry.fit(pandas.DataFrame({"winner": missing, "loser": [2, 1, 1]}))
+    for site in pandas.array([1, None, 2, 2], "Int64"), [1, None, 2, 2]:
+        played = {"winner": [1, 2, 2, 1], "loser": [2, 1, 1, 2], "site": site}
+        assert sorted(bradley_terry.fit(pandas.DataFrame(played), home=True).fitted.pairs.at_home) == [0, 1, 1]
+
+
+def test_a_frame_without_names_holds_rows_and_a_square_one_may_be_in_any_order():
+    pandas = pytest.importorskip("pandas", reason="the extra hf, which brings pandas, is not installed")
+    expected = bradley_terry.fit(GAMES)
+    found = bradley_terry.fit(pandas.DataFrame(GAMES))
+    assert (found.items, found.strength.tolist()) == (expected.items, expected.strength.tolist())
+    assert bradley_terry.fit(pandas.DataFrame([*GAMES[:2], GAMES[1]])).items == ["ann", "bob"]  # as square as a table
+    square = pandas.DataFrame(WINS, index=list("abc"), columns=list("abc"))
+    expected = bradley_terry.fit(square)
+    for table in square.loc[["c", "a", "b"]], square[["b", "c", "a"]]:
+        found = bradley_terry.fit(table)
+        assert found.items == ["a", "b", "c"]
+        np.testing.assert_allclose(found.strength, expected.strength, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-24, 1e-200])
+@pytest.mark.parametrize("ties", [0, 1])
+def test_strengths_do_not_depend_on_the_unit_of_the_weights(scale, ties):
+    games = {"a": ["a", "b", "c"], "b": ["b", "c", "a"], "wins_a": [9, 2, 3], "wins_b": [1, 7, 3], "ties": [ties] * 3}
+    expected = bradley_terry.fit(games)
+    games |= {name: [scale * x for x in games[name]] for name in ("wins_a", "wins_b", "ties")}
+    np.testing.assert_allclose(bradley_terry.fit(games, weights=True).strength, expected.strength, rtol=0, atol=1e-12)
+
+
+def test_rankings_from_a_frame_and_from_a_file(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="the extra hf, which brings pandas, is not installed")
+    lists = [["a", "b", "c"], ["b", "c"], ["c", "a", "b"]]
+    expected = bradley_terry.rank(lists)
+    (tmp_path / "r.csv").write_text("first,second,third\n" + "".join(",".join(row) + "\n" for row in lists))
+    padded = [[*row, None][:3] for row in lists]
+    for given in pandas.DataFrame(padded, columns=["first", "second", "third"]), tmp_path / "r.csv":
+        found = bradley_terry.rank(given)
+        assert (found.items, found.strength.tolist()) == (expected.items, expected.strength.tolist())
 
 
 def test_two_items_by_hand():
@@ -202,8 +251,17 @@ def test_a_file_by_its_name():
         (lambda: bradley_terry.fit({"winner": ["a"], "looser": ["b"]}), "found the columns winner, looser; expected"),
         (lambda: bradley_terry.fit(ARENA | {"winner": ["x"] * 19}), "row 0: winner is 'x', expected model_a"),
         (lambda: bradley_terry.rank([["a", ["b", "c"]]]), "ranking 0: .* are tied"),
-        (lambda: bradley_terry.rank([["a", "a"]]), "expected different items"),
+        (lambda: bradley_terry.rank([["a", "b"], ["a", "a"]]), "ranking 1: 'a' stands twice"),
+        (lambda: bradley_terry.rank([["a", "b"], ["a"]]), "ranking 1: 1 item; a ranking needs two or more"),
+        (lambda: bradley_terry.rank([["a", "b"], ["a", {}]]), "ranking 1: {} is not the name of an item"),
+        (lambda: bradley_terry.rank(["ab", "ba"]), "ranking 0: 'ab': expected a list of names"),
+        (lambda: bradley_terry.rank([None]), "ranking 0: None: expected a list of names"),
+        (lambda: bradley_terry.rank(5), "rankings=5: expected a list of rankings"),
+        (lambda: bradley_terry.rank({"ab": 1}), "expected a list of rankings"),
         (lambda: bradley_terry.rank([]), "at least one ranking"),
+        (lambda: bradley_terry.rank([["a", "b"]], ranked=0), "ranked=0: expected a whole number from 1 on"),
+        (lambda: bradley_terry.rank([["a", "b"]], ranked=1.0), "ranked=1.0: expected a whole number"),
+        (lambda: bradley_terry.rank([["a", "b"]], ranked=[1, 1]), r"ranked=\[1, 1\]: .*or one for each of 1 rankings"),
         (lambda: bradley_terry.rank([["a", "b"], ["b", 3]]), "ranking 1: 3 is int, but 'a' is str"),
         (lambda: bradley_terry.fit(None), "expected a list of"),
         (lambda: bradley_terry.fit(["ab", "ba"]), "row 0: 'ab': expected a list of"),
@@ -213,6 +271,20 @@ def test_a_file_by_its_name():
         (lambda: bradley_terry.fit([("a", "b"), (None, "a")]), "row 1: None is not the name of an item"),
         (lambda: bradley_terry.fit([[0, math.nan], [1, 0]], ["a", "b"]), "row 'a', column 'b': count is nan"),
         (lambda: bradley_terry.fit(GAMES, errors="all"), "errors='all': expected one of auto, solve, none"),
+        (lambda: bradley_terry.fit(GAMES, level="95%"), "level='95%': expected a number between 0 and 1"),
+        (
+            lambda: bradley_terry.fit([("a", "b"), (["c"], "a")]),
+            r"row 1: the name of an item is \['c'\], expected text",
+        ),
+        (lambda: bradley_terry.fit(ARENA | {"winner": [["x"]] * 19}), r"row 0: winner is \['x'\], expected text"),
+        (lambda: bradley_terry.fit(COUNTED | {"count": [[1], [2]]}), r"row 0: count is \[1\], expected a whole number"),
+        (lambda: bradley_terry.fit(COUNTED | {"count": ["2", "1_000"]}), "row 1: count is '1_000', expected a whole"),
+        (lambda: bradley_terry.fit(COUNTED, ["a", "b"]), "labels are for a square table of wins"),
+        (lambda: bradley_terry.fit(5, ["a", "b"]), "5 with labels .'a', 'b'.: expected a square table"),
+        (lambda: bradley_terry.fit([[0, 3], [1]], ["a", "b"]), "expected a square table"),
+        (lambda: bradley_terry.fit([["0", "3"], ["x", "0"]], ["a", "b"]), "expected a square table"),
+        (lambda: bradley_terry.fit(WINS, [["a"], ["b"], ["c"]]), "expected a square table"),
+        (lambda: bradley_terry.fit(np.array([[0, 1, 5], [1, 2, 3], [2, 0, 4]])), "3 rows of 3 numbers may be a table"),
     ],
 )
 def test_bad_input_is_one_sentence(call, message):

@@ -189,3 +189,25 @@ def test_home_needs_to_know_who_is_at_home(table):
 def test_a_figure_of_no_known_kind_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"expected a file name that ends in \.png"):
         command("--figure", tmp_path / "fit.xyz")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--home"], ["--ties", "half"], ["--weights"], ["--errors", "none"], ["--seed", "3"], ["--winner-column", "x"]],
+)
+def test_options_of_games_are_refused_beside_rankings(table, option):
+    rankings = table("first,second\na,b\nb,a\n")
+    with pytest.raises(InputError, match=f"{option[0]} is for games, not for rankings; leave it out"):
+        command("--rankings", rankings, *option)
+    assert command("--rankings", rankings) == 0
+
+
+def test_a_separator_that_was_found_is_said(table, capsys):
+    assert command("--rankings", table("# a, b\nfirst;second\na;b\nb;a\n")) == 0
+    assert capsys.readouterr().err.endswith("games.csv: the columns are separated by semicolons\n")
+
+
+def test_a_seed_below_zero_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        command("--seed", "-1")
+    assert "argument --seed" in capsys.readouterr().err

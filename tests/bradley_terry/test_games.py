@@ -255,6 +255,28 @@ def test_names_of_two_layouts_are_none(header, tmp_path):
         games_of_columns({column: [cell] for column, cell in zip(header.split(","), cells, strict=True)})
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            '{"winner": ["ann"], "loser": "bob"}',
+            "line 1: the name of an item is \\['ann'\\], expected text or a number",
+        ),
+        ('{"winner": "ann", "loser": "bob", "site": {"x": 1}}', "line 1: site is {'x': 1}, expected text or a number"),
+        ('{"winner": "ann", "loser": "bob", "count": [1]}', "line 1: count is \\[1\\], expected a whole number"),
+    ],
+)
+def test_a_cell_that_holds_a_list_is_named(line, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        read_games(write(tmp_path / "table.jsonl", [line]))
+
+
+def test_one_column_has_one_role(tmp_path):
+    path = write(tmp_path / "table.csv", ["x,wins_a,wins_b", "p,1,2"])
+    with pytest.raises(InputError, match="line 1: the column 'x' is named for a and b; expected a column for each"):
+        read_games(path, names={"a": "x", "b": "x"})
+
+
 @pytest.mark.parametrize("extra", ["a", "b"])
 def test_one_column_of_another_layout_is_let_be(extra, tmp_path):
     rows = ["9,x,y,model_a", "9,y,x,model_b", "9,x,y,tie"]

@@ -17,6 +17,7 @@ def write(path, lines):
     ("name", "lines", "found"),
     [
         ("r.csv", ["1,2,3", "a,b,c", "b,a,"], [["a", "b", "c"], ["b", "a"]]),
+        ("r.csv", ["# a, b", "first;second;third", "a;b;c"], [["a", "b", "c"]]),
         ("r.jsonl", ['["a", "b"]', '{"ranking": ["b", "a"]}'], [["a", "b"], ["b", "a"]]),
         ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [2, 1]}'], [["b", "a"]]),
     ],
@@ -51,6 +52,7 @@ def test_names_may_hold_an_equals_sign(tmp_path, names):
         ("r.jsonl", ['["a", "b"]', "[1, 2]"], "line 2: 1 is int, but 'a' is str"),
         ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1]}'], "line 1: expected two lists of one length"),
         ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, "x"]}'], "line 1: 'x' is no rank"),
+        ("r.jsonl", ['{"responses": ["a", "b"], "ranks": [1, NaN]}'], "line 1: nan is no rank"),
     ],
 )
 def test_rankings_that_are_none(tmp_path, name, lines, message):
