@@ -109,12 +109,12 @@ def run(args):
         result = {"file": str(name), "items": found.items, "problem": found.problem, "groups": found.as_dicts()}
         write(args, result, no_estimate_lines(found.problem, found.groups, Path(name).name))
         return 1
-    result = {"file": str(name)} | answer_dict(answer, bootstrap)
-    write(args, result, answer_lines(answer, Path(name).name, bootstrap))
     if args.figure:
         from .figure import draw_fit
 
         draw_fit(answer, args.figure, bootstrap)
+    result = {"file": str(name)} | answer_dict(answer, bootstrap)
+    write(args, result, answer_lines(answer, Path(name).name, bootstrap))
     return 0
 
 
@@ -143,11 +143,11 @@ def check_options(args):
 
 
 def write(args, result, lines):
-    """The text, or JSON in its place where it goes to the standard output"""
-    if args.json != "-":
-        print("\n".join(lines))
+    """JSON, and the text where JSON does not go to the screen; the screen is last, because its reader may leave"""
     if args.json:
         write_json(args.json, result)
+    if args.json != "-":
+        print("\n".join(lines))
 
 
 class NotDetermined(Exception):

@@ -1,4 +1,8 @@
-"""What all commands share: parsing, one sentence and status 2 for what the user can put right, 130 for Ctrl-C."""
+"""What all commands share: parsing, and how they end.
+
+Status 2 comes with one sentence for what the user can put right. 130 is Ctrl-C, and 141 a reader such as `head` that
+left before the end: what a shell says of commands that these signals end.
+"""
 
 import argparse
 import errno
@@ -9,6 +13,8 @@ import warnings
 
 from ..errors import InputError
 from .options import unknown
+
+WRITTEN = {"json", "figure", "output"}  # options that name a file to write
 
 
 def main(program, commands, argv=None):
@@ -49,6 +55,7 @@ def _status(program, args):
     if hasattr(sys.stdout, "reconfigure"):  # a file name may be no valid text, and a terminal may lack σ
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        refuse_output_onto_input(args)
         status = run_quietly(args) or 0
         sys.stdout.flush()  # here a closed pipe is handled; at exit it would be a traceback
         return status
@@ -61,11 +68,25 @@ def _status(program, args):
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output is gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+            return 141
         where = f"{error.filename}: " if error.filename else ""
         text = InputError(f"{where}{error.strerror}; what was saved before is whole")
         print(f"{program} {args.command}: error: {text}", file=sys.stderr)
         return 2
+
+
+def refuse_output_onto_input(args):
+    """InputError where a file to write is one that the command reads"""
+    options = vars(args)
+    for name in WRITTEN:
+        output = options.get(name)
+        if not output or not os.path.isfile(output):
+            continue
+        for other in options.keys() - WRITTEN:
+            values = options[other] if isinstance(options[other], list) else [options[other]]
+            for given in values:
+                if isinstance(given, (str, os.PathLike)) and os.path.isfile(given) and os.path.samefile(given, output):
+                    raise InputError(f"--{name} {output}: is the file that is read: give another name")
 
 
 def run_quietly(args):

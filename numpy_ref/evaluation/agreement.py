@@ -112,15 +112,14 @@ def squared_distance(values, totals, level):
 
 
 def same_length(first, second):
-    """Two annotators' labels as arrays"""
-    first, second = np.asarray(first), np.asarray(second)
+    """Two annotators' labels as arrays; InputError where one is missing: None, NaN or pandas' NA"""
+    lists = list(first), list(second)  # an array of text would hold the text "nan" for a NaN
+    first, second = (np.asarray(labels) for labels in lists)
     if first.ndim != 1 or first.shape != second.shape or not len(first):
         raise InputError(
             f"two annotators' labels have shapes {first.shape} and {second.shape}, expected one length, not 0"
         )
-    missing = (first != first) | (second != second)  # only NaN differs from itself
-    if missing.any():
-        raise InputError(
-            f"item {int(np.argmax(missing))} has the label NaN: leave out the items that one did not label"
-        )
+    for item, labels in enumerate(zip(*lists, strict=True)):
+        if any(not isinstance(label, str) and str(label) in ("None", "nan", "<NA>") for label in labels):
+            raise InputError(f"item {item} has the label NaN: leave out the items that one did not label")
     return first, second

@@ -68,6 +68,10 @@ def run(args, scorer_of=numpy_scorer):
         options = {"other": other, "seed": args.seed, "bins": args.bins}
         found, text = measure(scorer, args.data, args.subset_column, temperature, fitted_on, **options), as_text
     result = {"model": args.model, **found}
+    if args.figure:
+        from .figure import draw_evaluation
+
+        draw_evaluation(result, args.figure)  # files first: whoever reads the screen, as `head`, may leave
     if args.json:
         write_json(args.json, result)
     if args.json != "-":
@@ -76,10 +80,6 @@ def run(args, scorer_of=numpy_scorer):
             print("", *rewardbench.as_text(result["rewardbench"]), sep="\n")
         if other:
             print("", *against.as_text(result["against"], args.model, args.against), sep="\n")
-    if args.figure:
-        from .figure import draw_evaluation
-
-        draw_evaluation(result, args.figure)
     return 0
 
 

@@ -66,12 +66,12 @@ def run(args):
     rows = read(args.files, tokenizer, args.max_length, partial(progress_bar, unit=" rows"), columns(args))
     report = examine(rows, args.max_length, args.repeated_labels)
     misleading = any(finding.severity == "error" and finding.rows.any() for finding in report.findings)
-    if args.json != "-":
-        print(as_text(report, args.files))
-    if args.json:
-        write_json(args.json, as_json(report, args.files, misleading))
     if args.figure:
         from .figure import draw_report
 
-        draw_report(report, args.files, args.figure)
+        draw_report(report, args.files, args.figure)  # files first: whoever reads the screen, as `head`, may leave
+    if args.json:
+        write_json(args.json, as_json(report, args.files, misleading))
+    if args.json != "-":
+        print(as_text(report, args.files))
     return int(args.strict and misleading)

@@ -450,7 +450,7 @@ def test_main_turns_what_happens_into_an_exit_status(capsys):
 
 @pytest.mark.parametrize("package", ["numpy_ref", pytest.param("torch_impl", marks=pytest.mark.slow)])
 def test_a_reader_that_has_gone_is_no_error(package, model):
-    """As with `| head -0`: no traceback, nothing on stderr"""
+    """As with `| head -0`: no traceback, nothing on stderr; the status is a shell's for SIGPIPE, as 1 has a meaning"""
     assert model
     read, write = os.pipe()
     os.close(read)
@@ -458,7 +458,39 @@ def test_a_reader_that_has_gone_is_no_error(package, model):
         process = start(package, "score", "--model", "model", "--prompt", PROMPT, *RESPONSES, stdout=broken)
         _, err = process.communicate(timeout=120)
     assert err == ""
-    assert process.returncode == 1
+    assert process.returncode == 141
+
+
+def test_files_are_written_before_the_reader_of_the_screen_may_leave(tmp_path):
+    games = "winner,loser\n" + "".join(f"{k},{(k + 1) % 50}\n" for k in range(50))
+    (tmp_path / "games.csv").write_text(games)
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b c", "rejected": "d"}\n' * 3)
+    written = ["--json", tmp_path / "out.json", "--figure", tmp_path / "out.png"]
+    for command in ["fit", tmp_path / "games.csv"], ["report", tmp_path / "pairs.jsonl"]:
+        read, write = os.pipe()
+        os.close(read)
+        with open(write, "wb") as broken:
+            process = start("numpy_ref", *map(str, [*command, *written]), stdout=broken)
+            assert process.communicate(timeout=120)[1] == ""
+        assert process.returncode == 141
+        json.loads((tmp_path / "out.json").read_text())
+        assert (tmp_path / "out.png").stat().st_size > 1000
+        (tmp_path / "out.json").unlink()
+        (tmp_path / "out.png").unlink()
+
+
+@pytest.mark.parametrize("other_name", [False, True])
+@pytest.mark.parametrize("command", [["fit"], ["report"], ["evaluate", "--model", "model", "--data"]])
+def test_no_output_goes_onto_the_file_that_is_read(command, other_name, tmp_path, capsys, model):
+    assert model
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"winner": "a", "loser": "b"}\n{"winner": "b", "loser": "a"}\n')
+    output = tmp_path / "link" / path.name if other_name else path
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = path.read_text()
+    assert run("numpy_ref", *command, str(path), "--json", str(output)) == 2
+    assert f"--json {output}: is the file that is read: give another name" in capsys.readouterr().err
+    assert path.read_text() == before
 
 
 def test_a_table_is_aligned():

@@ -220,6 +220,8 @@ def test_resamples_where_nobody_could_disagree_are_counted():
     [
         (lambda: cohen_kappa([0, 1, np.nan], [0, 1, 1]), "item 2 has the label NaN"),
         (lambda: percent_agreement([0, 1.0], [np.nan, 1]), "item 0 has the label NaN"),
+        (lambda: cohen_kappa(["a", np.nan, "b"], ["a", "b", "b"]), "item 1 has the label NaN"),
+        (lambda: cohen_kappa(["a", "b"], ["a", None]), "item 1 has the label NaN"),
         (lambda: cohen_kappa([1, 1], [1, 1]), "one label"),
         (lambda: cohen_kappa([1, 2], [1]), "expected one length"),
         (lambda: cohen_kappa([], []), "not 0"),
