@@ -120,7 +120,7 @@ def _check_absent(column, row):
         name = shortened(misspelled)
         raise InputError(f'there is no column "{column}", only {name}: did you mean "{column}"? Rename it')
     if column in REQUIRED:
-        remedy = f"write {EXAMPLE}, or say with --{column}-column what yours is called"
+        remedy = f"write {EXAMPLE}, or rename yours (train and report take its name: --{column}-column)"
         raise InputError(f'there is no column "{column}" (found: {found_in(row)}): {remedy}')
 
 
