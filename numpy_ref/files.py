@@ -48,8 +48,8 @@ def written_whole(path, mode="w") -> Iterator[Any]:
         return
     check_output(path, new)
     packed, target = Path(path).suffix.lower() == ".gz", Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        with open(target, "wb") as raw, _layers(raw, packed, text) as file:
+    if is_stream(path):
+        with open(path, "wb") as raw, _layers(raw, packed, text) as file:
             yield file
         return
     with _unfinished(_beside(target)) as building, _names(path, building):
@@ -115,7 +115,7 @@ def write_json(path, value):
 def check_output(path, new=False):
     """InputError if a file cannot be written there: to be called before an hour is spent on its content"""
     path = Path(path)
-    if str(path) == "-":
+    if str(path) == "-" or (is_stream(path) and os.access(path, os.W_OK)):
         return
     if new and os.path.lexists(path):
         raise InputError(f"{path}: exists already: choose another name, or take the old file away")
@@ -126,6 +126,11 @@ def check_output(path, new=False):
         raise InputError(f"{path}: is a directory: give the name of a file in it")
     if not os.access(path if path.exists() else parent, os.W_OK):
         raise InputError(f"{path}: may not be written: choose another place, or change its permissions")
+
+
+def is_stream(path):
+    """Whether a device or a pipe stands there, also behind a link such as /dev/stdout, whose target has no name"""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _named_as_new(building, target):
@@ -279,7 +284,7 @@ def claimed(path):
 
 def check_input(path):
     """InputError for a pipe or a device, which cannot be read twice or has no end; a missing file passes"""
-    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+    if is_stream(path):
         raise InputError(f"{path}: is a pipe or a device: write what it gives to a file, and name that")
 
 

@@ -305,6 +305,17 @@ def test_a_device_and_a_pipe_are_written_to_directly():
     assert stat.S_ISFIFO(os.stat("pipe").st_mode)
 
 
+def test_a_pipe_behind_a_link_without_a_target_is_written_to():
+    """/dev/stdout and /dev/fd/N are links to pipe:[N], which is nowhere"""
+    read, write_end = os.pipe()
+    path = f"/dev/fd/{write_end}"
+    files.check_output(path, new=True)  # nothing is lost, so it may exist
+    write(path, "whole")
+    os.close(write_end)
+    assert os.read(read, 100) == b"whole"
+    os.close(read)
+
+
 def test_a_dash_is_the_standard_output(capsys):
     write("-", "text\n")
     files.write_json("-", {"σ": 1})

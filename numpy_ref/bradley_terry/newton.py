@@ -121,7 +121,9 @@ def newton(f, x, tolerance, max_iterations=100, solve=None, limit=unchanged, ins
             decrement = max(math.sqrt(max(here.gradient @ step, 0)), float(at_least))
         unit = 4 * np.finfo(x.dtype).eps * (1 + abs(x).max())  # rounding of x: that of g is at most unit · diagonal
         exact = (abs(here.gradient) <= unit * here.diagonal).all()
-        arrived = exact or decrement <= max(tolerance, unit * math.sqrt(here.diagonal.sum()))
+        arrived = exact or (
+            math.isfinite(decrement) and decrement <= max(tolerance, unit * math.sqrt(here.diagonal.sum()))
+        )
         converged = arrived and abs(step).max() <= max(SHORT, math.sqrt(tolerance))
         if converged or iteration == max_iterations or not np.isfinite(step).all():
             break

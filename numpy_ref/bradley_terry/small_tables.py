@@ -84,7 +84,7 @@ def maximum_of_table(rows, ridge, tolerance, max_iterations):
         x = x + step * (1 if longest <= 1 else max(1, math.log1p(longest)) / longest)
         decrement = shrinkage(longest) * math.sqrt(max(gradient @ step, 0))
         rounding = 4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a))
-        converged = bool(decrement <= max(tolerance, rounding))
+        converged = bool(math.isfinite(rounding) and decrement <= max(tolerance, rounding))
         bound = 2 * max(tolerance, rounding) * np.sqrt(np.diag(a))  # of |g|, if the step is A⁻¹ g
     here = decided(difference(x, rows), rows.wins, rows.losses)
     slope = difference_backward(here.slope, rows) - ridge * x

@@ -28,6 +28,7 @@ from .small_tables import guess, is_small, maximum_of_table
 from .spanning_tree import tree_preconditioner
 from .win_counts import blocks, difference, difference_backward, total_per_item, without_shift, won_and_lost
 
+LARGEST_RIDGE = 1e100  # at which every strength is 0 but for rounding
 DENSE_ITEMS = 3000  # the square array of so many takes 72 MB
 
 
@@ -112,8 +113,8 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     tolerance   on the Newton decrement: how far, in standard errors, the result may be from the maximum
     Where no estimate exists the numbers are NaN and `problem` says why. Raises InputError for a wrong option.
     """
-    if not (isinstance(ridge, (int, float, np.number)) and math.isfinite(ridge) and ridge >= 0):
-        raise InputError(f"ridge={ridge!r}: expected a number that is not negative (1 / variance of the prior)")
+    if not (isinstance(ridge, (int, float, np.number)) and 0 <= ridge <= LARGEST_RIDGE):
+        raise InputError(f"ridge={ridge!r}: expected a number from 0 to {LARGEST_RIDGE:g} (1 / variance of the prior)")
     rows, model = resolve_ties(pairs, ties)
     groups = groups_of(rows)
     asked = {"pairs": pairs, "rows": rows, "ties": ties, "model": model, "ridge": ridge, "groups": groups}

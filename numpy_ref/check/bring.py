@@ -1,5 +1,6 @@
 """Bring your own: any function of a file and its backward, by the names and shapes of the inputs."""
 
+import math
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from .sandbox import Lost, Raised, Sandbox
 from .source import read_source
 
 SHAPE = re.compile(r"\(([\d,\s]*)\)(?:<(\d+))?")
+MOST_NUMBERS = 10**6  # of one input: every one of them is a direction of its own
 SCALES = 1.0, 3.0, 0.1  # of the inputs, one draw each
 
 
@@ -41,6 +43,8 @@ def parsed(text):
     match = SHAPE.fullmatch(value.strip())
     if equals and name.strip().isidentifier() and match:
         sizes = tuple(int(part) for part in match[1].split(",") if part.strip())
+        if math.prod(sizes) > MOST_NUMBERS:
+            raise InputError(f"--input {text}: more than {MOST_NUMBERS:,} numbers: choose smaller sizes")
         return name.strip(), (sizes, int(match[2]) if match[2] else None)
     try:
         return name.strip(), (float(value) if "." in value or "e" in value else int(value), "constant")

@@ -7,6 +7,7 @@ Exit status 0: every property of every function holds; 1: one does not; 2: there
 
 import difflib
 
+from ..cli.main import natural
 from ..errors import InputError
 from ..files import check_output
 from .functions import FUNCTIONS
@@ -27,7 +28,7 @@ def add_arguments(parser):
     parser.add_argument("--json", metavar="FILE", help="write the results in Gradescope's format; - for the terminal")
     parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
     parser.add_argument("--seconds", type=float, default=20.0, help="processor time for each function")
-    parser.add_argument("--seed", type=int, default=0, help="of the inputs: another seed, other inputs")
+    parser.add_argument("--seed", type=natural, default=0, help="of the inputs: another seed, other inputs")
     parser.add_argument("--forward", metavar="F", help="bring your own: the name of any function of the file")
     parser.add_argument("--backward", metavar="B", help="its backward: B(dout, cache), or B(dout, *inputs)")
     parser.add_argument("--input", action="append", metavar="NAME=SHAPE", help="an input, as 'x=(2,3,5)'")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..files import check_input
 from .submission.statements import UNREADABLE
 
 RUNS = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*")  # cell magics whose body is Python that runs
@@ -52,6 +53,7 @@ def read_source(path):
 
 def read_blocks(path):
     """[(label, source)]: a Python file is one block, a notebook has one for each code cell; InputError if unreadable"""
+    check_input(path)
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")

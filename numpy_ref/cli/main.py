@@ -14,6 +14,7 @@ import warnings
 from ..errors import InputError
 from .options import unknown
 
+LARGEST = 2**63  # of a whole number on the command line: an array of NumPy takes no larger one
 WRITTEN = {"json", "figure", "output"}  # options that name a file to write
 
 
@@ -52,6 +53,7 @@ def parsed(program, commands, argv):
 def _status(program, args):
     """The exit status of the command, with one sentence for what the user can put right"""
     keep_freed_memory()
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  closed by the caller, as by >&-
     if hasattr(sys.stdout, "reconfigure"):  # a file name may be no valid text, and a terminal may lack σ
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -65,6 +67,12 @@ def _status(program, args):
     except KeyboardInterrupt:
         print(f"\n{program} {args.command}: interrupted", file=sys.stderr)
         return 130
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # PyTorch's word for it
+            raise
+        reason = " ".join(str(error).split())[:150] or "no more could be had"
+        print(f"{program} {args.command}: error: too little memory: {reason}; ask for less at a time", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output is gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,17 +132,22 @@ def keep_freed_memory():
 
 def positive_int(text):
     """A type for argparse: 1, 2, 3, ..."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+    return whole_number(text, 1)
 
 
 def natural(text):
     """A type for argparse: 0, 1, 2, ..."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return whole_number(text, 0)
+
+
+def whole_number(text, low):
+    """The whole number of an option, from `low` on and below LARGEST"""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if not low <= value < LARGEST:
+        raise argparse.ArgumentTypeError(f"{text} is not {f'{low} or more' if value < low else f'below {LARGEST:,}'}")
     return value
 
 

@@ -133,8 +133,9 @@ def check_source(options):
             raise InputError(
                 f"{named} {getattr(options, name)}: there is no --dataset-name: name a dataset, or leave it out"
             )
-    if is_world(options) and (columns(options) or options.vocab_size):
+    if is_world(options) and (columns(options) or options.vocab_size or options.eval_data):
         named = f"--{next(iter(columns(options)))}-column" if columns(options) else "--vocab-size"
+        named = f"--eval-data {options.eval_data}" if options.eval_data else named
         raise InputError(f"{named}: the built-in world does not use it: name your own data with --data")
 
 

@@ -35,7 +35,13 @@ def shift_and_scale(params, mean, std):
     if not wide.any():
         raise InputError("the head is 0 throughout, and so is every reward: there is nothing to normalise")
     moved = b - (mean / (wide @ wide)) * wide
-    return unflatten(flat | {"body.ln.bias": moved.astype(b.dtype), "head.weight": (w / std).astype(w.dtype)})
+    with np.errstate(over="ignore", under="ignore"):
+        divided = (w / std).astype(w.dtype)
+    if not (np.isfinite(divided).all() and divided.any()):
+        raise InputError(
+            f"divided by {std:g} the head's weights are {divided.flat[0]:g}, out of the range of {w.dtype}"
+        )
+    return unflatten(flat | {"body.ln.bias": moved.astype(b.dtype), "head.weight": divided})
 
 
 def check_numbers(mean, std):

@@ -37,6 +37,11 @@ GPT2_NAMES = {
 # The top of a model: its name in the ecosystem, and how a message describes it
 ARCHITECTURES = {"head": "GPT2ForSequenceClassification", "unembedding": "GPT2LMHeadModel"}
 IS_A = {"head": "a reward model", "unembedding": "a language model, which has no rewards"}
+ARITHMETIC = {
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "n_inner": None,
+}  # others are other functions
 
 
 def gpt2_name(name):
@@ -81,8 +86,7 @@ def config_of(params, n_head):
         "n_embd": tok.shape[1],
         "n_layer": len(params["body"]["blocks"]),
         "n_head": n_head,
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-5,
+        **{name: value for name, value in ARITHMETIC.items() if value is not None},
         "embd_pdrop": 0.0,
         "attn_pdrop": 0.0,
         "resid_pdrop": 0.0,
@@ -162,6 +166,9 @@ def read_config(directory):
     fits = isinstance(config, dict) and all(type(config.get(key)) is int and config[key] > 0 for key in sizes)
     if not fits or config.get("model_type") != "gpt2" or config["n_embd"] % config["n_head"]:
         raise InputError(f"{path}: not the configuration of a model saved by this project")
+    for name, ours in ARITHMETIC.items():
+        if config.get(name, ours) != ours:
+            raise InputError(f"{path}: {name} is {shortened(config[name])}, where our model has {shortened(ours)}")
     return config
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..batches import steps_per_epoch
 from ..cli.text import counted
 from ..data.source import is_world
+from ..errors import InputError
 from ..language_model import to_reward_model
 from ..storage import model_card
 from ..storage import run as runs
@@ -100,6 +101,10 @@ def settled(options, loaded, n_processes):
 def step_counts(options, n):
     """(total steps, warm-up steps) for n prompts"""
     per_epoch = steps_per_epoch(n, options.batch_size)
+    if options.num_train_epochs * per_epoch >= 2**53:
+        raise InputError(
+            f"--num-train-epochs {options.num_train_epochs:g}: more steps than can be counted: choose fewer"
+        )
     total = options.max_steps or max(1, round(options.num_train_epochs * per_epoch))
     return total, total // 10 if options.warmup_steps is None else min(options.warmup_steps, total)
 

@@ -461,6 +461,58 @@ def test_a_reader_that_has_gone_is_no_error(package, model):
     assert process.returncode == 141
 
 
+def test_too_little_memory_is_one_sentence(capsys):
+    for error in MemoryError("Unable to allocate 429. GiB"), MemoryError(), RuntimeError("can't allocate memory: 9"):
+
+        def fail(_, error=error):
+            raise error
+
+        assert main("program", commands_of(fail), ["act"]) == 2
+        assert is_one_sentence(capsys.readouterr().err.strip())
+    with pytest.raises(RuntimeError, match="a bug"):
+        main("program", commands_of(lambda _: (_ for _ in ()).throw(RuntimeError("a bug"))), ["act"])
+
+
+def test_a_long_text_that_does_not_fit_into_the_memory_is_one_sentence(tmp_path, capsys):
+    row = {"prompt": "", "chosen": "a" * 2_000_000, "rejected": "b"}
+    (tmp_path / "long.jsonl").write_text(json.dumps(row) + "\n")
+    options = ["--data", str(tmp_path / "long.jsonl"), "--max-length", "2000010", "--max-steps", "1", *TINY]
+    assert run("numpy_ref", "train", *options, "--output-dir", str(tmp_path / "run")) == 2
+    assert "error: too little memory: " in capsys.readouterr().err
+
+
+def test_a_closed_standard_output_is_no_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main("program", commands_of(lambda _: print("to nobody")), ["act"]) == 0
+    sys.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "--n-embd", "1e5"], "--n-embd: '1e5' is not a whole number"),
+        (["train", "--n-embd", "0"], "--n-embd: 0 is not 1 or more"),
+        (["evaluate", "--model", "m", "--bins", "9" * 30], "is not below 9,223,372,036,854,775,808"),
+        (["train", "--num-train-epochs", "1e308"], "--num-train-epochs 1e+308: more steps than can be counted"),
+        (["train", "--eval-data", "held.jsonl"], "--eval-data held.jsonl: the built-in world does not use it"),
+        (["check", "pipe.py"], "pipe.py: is a pipe or a device"),
+        (["check", "f.py", "--forward", "f", "--backward", "b", "--input", "x=(9999,9999)"], "than 1,000,000 numbers"),
+        (["fit", "--ridge", "1e308"], "ridge=1e+308: expected a number from 0 to 1e+100"),
+    ],
+)
+def test_numbers_and_files_without_an_end_are_refused(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.py")
+    Path("f.py").write_text("def f(x):\n    return x, x\n\n\ndef b(dout, cache):\n    return dout\n")
+    try:
+        status = run("numpy_ref", *words)
+    except SystemExit as end:  # argparse's own
+        status = end.code
+    said = capsys.readouterr()
+    assert status == 2
+    assert sentence in said.err
+
+
 def test_files_are_written_before_the_reader_of_the_screen_may_leave(tmp_path):
     games = "winner,loser\n" + "".join(f"{k},{(k + 1) % 50}\n" for k in range(50))
     (tmp_path / "games.csv").write_text(games)

@@ -144,6 +144,7 @@ def test_a_tie_parameter_is_in_log_odds_and_goes_with_them(more, kept):
         ([], [{"response": "x"}, {"response": ""}], "line 2: response 1 is empty"),
         (["--temperature", "fit"], [{"chosen": "a", "rejected": "a b"}], "no temperature is the best"),
         (["--temperature", "fit"], [{"response": "a"}], 'line 1: there is no column "chosen"'),
+        (["--temperature", "1e-320"], REFERENCE, "the head's weights are"),
         (["--temperature", "0"], REFERENCE, "--temperature 0: expected a number above 0, or fit"),
     ],
 )

@@ -387,6 +387,19 @@ def test_a_model_of_the_other_kind_is_named_with_what_to_do():
     assert "unembedding" in load_model("sft", ("unembedding",))[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("activation_function", "relu"), ("layer_norm_epsilon", -1), ("n_inner", 7), ("n_inner", float("nan"))],
+)
+def test_a_configuration_of_another_function_is_refused(name, value):
+    Path("reward").mkdir()
+    save_model(Path("reward"), unflatten(weights()), 2, WORDS)
+    path = Path("reward", "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(InputError, match=f"config.json: {name} is {value}, where our model has|{name} is 'relu'"):
+        load_model("reward")
+
+
 def test_the_configuration_is_what_transformers_reads():
     common = {
         "model_type": "gpt2",
