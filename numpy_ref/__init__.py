@@ -7,9 +7,10 @@ ranking, listwise, ties, objectives, language_model                 other object
 dpo, policy                                                         from reward to policy
 optim -> batches -> train, learners                                 training it
 gradient_check, metrics                                             is a gradient right? how good is a model?
+tree, files, errors                                                 nested arrays, files written whole, one error
 
-A folder is one capability: data, training, evaluation, report, bradley_terry, check, storage, figures, cli. Whatever
-stands in `__all__` is imported when it is first used: `import numpy_ref` itself loads nothing, not even NumPy.
+A folder is one capability: data, training, evaluation, report, bradley_terry, check, storage, figures, cli. Every
+name of `__all__` is imported when it is first used: `import numpy_ref` itself loads nothing, not even NumPy.
 
     import numpy_ref
     loss, cache = numpy_ref.pairwise_loss(chosen, rejected)

@@ -1,4 +1,4 @@
-"""The loss of the reward model and its gradient, by hand. Read this room first.
+"""The loss of the reward model and its gradient, by hand. Read this file first.
 
 A pair of responses to one prompt: people preferred `chosen` to `rejected` (the literature also says winner and
 loser). The model gives each a reward, margin = reward_chosen - reward_rejected, and the Bradley-Terry model says

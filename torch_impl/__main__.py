@@ -89,7 +89,7 @@ COMMANDS = {
     "train": ("train a reward model by autograd", train),
     "dpo": ("train a language model on preferences, with itself as the reward model", dpo),
     "score": ("rank responses to a prompt by their rewards, or score a file", score),
-    "normalize": ("set a model's mean reward to 0 and its deviation to 1", normalize),
+    "normalize": ("shift and scale a model's rewards, folded into its weights", normalize),
     "evaluate": ("accuracy, calibration and length bias on held-out preferences", evaluate),
 }
 

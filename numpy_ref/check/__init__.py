@@ -3,11 +3,11 @@
 functions       what can be checked, and what each function must do
 properties, cases, oracles    the properties, the inputs they are tried on, the right answers
 search, values, judge   inputs from a seed, smaller ones; is an answer right; the verdict on one function
-diagnosis, mistakes, mutants    the name of the mistake: a catalogue, and slips of the pen
+diagnosis, mistakes, mutants    the name of the mistake: a catalogue, and small changes of right code
 laws            laws that a reader writes, tried on right and wrong code
 source, sandbox, submission    a submission is read, and runs in a process of its own
 cell, command, text    the face in a notebook, the command, its report
-backward, witnesses, fitting    check_backward for everybody's code; derivatives by others; what a wrong one is
+backward, witnesses, fitting    check_backward for any code; the derivative in other ways; what a wrong one is
 bring           a forward and a backward of any file, in a process of their own
 plugin, strategies, power, slips    the pytest plugin: inputs drawn by Hypothesis; mutants of a backward under test
 

@@ -1,4 +1,4 @@
-"""Using a trained model, and measuring how good it is.
+"""Using a trained model, and measuring how good it is. In reading order:
 
 agreement       kappa and alpha: do annotators agree beyond chance?
 intervals       Wilson's, and bootstraps over prompts, responses and items

@@ -74,7 +74,7 @@ def moments(reward, eps):
     mean, std = float(reward.mean()), float(reward.std())
     if std <= 100 * eps * abs(reward).max():  # what the order of a sum can do to equal rewards
         raise InputError(
-            f"the {len(reward)} reference rewards are all {mean:g}: their deviation is 0, and nothing can "
-            "be divided by it: give other responses, or --mean-only"
+            f"every reference reward is {mean:g}: their deviation is 0, and nothing can be divided by it: give other "
+            "responses, or --mean-only"
         )
     return mean, std

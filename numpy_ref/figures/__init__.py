@@ -1,4 +1,4 @@
-"""Every picture, drawn from plain arrays; matplotlib is imported when the first one is drawn.
+"""Every picture, drawn from plain arrays; matplotlib is imported when the first one is drawn. In reading order:
 
 style           Picture, the house style, saving
 lessons         the pictures of the lessons and of `compare`

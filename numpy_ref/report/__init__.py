@@ -1,4 +1,4 @@
-"""What a preference file would teach, and what in it would mislead: `report`.
+"""What a preference file would teach, and what in it would mislead: `report`. In reading order:
 
 rows, relations     the rows of all files as arrays; pairs in both orders, cycles, what files share
 findings, ceiling   what misleads, with its lines; what repeated labels allow at best

@@ -1,4 +1,4 @@
-"""Models and runs on disk: written whole, checked when they are read.
+"""Models and runs on disk: written whole, checked when they are read. In reading order:
 
 checkpoint      a model in the ecosystem's format (GPT-2 sequence classifier, safetensors)
 checksums       SHA256SUMS of every save

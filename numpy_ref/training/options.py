@@ -203,7 +203,7 @@ class RunOptions(Options):
     """Where it is written, and how often"""
 
     output_dir: str | None = option(
-        "run", None, "a new directory; runs/train, runs/train-2, ... if left out", metavar="DIR", recorded=False
+        "run", None, "a new directory; if left out runs/COMMAND, runs/COMMAND-2, ...", metavar="DIR", recorded=False
     )
     logging_steps: int = option(
         "run", 10, "steps summed up in one line of metrics.jsonl", type=positive_int, changeable=True
