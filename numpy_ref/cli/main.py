@@ -68,10 +68,12 @@ def _status(program, args):
         print(f"\n{program} {args.command}: interrupted", file=sys.stderr)
         return 130
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # PyTorch's word for it
+        of_torch = any(words in str(error) for words in ("allocate memory", "out of memory"))  # a RuntimeError there
+        if not (isinstance(error, MemoryError) or of_torch):
             raise
         reason = " ".join(str(error).split())[:150] or "no more could be had"
-        print(f"{program} {args.command}: error: too little memory: {reason}; ask for less at a time", file=sys.stderr)
+        remedy = "choose a smaller batch, shorter texts or a smaller model"
+        print(f"{program} {args.command}: error: too little memory: {reason}; {remedy}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output is gone, as with `| head`
