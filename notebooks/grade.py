@@ -25,7 +25,7 @@ from numpy_ref.check.source import read_blocks
 from numpy_ref.check.text import score, text
 from numpy_ref.cli.main import positive
 from numpy_ref.errors import InputError
-from numpy_ref.files import check_output, claimed, write_text
+from numpy_ref.files import check_only_written, check_output, claimed, write_text
 
 GUIDE = "notebooks/guide/teaching.md"
 EMPTY = "an empty notebook: it holds no code at all; ask for the file again"
@@ -134,6 +134,7 @@ def plain(words):
 
 def grade(args):
     wanted, found = exercises(args.lesson), submissions(args.submissions)
+    check_only_written([args.csv], found.values())
     seed = secrets.randbelow(10**6) if args.seed is None else args.seed
     folder = args.feedback or args.csv.parent / "feedback"
     folder.mkdir(parents=True, exist_ok=True)

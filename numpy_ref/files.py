@@ -128,6 +128,30 @@ def check_output(path, new=False):
         raise InputError(f"{path}: may not be written: choose another place, or change its permissions")
 
 
+def check_only_written(outputs, inputs):
+    """InputError if an output is an input as well, another output, or a file of a saved model: it would be lost"""
+    others = [path for path in inputs if str(path) != "-"]
+    for path in (path for path in outputs if str(path) != "-"):
+        for other in others:
+            if _same_file(path, other):
+                raise InputError(f"{path}: is the same file as {other}, which this command uses too: give another name")
+        sums = Path(os.path.realpath(path)).with_name("SHA256SUMS")
+        if sums.is_file() and Path(path).exists() and _lists(sums, os.path.basename(os.path.realpath(path))):
+            raise InputError(f"{path}: belongs to the saved model beside {sums.name}: give another name")
+        others.append(path)
+
+
+def _same_file(path, other):
+    """Whether both name one file, which need not exist; a device or a pipe may be named twice"""
+    if os.path.exists(path) and os.path.exists(other):
+        return os.path.isfile(path) and os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _lists(sums, name):
+    return name == sums.name or name in sums.read_text(encoding="utf-8", errors="replace").split()
+
+
 def is_stream(path):
     """Whether a device or a pipe stands there, also behind a link such as /dev/stdout, whose target has no name"""
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)

@@ -356,6 +356,23 @@ def test_where_no_file_can_be_written():
     assert Path("file").read_text() == "old"
 
 
+def test_an_output_is_not_another_file_of_the_command():
+    for name in ("data", "model/config.json", "model/notes", "model/SHA256SUMS"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("")
+    Path("model/SHA256SUMS").write_text(f"{'0' * 64}  config.json\n")
+    Path("link").symlink_to("data")
+    os.link("data", "hard")
+    for name in ("data", "./data", "link", "hard", Path("data").resolve()):
+        found = refusal(files.check_only_written, [name], ["model", "data"])
+        assert found == f"{name}: is the same file as data, which this command uses too: give another name"
+    for outputs in (["new", "./new"], ["link", "hard"]):
+        assert "is the same file as" in refusal(files.check_only_written, outputs, [])
+    for name in ("config.json", "SHA256SUMS"):
+        assert "belongs to the saved model" in refusal(files.check_only_written, [f"model/{name}"], ["model"])
+    files.check_only_written(["-", "-", "/dev/null", "/dev/null", "model/notes", "new"], ["-", "model", "data"])
+
+
 @pytest.mark.parametrize("protected", ["file", "folder"])
 def test_what_is_protected_is_not_replaced(protected, monkeypatch):
     Path("folder").mkdir()

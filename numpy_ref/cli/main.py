@@ -12,10 +12,13 @@ import sys
 import warnings
 
 from ..errors import InputError
+from ..files import check_only_written
 from .options import unknown
 
 LARGEST = 2**63  # of a whole number on the command line: an array of NumPy takes no larger one
-WRITTEN = {"json", "figure", "output"}  # options that name a file to write
+# The options of all commands that name a file to write, and those that name something to read.
+WRITTEN = ("output", "json", "junit", "figure")
+READ = ("files", "file", "rankings", "data", "temperature_data", "solution", "model", "against")
 
 
 def main(program, commands, argv=None):
@@ -57,7 +60,7 @@ def _status(program, args):
     if hasattr(sys.stdout, "reconfigure"):  # a file name may be no valid text, and a terminal may lack σ
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        refuse_output_onto_input(args)
+        check_only_written(named(args, WRITTEN), named(args, READ))
         status = run_quietly(args) or 0
         sys.stdout.flush()  # here a closed pipe is handled; at exit it would be a traceback
         return status
@@ -85,18 +88,10 @@ def _status(program, args):
         return 2
 
 
-def refuse_output_onto_input(args):
-    """InputError where a file to write is one that the command reads"""
-    options = vars(args)
-    for name in WRITTEN:
-        output = options.get(name)
-        if not output or not os.path.isfile(output):
-            continue
-        for other in options.keys() - WRITTEN:
-            values = options[other] if isinstance(options[other], list) else [options[other]]
-            for given in values:
-                if isinstance(given, (str, os.PathLike)) and os.path.isfile(given) and os.path.samefile(given, output):
-                    raise InputError(f"--{name} {output}: is the file that is read: give another name")
+def named(args, options):
+    """The paths that these options give"""
+    values = [getattr(args, name, None) for name in options]
+    return [path for value in values if value for path in (value if isinstance(value, list) else [value])]
 
 
 def run_quietly(args):
