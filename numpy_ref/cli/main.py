@@ -20,6 +20,11 @@ LARGEST = 2**63  # of a whole number on the command line: an array of NumPy take
 WRITTEN = ("output", "json", "junit", "figure")
 READ = ("files", "file", "rankings", "data", "temperature_data", "solution", "model", "against")
 
+STATUSES = (
+    "Exit status of every command: 0; 1 where its help says so; 2 for what you can put right, in one sentence; 130 after "
+    "Ctrl-C; 141 where the reader of the screen has left, as with `| head`."
+)
+
 
 def main(program, commands, argv=None):
     """commands: {name: (one line of help, load)}, where load() -> (add_arguments, run); returns the exit status"""
@@ -36,7 +41,7 @@ def parsed(program, commands, argv):
 
     Only the command that is named is loaded: all of them would take longer to import than most answers to compute.
     """
-    parser = _Parser(prog=program, allow_abbrev=False)
+    parser = _Parser(prog=program, allow_abbrev=False, epilog=STATUSES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_line, load) in commands.items():
         sub = subparsers.add_parser(
