@@ -21,8 +21,8 @@ WRITTEN = ("output", "json", "junit", "figure")
 READ = ("files", "file", "rankings", "data", "temperature_data", "solution", "model", "against")
 
 STATUSES = (
-    "Exit status of every command: 0; 1 where its help says so; 2 for what you can put right, in one sentence; 130 after "
-    "Ctrl-C; 141 where the reader of the screen has left, as with `| head`."
+    "Exit status of every command: 0; 1 where its help says so; 2 for what you can put right, in one sentence; 130 "
+    "after Ctrl-C; 141 where the reader of the screen has left, as with `| head`."
 )
 
 
