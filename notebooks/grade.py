@@ -24,6 +24,7 @@ from numpy_ref.check.command import check_file
 from numpy_ref.check.source import read_blocks
 from numpy_ref.check.text import score, text
 from numpy_ref.cli.main import positive
+from numpy_ref.cli.text import counted
 from numpy_ref.errors import InputError
 from numpy_ref.files import check_only_written, check_output, claimed, write_text
 
@@ -145,7 +146,7 @@ def grade(args):
         table = io.StringIO(newline="")
         csv.writer(table).writerows([["student", *heads, "points", "of", "percent", "notes"], *rows])
         write_text(args.csv, table.getvalue())
-    print(f"{len(rows)} submissions: {args.csv}, and a file for each student in {folder}; seed {seed}")
+    print(f"{counted(len(rows), 'submission')}: {args.csv}, and a file for each student in {folder}; seed {seed}")
     print(f"What the points mean, and what to say about the usual mistakes: {GUIDE}")
 
 
