@@ -1,6 +1,5 @@
 """The command `fit`: a ranking table with its certificate from a file of games or of rankings."""
 
-import argparse
 import re
 import sys
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cli.main import natural
+from ..cli.main import STDOUT, natural
 from ..cli.options import word
 from ..cli.text import progress_bar
 from ..errors import InputError
@@ -56,7 +55,6 @@ Exit status: 0; 1 where no estimate exists; 2 for bad input.
 
 def add_arguments(parser):
     """The options of `fit`"""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = DESCRIPTION, COLUMNS
     add = parser.add_argument
     add("file", nargs="?", help="a table of games (default: baseball, American League East 1987)")
@@ -90,7 +88,7 @@ def add_arguments(parser):
         nargs="?",
         const="",
         metavar="FILE",
-        help="write the result as JSON to FILE, or to standard output if FILE is -",
+        help=f"write the result as JSON; {STDOUT}",
     )
     add("--figure", metavar="FILE", help="draw strengths with intervals, and predicted against observed wins")
     group = parser.add_argument_group("columns that have other names in the file")
@@ -122,9 +120,7 @@ def check_options(args):
     """InputError for options that no file could make right"""
     check_figure(args.figure)
     if args.json == "" or (args.json and not args.file and DATA.search(args.json)):  # a flag in version 0.1.0
-        raise InputError(
-            f"--json now takes a file to write, - for standard output: write {args.json or 'FILE'} --json -"
-        )
+        raise InputError(f"--json now takes a file to write, and {STDOUT}: write {args.json or 'FILE'} --json -")
     check_output(args.json or "-")
     if args.ties not in TIES:
         if args.ties in OLD_WORDS:

@@ -7,7 +7,7 @@ Exit status 0: every property of every function holds; 1: one does not; 2: there
 
 import difflib
 
-from ..cli.main import natural
+from ..cli.main import STDOUT, natural
 from ..errors import InputError
 from ..files import check_output
 from .functions import FUNCTIONS
@@ -25,8 +25,8 @@ def add_arguments(parser):
     parser.add_argument("solution", nargs="?", metavar="SOLUTION", help="a Python file or a notebook")
     parser.add_argument("--list", action="store_true", help="print what can be checked; --list NAME: all about one")
     parser.add_argument("--only", action="append", metavar="NAME", help="check this function alone; may be repeated")
-    parser.add_argument("--json", metavar="FILE", help="write the results in Gradescope's format; - for the terminal")
-    parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
+    parser.add_argument("--json", metavar="FILE", help=f"write the results in Gradescope's format; {STDOUT}")
+    parser.add_argument("--junit", metavar="FILE", help=f"write the results as JUnit XML; {STDOUT}")
     parser.add_argument("--seconds", type=float, default=20.0, help="processor time for each function")
     parser.add_argument("--seed", type=natural, default=0, help="of the inputs: another seed, other inputs")
     parser.add_argument("--forward", metavar="F", help="bring your own: the name of any function of the file")

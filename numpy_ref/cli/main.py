@@ -20,6 +20,7 @@ LARGEST = 2**63  # of a whole number on the command line: an array of NumPy take
 WRITTEN = ("output", "json", "junit", "figure")
 READ = ("files", "file", "rankings", "data", "temperature_data", "solution", "model", "against")
 
+STDOUT = "- is the standard output"  # in the help of an option that takes a file to write
 STATUSES = (
     "Exit status of every command: 0; 1 where its help says so; 2 for what you can put right, in one sentence; 130 "
     "after Ctrl-C; 141 where the reader of the screen has left, as with `| head`."
@@ -45,7 +46,7 @@ def parsed(program, commands, argv):
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_line, load) in commands.items():
         sub = subparsers.add_parser(
-            name, help=help_line, description=help_line, allow_abbrev=False, formatter_class=_HelpWithDefaults
+            name, help=help_line, description=help_line, allow_abbrev=False, formatter_class=_Help
         )
         if name in argv:
             add_arguments, run = load()
@@ -112,11 +113,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
-class _HelpWithDefaults(argparse.HelpFormatter):
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Says each default; a long option is not its own metavar too, which would not fit into 80 columns"""
+
     def _get_help_string(self, action):
         has_one = action.default not in (None, False, argparse.SUPPRESS) and action.option_strings
-        shown = has_one and "%(default)" not in action.help  # which says it in its own words
-        return f"{action.help} (default: {action.default})" if shown else action.help
+        shown = has_one and "default" not in action.help  # which says it in its own words
+        default = f"{action.default:g}" if isinstance(action.default, float) else action.default
+        return f"{action.help} (default: {default})" if shown else action.help
+
+    def _get_default_metavar_for_optional(self, action):
+        return "N" if action.type in (natural, positive_int) else "X"
 
 
 def keep_freed_memory():

@@ -7,7 +7,7 @@ Every figure is printed beside what it is to be compared with: an interval, a ba
 import numpy as np
 
 from .. import metrics
-from ..cli.main import natural, positive_int
+from ..cli.main import STDOUT, natural, positive_int
 from ..errors import InputError
 from ..figures.style import check_figure
 from ..files import check_output, write_json
@@ -47,7 +47,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--bins", type=positive_int, default=10, help="of the reliability curve, of as many pairs each")
     parser.add_argument("--figure", metavar="FILE", help="draw the reliability curve and accuracy by length, as .png")
-    parser.add_argument("--json", metavar="FILE", help="write every figure as JSON; - for the terminal")
+    parser.add_argument("--json", metavar="FILE", help=f"write every figure as JSON; {STDOUT}")
     parser.add_argument(
         "--seed", type=natural, default=0, help="of the bootstrap, and of the world: that of the training"
     )

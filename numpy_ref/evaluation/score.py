@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..batches import all_rewards, collate, first_of_same
+from ..cli.main import STDOUT
 from ..cli.text import counted, printable, progress_bar, table
 from ..data.reader import unit
 from ..errors import InputError
@@ -83,7 +84,7 @@ def add_arguments(parser):
         "--output",
         metavar="FILE",
         default="-",
-        help="with --data: a new .jsonl or .jsonl.gz file; - is the standard output",
+        help=f"with --data: a new .jsonl or .jsonl.gz file; {STDOUT}",
     )
 
 

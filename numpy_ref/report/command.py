@@ -1,9 +1,8 @@
 """The command `report`: what a preference file holds, and what in it would mislead training."""
 
-import argparse
 from functools import partial
 
-from ..cli.main import positive_int
+from ..cli.main import STDOUT, positive_int
 from ..cli.text import progress_bar
 from ..data.source import ColumnOptions, columns
 from ..data.tokenizer import Bytes, load
@@ -18,7 +17,6 @@ from .text import as_text
 
 def add_arguments(parser):
     """The options of `report`"""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "What preference files hold: counts, lengths, how far counting characters leads,\n"
         "how far labels agree, and what in them would mislead training, by line number.\n"
@@ -54,7 +52,7 @@ def add_arguments(parser):
     )
     ColumnOptions.add_arguments(parser)
     add("--model", metavar="DIR", help="count tokens with this model's tokenizer (default: bytes)")
-    add("--json", metavar="FILE", help="write the report as JSON; - for the terminal")
+    add("--json", metavar="FILE", help=f"write the report as JSON; {STDOUT}")
     add("--figure", metavar="FILE", help="draw the lengths, and how often the longer answer was chosen")
 
 

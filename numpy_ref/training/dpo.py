@@ -23,7 +23,7 @@ from ..train import check_finite
 from ..tree import flatten, tree_map
 from . import data as preferences
 from .log import Log
-from .options import DataOptions, EvaluationOptions, OptimisationOptions, RunOptions
+from .options import DataOptions, EvaluationOptions, OptimisationOptions, RunOptions, batch_size_in
 from .stage import Stage
 from .start import begin, saved_run
 
@@ -55,6 +55,7 @@ class DpoOptions(RunOptions, EvaluationOptions, OptimisationOptions, PolicyOptio
     """The options of `dpo`"""
 
     learning_rate: float = option("optimisation", 1e-3, "its peak", type=at_least(0))
+    per_device_train_batch_size: int | None = batch_size_in("pairs")
 
 
 def begin_from_language_model(options, saved):

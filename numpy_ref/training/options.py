@@ -1,6 +1,7 @@
 """The options of `train` and `sft`: type, default, help, and whether a resumed run keeps the value.
 
-Each command has a class of options; its bases are groups, and the last base comes first in the help.
+Each command has a class of options; its bases are groups, and the last base comes first in the help. Where a command
+means an option in another way, its class declares the option again with its own help.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from ..optim import SCHEDULES
 from ..ranking import TIES
 
 LOSSES = ("pairwise", *OBJECTIVES)
+CACHE = (
+    "keep the tokens of the files here for the next start; default: large files (from 32 MB, packed 4 MB) in "
+    "~/.cache/reward-by-hand, others in memory only"
+)
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,7 @@ class TokenOptions(Options):
     cache_dir: str | None = option(
         "data",
         None,
-        "keep the tokens of the files here for the next start; default: large files (from 32 MB, packed 4 MB) in "
-        "~/.cache/reward-by-hand, others in memory only. With --freeze-backbone, the features; if left out, "
-        "beside the run's directory",
+        CACHE,
         metavar="DIR",
         changeable=True,
     )
@@ -139,6 +142,12 @@ class LossOptions(Options):
                 raise InputError(f"{name}: --loss {self.loss} does not use it: leave it out, or take --loss {loss}")
 
 
+def batch_size_in(what):
+    """The option --per-device-train-batch-size of a command that counts `what`"""
+    size = f"in {what}; 16 for a file, 64 for the world if left out; a batch is run at once, padded to its longest text"
+    return option("optimisation", None, size, type=positive_int)
+
+
 @dataclass(frozen=True)
 class OptimisationOptions(Options):
     """How far and how fast"""
@@ -147,13 +156,7 @@ class OptimisationOptions(Options):
     warmup_steps: int | None = option("optimisation", None, "a tenth of all steps if left out", type=natural)
     num_train_epochs: float = option("optimisation", 1.0, "passes over the data", type=at_least(0))
     max_steps: int | None = option("optimisation", None, "overrides the epochs", type=positive_int)
-    per_device_train_batch_size: int | None = option(
-        "optimisation",
-        None,
-        "in prompts (in pairs with --loss pairwise); 16 for a file, 64 for the world if left out; a batch is run at "
-        "once, padded to its longest list and text",
-        type=positive_int,
-    )
+    per_device_train_batch_size: int | None = batch_size_in("texts")
     weight_decay: float = option(
         "optimisation", 0.01, "AdamW's: each step shrinks all weights by this times the learning rate", type=at_least(0)
     )
@@ -218,7 +221,16 @@ class RunOptions(Options):
 class TrainOptions(RunOptions, EvaluationOptions, OptimisationOptions, LossOptions, ModelOptions, DataOptions):
     """The options of `train`"""
 
+    per_device_train_batch_size: int | None = batch_size_in("prompts (in pairs with --loss pairwise)")
+
 
 @dataclass(frozen=True)
 class SftOptions(RunOptions, EvaluationOptions, OptimisationOptions, ModelOptions, DataOptions):
     """The options of `sft`"""
+
+    init_from: str | None = option(
+        "model",
+        None,
+        "start from this model that sft made instead of random weights; sizes and tokenizer are then that model's",
+        metavar="DIR",
+    )

@@ -47,7 +47,7 @@ def test_without_a_file_it_fits_baseball(capsys):
 def test_json_was_a_flag_once_and_never_writes_over_a_table_that_was_to_be_read(given, written, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        InputError, match=f"now takes a file to write, - for standard output: write {written} --json -$"
+        InputError, match=f"now takes a file to write, and - is the standard output: write {written} --json -$"
     ):
         command("--json", *given)
     assert not list(tmp_path.iterdir())

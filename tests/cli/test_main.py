@@ -428,6 +428,30 @@ def test_help_lists_the_commands(package, capsys):
     assert ended.value.code == 2
 
 
+EVERY_COMMAND = [
+    (package, *command)
+    for package in PACKAGES
+    for command in [(), *((name,) for name in importlib.import_module(f"{package}.__main__").COMMANDS)]
+]
+OF_ONE_COMMAND = {  # what a help says -> the commands that it is true of
+    "--loss pairwise": {"train"},
+    "--freeze-backbone": {"torch_impl train"},
+    "a reward model; sizes": {"numpy_ref train", "torch_impl train"},
+    "- is the standard output": {"fit", "check", "report", "evaluate", "score"},
+}
+
+
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_help_fits_eighty_columns_and_speaks_of_its_own_command(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        run(*words, "--help")
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if len(line) > 80] == []
+    for said, commands in OF_ONE_COMMAND.items():
+        assert (said in " ".join(out.split())) == (not commands.isdisjoint({words[-1], " ".join(words)})), said
+
+
 GAMES = "winner,loser\na,b\nb,a\n"
 OVERWRITING = [
     ("fit", ["ok.csv", "--json", "ok.csv"]),

@@ -57,7 +57,9 @@ class BackboneOptions(Options):
         PRETRAINED, None, "peft's choice if left out; all-linear", metavar="NAME", nargs="+"
     )
     freeze_backbone: bool = option(FROZEN, False, "train the head alone, exactly, by Newton's method")
-    layer: str | int = option(FROZEN, "auto", "the block after which to read, or auto", type=_auto(positive_int))
+    layer: str | int = option(
+        FROZEN, "auto", "the block after which to read, or auto", metavar="N", type=_auto(positive_int)
+    )
     head_layers: tuple[int, ...] | None = option(
         FROZEN,
         None,

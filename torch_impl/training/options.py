@@ -15,6 +15,13 @@ from ..engine.options import DeviceOptions, EngineOptions
 class TrainOptions(DeviceOptions, BackboneOptions, EngineOptions, options.TrainOptions):
     """The options of `train`"""
 
+    cache_dir: str | None = option(
+        "data",
+        None,
+        f"{options.CACHE}. With --freeze-backbone, the features; if left out, beside the run's directory",
+        metavar="DIR",
+        changeable=True,
+    )
     learning_rate: float = option(
         "optimisation",
         options.TrainOptions.learning_rate,
