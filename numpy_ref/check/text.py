@@ -9,6 +9,7 @@ from typing import Any
 
 from ..files import write_text
 from .functions import FUNCTIONS
+from .laws import LAWS
 from .mistakes import CATALOGUE
 from .properties import PROPERTIES
 from .search import EXAMPLES
@@ -146,16 +147,38 @@ def index(names):
 
 
 def published(names):
-    """What --list NAME prints: everything about these functions"""
-    lines = []
+    """What --list NAME prints: everything about these functions and laws, within 80 columns"""
+    blocks = []
     for name in names:
-        function = FUNCTIONS[name]
-        lines += [function.signature, f"    shapes  {function.shapes}", f"    says    {function.statement}"]
-        if function.option:
-            lines.append(f"    or      pairwise_loss with the keyword {' or '.join(function.option)}")
-        if function.forward:
-            lines.append(f"    or      {name}(dout, cache), the cache from {function.forward} -> (out, cache)")
-        lines += [f"    checks  {prop.statement}" for prop in PROPERTIES[name]]
-        known = dict.fromkeys(mistake.name for mistake in CATALOGUE[name])
-        lines += [f"    knows   {len(known)} mistakes: {'; '.join(known)}", ""]
-    return "\n".join(lines).rstrip()
+        head, said = about_law(name) if name in LAWS else about_function(FUNCTIONS[name])
+        blocks.append("\n".join([*indented("", head), *(line for fact in said for line in indented(*fact))]))
+    return "\n\n".join(blocks)
+
+
+def indented(title, sentence):
+    """Lines of at most 80 columns; a formula between two marks stays on one line where it fits"""
+    parts = re.split(r"(; |,  )", sentence)
+    parts[::2] = [part.replace(" ", "\0") if len(part) <= 66 else part for part in parts[::2]]
+    start = f"    {title:<8}" if title else ""
+    lines = wrap("".join(parts), 80, initial_indent=start, subsequent_indent=12 * " ", break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
+
+
+def about_function(function):
+    """(its signature, (title, sentence) of each fact)"""
+    facts = [("shapes", function.shapes), ("says", function.statement)]
+    if function.option:
+        facts.append(("or", f"pairwise_loss with the keyword {' or '.join(function.option)}"))
+    if function.forward:
+        facts.append(("or", f"{function.name}(dout, cache), the cache from {function.forward} -> (out, cache)"))
+    facts += [("checks", prop.statement) for prop in PROPERTIES[function.name]]
+    known = dict.fromkeys(mistake.name for mistake in CATALOGUE[function.name])
+    return function.signature, [*facts, ("knows", f"{len(known)} mistakes: {'; '.join(known)}")]
+
+
+def about_law(name):
+    """(its signature, (title, sentence) of each fact)"""
+    judged = FUNCTIONS[LAWS[name].of]
+    signature = f"{name}({', '.join([*judged.arguments, *judged.results])}) -> True or False"
+    says = f"whether {', '.join(judged.results)} may be what {judged.name} gives"
+    return signature, [("says", says), *(("checks", statement) for statement in LAWS[name].statements)]

@@ -18,6 +18,7 @@ from numpy_ref.check import oracles
 from numpy_ref.check.diagnosis import outcome, parts
 from numpy_ref.check.functions import FUNCTIONS
 from numpy_ref.check.judge import Judge
+from numpy_ref.check.laws import LAWS
 from numpy_ref.check.mistakes import CATALOGUE
 from numpy_ref.check.mutants import mutants
 from numpy_ref.check.properties import PROPERTIES
@@ -634,10 +635,20 @@ def test_the_list_of_a_name_shows_its_signature_shapes_statement_properties_and_
     for name, function in FUNCTIONS.items():
         assert command("--list", name) == 0
         printed = capsys.readouterr().out
+        assert [line for line in printed.splitlines() if len(line) > 80] == []
         statements = [prop.statement for prop in PROPERTIES[name]]
         names = [mistake.name for mistake in CATALOGUE[name]]
         for words in (function.signature, function.shapes, function.statement, *statements, *names):
-            assert words in printed
+            assert " ".join(words.split()) in " ".join(printed.split())
+
+
+def test_the_list_of_a_law_shows_its_signature_and_what_it_must_notice(capsys):
+    for name, law in LAWS.items():
+        assert command("--list", name) == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"{name}({FUNCTIONS[law.of].arguments[0]}, ")
+        assert [line for line in printed.splitlines() if len(line) > 80] == []
+        assert all(statement in printed for statement in law.statements)
 
 
 def test_the_command_loads_numpy_alone_until_it_judges():
