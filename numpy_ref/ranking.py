@@ -57,8 +57,8 @@ def half_win_backward(dout, d):
 TIES = {
     "drop": (half_win, half_win_backward),
     "half": (half_win, half_win_backward),
-    "rao-kupper": (rao_kupper, rao_kupper_backward),
     "davidson": (davidson, davidson_backward),
+    "rao-kupper": (rao_kupper, rao_kupper_backward),
 }
 
 

@@ -492,7 +492,7 @@ def test_bad_options_are_refused_with_a_sentence(kwise, listwise):
     if kwise is kwise_loss:
         rewards, ranks = rewards.numpy(), ranks.numpy()
     for options, sentence in [
-        ({"ties": "guess"}, "'guess': expected one of drop, half, rao-kupper, davidson"),
+        ({"ties": "guess"}, "'guess': expected one of drop, half, davidson, rao-kupper"),
         ({"ties": "davidson"}, "need a number"),
         ({"ties": "half", "log_tie": 0.1}, "have none"),
     ]:

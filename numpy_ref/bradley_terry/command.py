@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cli.main import STDOUT, natural
+from ..cli.main import STDOUT, natural, tie_word
 from ..cli.options import word
 from ..cli.text import progress_bar
 from ..errors import InputError
@@ -17,7 +17,7 @@ from . import games, inference
 from .answer import ERRORS, NoEstimate, answer_of_fit, rank
 from .columns import ROLES
 from .existence import describe_groups
-from .outcomes import OLD_WORDS, TIES, check_ties
+from .outcomes import TIES
 from .rankings import read_rankings
 from .strengths import fit
 from .text import answer_dict, answer_lines, no_estimate_lines
@@ -62,8 +62,9 @@ def add_arguments(parser):
     add(
         "--ties",
         default="davidson",
-        metavar="{" + ",".join(TIES) + "}",
-        help="drop: leave ties out; half: half a win for each side; the others model them (default: %(default)s)",
+        choices=TIES,
+        type=tie_word,
+        help="drop: leave ties out; half: half a win for each side; the others model them",
     )
     add("--home", action="store_true", help="estimate the advantage of the item at home")
     add("--ridge", type=float, default=0.0, help="1 / variance of a normal prior on the strengths (default: none)")
@@ -122,10 +123,6 @@ def check_options(args):
     if args.json == "" or (args.json and not args.file and DATA.search(args.json)):  # a flag in version 0.1.0
         raise InputError(f"--json now takes a file to write, and {STDOUT}: write {args.json or 'FILE'} --json -")
     check_output(args.json or "-")
-    if args.ties not in TIES:
-        if args.ties in OLD_WORDS:
-            raise InputError(f"--ties {args.ties} is now called --ties {OLD_WORDS[args.ties]}")
-        check_ties(args.ties)
     if args.bootstrap and args.bootstrap < FEWEST_RESAMPLES:
         raise InputError(
             f"--bootstrap {args.bootstrap}: expected 0, or at least {FEWEST_RESAMPLES} resamples, one of which lies "

@@ -168,6 +168,14 @@ def positive(text):
     return value
 
 
+def tie_word(text):
+    """A type for argparse: a word of --ties; one of version 0.1.0 is refused with its successor"""
+    new = {"dropped": "drop", "halved": "half"}.get(text)
+    if new:
+        raise argparse.ArgumentTypeError(f"{text} is now called {new}")
+    return text
+
+
 def at_least(low, below=float("inf")):
     """A type for argparse: a number in [low, below)"""
 

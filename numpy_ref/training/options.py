@@ -6,7 +6,7 @@ means an option in another way, its class declares the option again with its own
 
 from dataclasses import dataclass
 
-from ..cli.main import at_least, natural, positive_int
+from ..cli.main import at_least, natural, positive_int, tie_word
 from ..cli.options import Options, found, option
 from ..data.source import ColumnOptions
 from ..errors import InputError
@@ -106,9 +106,10 @@ class LossOptions(Options):
     ties: str = option(
         "loss",
         "drop",
-        "equal ranks with --loss kwise: dropped; half a win each; or a tie model, whose parameter is trained with the "
-        "model and reported",
+        "equal ranks with --loss kwise. drop: leave ties out; half: half a win for each side; the others model them, "
+        "with a parameter that is trained and reported",
         choices=list(TIES),
+        type=tie_word,
     )
     margin_per_rank: float = option(
         "loss",

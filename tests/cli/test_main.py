@@ -18,6 +18,7 @@ import torch
 from running import PACKAGES, TINY, is_one_sentence, numbers, run, small_world, start, weights, write_rows
 
 from numpy_ref.batches import collate
+from numpy_ref.bradley_terry.outcomes import OLD_WORDS, TIES
 from numpy_ref.cli.main import READ, WRITTEN, main
 from numpy_ref.cli.text import table
 from numpy_ref.data import world
@@ -450,6 +451,21 @@ def test_help_fits_eighty_columns_and_speaks_of_its_own_command(words, capsys, m
     assert [line for line in out.splitlines() if len(line) > 80] == []
     for said, commands in OF_ONE_COMMAND.items():
         assert (said in " ".join(out.split())) == (not commands.isdisjoint({words[-1], " ".join(words)})), said
+
+
+@pytest.mark.parametrize("words", [(package, "train") for package in PACKAGES] + [("numpy_ref", "fit")], ids=" ".join)
+def test_the_words_of_ties_are_the_same_everywhere_and_old_ones_name_the_new(words, capsys):
+    for value, said in [("sometimes", "invalid choice: 'sometimes' (choose from ")] + [
+        (old, f"{old} is now called {new}; see ") for old, new in OLD_WORDS.items()
+    ]:
+        with pytest.raises(SystemExit):
+            run(*words, "--ties", value)
+        assert capsys.readouterr().err.startswith(f"python -m {' '.join(words)}: error: argument --ties: {said}")
+    with pytest.raises(SystemExit):
+        run(*words, "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"--ties {{{','.join(TIES)}}} " in said
+    assert "drop: leave ties out; half: half a win for each side; the others model them" in said
 
 
 GAMES = "winner,loser\na,b\nb,a\n"
