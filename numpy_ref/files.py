@@ -49,7 +49,7 @@ def written_whole(path, mode="w") -> Iterator[Any]:
     check_output(path, new)
     packed, target = Path(path).suffix.lower() == ".gz", Path(os.path.realpath(path))
     if is_stream(path):
-        with open(path, "wb") as raw, _layers(raw, packed, text) as file:
+        with _names(path, path), open(path, "wb") as raw, _layers(raw, packed, text) as file:
             yield file
         return
     with _unfinished(_beside(target)) as building, _names(path, building):

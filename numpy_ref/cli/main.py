@@ -88,7 +88,8 @@ def _status(program, args):
         if error.errno == errno.EPIPE:  # the reader of our output is gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
-        where = f"{error.filename}: " if error.filename else ""
+        unnamed = "the standard output: " if error.errno == errno.ENOSPC else ""  # every file has its name in its error
+        where = f"{error.filename}: " if error.filename else unnamed
         text = InputError(f"{where}{error.strerror}; what was saved before is whole")
         print(f"{program} {args.command}: error: {text}", file=sys.stderr)
         return 2

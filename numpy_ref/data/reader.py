@@ -15,7 +15,7 @@ row that could be misread ends the reading with an error: a silent repair would 
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, count, islice
 from pathlib import Path
 from statistics import fmean
 
@@ -69,6 +69,12 @@ def read_rows(source, columns=None) -> Iterator[tuple[int, Preference | InputErr
 def unit(source) -> str:
     """What the numbers of a source's rows count"""
     return "row" if has_columns(source) or is_array(source) else "line"
+
+
+def place(source, index) -> str:
+    """pairs.jsonl, line 7: where the row of this index, from 0, stands; blank lines count as lines"""
+    numbers = (number for number, _ in texts(source)) if unit(source) == "line" else count(1)
+    return f"{source}, {unit(source)} {next(islice(numbers, index, None), index + 1)}"
 
 
 def has_columns(source) -> bool:

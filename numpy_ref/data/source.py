@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from ..cli.text import progress_bar
 from ..errors import InputError
 from .cache import cached, directory_for, identity, key_of
 from .preference import LARGEST_ID
-from .reader import Ids, Split, each_with_format, unit
+from .reader import Ids, Split, each_with_format, place, unit
 from .row import RENAMED
 from .tokenizer import Bytes, TokenIds, Tokenizer
 from .tokens import Tokens, check_vocabulary, tokens_in_memory, write_tokens
@@ -50,7 +51,7 @@ class Reader:
         tokens, note = self._tokens(ANY_IDS if with_ids else chosen, rows)
         if with_ids:
             chosen = tokenizer or TokenIds(vocab_size or tokens.largest + 1)
-            check_vocabulary(tokens, chosen.vocab_size, f"{self.option} {self.source}")
+            check_vocabulary(tokens, chosen.vocab_size, partial(place, self.source))
         return Read(self.option, self.source, tokens, note), chosen
 
     def _tokenizer(self, vocab_size):
@@ -62,19 +63,20 @@ class Reader:
 
     def _tokens(self, tokenizer, rows):
         """(Tokens in memory or from the cache, a line about the cache)"""
-        name, directory = f"{self.option} {self.source}", None
+        directory, where = None, partial(place, self.source)
         if not isinstance(self.source, Split):
             directory = directory_for(self.source, self.cache_dir)
         key = directory and key_of(self.source, tokenizer, self.columns, self.cache_dir)
         if not key:
             with self.progress:
-                return tokens_in_memory(tokenizer, rows, name), ""
+                return tokens_in_memory(tokenizer, rows, where), ""
 
         def write(files):
             with self.progress:
-                found = write_tokens(tokenizer, rows, files, name)
+                found = write_tokens(tokenizer, rows, files, where)
             if identity(self.source) != self.identity:  # the key belongs to the old content
-                raise InputError(f"{name}: was changed while it was read: start again when it is whole")
+                changed = "was changed while it was read: start again when it is whole"
+                raise InputError(f"{self.option} {self.source}: {changed}")
             return found
 
         tokens, new = cached(directory, key, tokenizer, write)

@@ -1,8 +1,10 @@
 """Reports how many preferences of a source were kept, and why the others were left out."""
 
+from functools import partial
+
 from ..cli.text import counted
 from ..errors import InputError
-from .reader import read_preferences
+from .reader import place, read_preferences
 from .tokenizer import TokenIds
 from .tokens import Ragged, are_pairs, encode, filtered, flat_ranks, untied
 
@@ -17,10 +19,7 @@ def encoded(tokenizer, found, max_length, keep_tied=False):
 def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None):
     """(a file or a Split as Encoded, its preferences, a line about it)"""
     preferences = read_preferences(path, columns)
-    try:
-        data = encode(tokenizer, preferences, max_length, keep_tied)
-    except InputError as error:
-        raise InputError(f"{option} {path}, {error}") from None
+    data = encode(tokenizer, preferences, max_length, keep_tied, partial(place, path))
     ranked = not are_pairs([preference.ranks for preference in preferences])
     return data, preferences, described(tokenizer, option, path, data, ranked, max_length)
 

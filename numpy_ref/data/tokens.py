@@ -6,6 +6,7 @@ current batch.
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -43,11 +44,13 @@ def id_type(tokenizer):
     return "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
 
 
-def write_tokens(tokenizer, rows, files, name=""):
-    """Appends (format, preference) rows to binary files by name, ids and COLUMNS; returns (formats, largest id)
+def nth(index):
+    """How an error message calls the preference of this index; `reader.place` names its file and line"""
+    return f"preference {index + 1}"
 
-    name: of the source, for error messages
-    """
+
+def write_tokens(tokenizer, rows, files, where=nth):
+    """Appends (format, preference) rows to binary files by name, ids and COLUMNS; returns (formats, largest id)"""
     formats: Counter = Counter()
     pending: dict = {column: [] for column in COLUMNS}
     position = largest = 0
@@ -58,7 +61,7 @@ def write_tokens(tokenizer, rows, files, name=""):
         pending["rank"] += preference.ranks
         pending["letters"] += map(length_of, preference.responses)
         places: dict = {}
-        for ids in _encoded(tokenizer, preference, f"{name}, preference {number}" if name else f"preference {number}"):
+        for ids in _encoded(tokenizer, preference, partial(where, number - 1)):
             raw = ids.tobytes()
             if raw not in places:
                 files["ids"].write(raw)
@@ -80,7 +83,7 @@ def _encoded(tokenizer, preference, where):
             return [tokenizer.array(preference.prompt, response) for response in preference.responses]
         return [np.array(tokenizer.encode(preference.prompt, response), dtype) for response in preference.responses]
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{where()}: {error}") from None
 
 
 def _flush(pending, files):
@@ -89,15 +92,15 @@ def _flush(pending, files):
         values.clear()
 
 
-def tokens_in_memory(tokenizer, rows, name=""):
+def tokens_in_memory(tokenizer, rows, where=nth):
     """(format, preference) rows as Tokens"""
     files = {column: BytesIO() for column in ("ids", *COLUMNS)}
-    found = write_tokens(tokenizer, rows, files, name)
+    found = write_tokens(tokenizer, rows, files, where)
     dtypes = {"ids": id_type(tokenizer), **COLUMNS}
     return Tokens._make([*(np.frombuffer(files[column].getbuffer(), dtypes[column]) for column in dtypes), *found])
 
 
-def check_vocabulary(tokens, vocab_size, name):
+def check_vocabulary(tokens, vocab_size, where=nth):
     """InputError names the first preference with an id that the vocabulary does not hold"""
     if tokens.largest < vocab_size:
         return
@@ -106,7 +109,7 @@ def check_vocabulary(tokens, vocab_size, name):
         try:
             within(_ids(tokens, response), vocab_size)
         except InputError as error:
-            raise InputError(f"{name}, preference {row + 1}: {error}") from None
+            raise InputError(f"{where(row)}: {error}") from None
 
 
 def _ids(tokens, response):
@@ -206,11 +209,10 @@ class Encoded(NamedTuple):
     kept: np.ndarray | None = None  # (N,) the index of the preference that each row comes from
 
 
-def encode(tokenizer, preferences, max_length, keep_tied=False):
+def encode(tokenizer, preferences, max_length, keep_tied=False, where=nth):
     """Preferences as filtered token ids        -> Encoded"""
-    return filtered(
-        tokens_in_memory(tokenizer, (("", preference) for preference in preferences)), max_length, keep_tied
-    )
+    rows = (("", preference) for preference in preferences)
+    return filtered(tokens_in_memory(tokenizer, rows, where), max_length, keep_tied)
 
 
 def filtered(tokens, max_length, keep_tied=False):

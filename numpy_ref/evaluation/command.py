@@ -89,13 +89,16 @@ def measure(scorer, path, subset_column=None, temperature=None, temperature_data
     other   the directory of --against and its Scorer
     """
 
-    def held_out(scorer):
-        if path is None:
-            return evaluate_pairs.load_world(seed, scorer)
-        return evaluate_pairs.load_file(path, scorer, subset_column)
+    def held_out(option, scorer):
+        try:
+            if path is None:
+                return evaluate_pairs.load_world(seed, scorer)
+            return evaluate_pairs.load_file(path, scorer, subset_column)
+        except InputError as error:  # of two models one may read what the other does not
+            raise InputError(f"{option}: {error}" if other else str(error)) from None
 
-    data = held_out(scorer)
-    of_other = other and scored_pairs(held_out(other[1]), other[1])
+    data = held_out("--model", scorer)
+    of_other = other and scored_pairs(held_out(f"--against {other[0]}", other[1]), other[1])
     reward, rng = rewards_with_bar(scorer, data.rows), np.random.default_rng([seed, 3])
     pairs = evaluate_pairs.compare(data, reward)
     won = drawn_labels(pairs, rng)

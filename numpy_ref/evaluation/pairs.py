@@ -1,5 +1,6 @@
 """The comparisons that `evaluate` measures: each pair of held-out responses is one row of plain arrays."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +10,13 @@ from ..cli.text import counted
 from ..data import world
 from ..data.held_out import held_world
 from ..data.ranked import SEVERAL_CORRECT
-from ..data.reader import has_columns, length_of, objects
+from ..data.reader import has_columns, length_of, objects, place
 from ..data.row import EXAMPLE, preference_of
 from ..data.summary import kept_share
 from ..data.tokenizer import Words
 from ..data.tokens import encode
 from ..errors import InputError
+from .rewardbench import TIES, number_of
 from .score_files import located
 
 
@@ -49,7 +51,7 @@ class Comparisons(NamedTuple):
 def load_file(path, scorer, subset_column=None):
     """A preference file as Data; rows that a training would leave out are left out and counted"""
     preferences, subsets, labels = with_labels(path, subset_column)
-    data = encode(scorer.tokenizer, preferences, scorer.max_length)
+    data = encode(scorer.tokenizer, preferences, scorer.max_length, where=partial(place, path))
     left_out = f"{data.too_long} longer than {scorer.max_length} tokens, {data.identical} identical"
     if not data.rows:
         raise InputError(f"{path}: nothing is left to evaluate on: {left_out}, {data.all_tied} all tied")
@@ -78,7 +80,20 @@ def with_labels(path, column):
             forms.add(form.startswith(SEVERAL_CORRECT))
     if not preferences:
         raise InputError(f"{path}: the file is empty: write {EXAMPLE}" + (f" and {column}" if column else ""))
-    return preferences, subsets if column else None, labels if forms == {True} else None
+    of_rewardbench = forms == {True}
+    if of_rewardbench:
+        check_ids(path, labels)
+    return preferences, subsets if column else None, labels if of_rewardbench else None
+
+
+def check_ids(path, labels):
+    """InputError with file and line for a row of RewardBench 2's Ties whose id is none"""
+    for index, (subset, name) in enumerate(labels):
+        try:
+            if subset == TIES:
+                number_of(name)
+        except InputError as error:
+            raise InputError(f"{place(path, index)}: {error}") from None
 
 
 def subset_of(row, column):

@@ -60,7 +60,7 @@ def number_of(name):
     """("ref", 7) of the id "ref:7" """
     kind, _, number = str(name).partition(":")
     if kind not in ("ref", "tied") or not number:
-        raise InputError(f'a row of the subset {TIES} has the id {name!r}: expected "ref:1", "tied:1", ...')
+        raise InputError(f'the row is of the subset {TIES} and has the id {name!r}: expected "ref:1", "tied:1", ...')
     return kind, number
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,32 @@ def test_a_full_disk_is_one_sentence(capsys, monkeypatch):
     assert run("numpy_ref", "train", *TINY, "--data", "rows.jsonl", "--output-dir", "out") == 2
     err = capsys.readouterr().err.splitlines()[-1]
     assert err.endswith("out/metrics.jsonl: No space left on device; what was saved before is whole")
+
+
+FULL = [
+    *(("fit", "--json", "/dev/full"), ("report", "pairs.jsonl", "--json", "/dev/full")),
+    *(("check", "f.py", "--json", "/dev/full"), ("check", "f.py", "--junit", "/dev/full")),
+    ("evaluate", "--model", "model", "--data", "pairs.jsonl", "--json", "/dev/full"),
+    ("score", "--model", "model", "--data", "pairs.jsonl", "--output", "/dev/full"),
+    *(("fit",), ("fit", "--json", "-"), ("score", "--model", "model", "--data", "pairs.jsonl")),
+]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="system: no /dev/full")
+@pytest.mark.parametrize("words", FULL, ids=" ".join)
+def test_a_full_disk_is_named_by_its_file(words, model, capsys, monkeypatch):
+    assert model
+    write_rows(Path("pairs.jsonl"), [{"prompt": "say cat", "chosen": "cat .", "rejected": "cat"}] * 3)
+    Path("f.py").write_text("def sigmoid(x):\n    return x\n")
+    named = "/dev/full" if "/dev/full" in words else "the standard output"
+    screen = open("/dev/full", "w")  # noqa: SIM115  closed below, where it fails again
+    if named != "/dev/full":
+        monkeypatch.setattr(sys, "stdout", screen)
+    status = run("numpy_ref", *words)
+    with suppress(OSError):
+        screen.close()
+    assert status == 2
+    assert f"error: {named}: No space left on device; what was saved before is whole\n" in capsys.readouterr().err
 
 
 # score

@@ -308,6 +308,22 @@ def test_what_cannot_be_evaluated_is_one_sentence(package, arguments, expected, 
     assert expected in sentence
 
 
+@BOTH
+def test_an_unknown_word_is_named_with_its_line_and_of_two_models_with_the_model(
+    package, model, model_of_the_world, capsys
+):
+    good = {"prompt": "say cat", "chosen": "cat .", "rejected": "dog ."}
+    data = write_rows(Path("pairs.jsonl"), [good, good | {"rejected": "lion ."}])
+    said = f"{data}, line 2: unknown word 'lion'"
+    for models, start in [
+        ([model_of_the_world], said),
+        ([model_of_the_world, "--against", model], f"--model: {said}"),
+        ([model, "--against", model_of_the_world], f"--against {model_of_the_world}: {said}"),
+    ]:
+        assert run(package, "evaluate", "--data", data, "--model", *models) == 2
+        assert capsys.readouterr().err.startswith(f"python -m {package} evaluate: error: {start}")
+
+
 def test_lists_of_different_length_are_centred_over_the_responses_that_they_have(model):
     lists = [["long answer", "b"], ["c", "dd", "eee"], ["f", "gg", "h h", "iiii"]]
     rows = [{"prompt": "p", "responses": texts, "ranks": [*range(1, len(texts) + 1)]} for texts in lists]

@@ -102,9 +102,10 @@ def test_the_command_scores_each_subset_and_takes_their_mean(package, model, tmp
 
 @pytest.mark.parametrize("name", ["7", "tied", "ref:", "best:1", ":1"])
 def test_an_id_of_ties_that_says_nothing_is_one_sentence(name, model, tmp_path, capsys):
-    data = write_rows(tmp_path / "rb.jsonl", [ALL_TIES[0] | {"id": name}])
+    data = write_rows(tmp_path / "rb.jsonl", [ALL_TIES[0], ALL_TIES[0] | {"id": name}])
     assert run("numpy_ref", "evaluate", "--model", model, "--data", data) == 2
-    assert f"a row of the subset Ties has the id '{name}': expected \"ref:1\"" in capsys.readouterr().err
+    said = f"{data}, line 2: the row is of the subset Ties and has the id '{name}': expected \"ref:1\""
+    assert said in capsys.readouterr().err
 
 
 def test_without_any_score_there_is_no_mean():

@@ -143,15 +143,13 @@ def test_ids_that_do_not_fit_are_refused(capsys):
     data = write_rows(Path("ids.jsonl"), [{"chosen_ids": [1], "rejected_ids": [2]}] * 2)
     held = write_rows(Path("held.jsonl"), [{"chosen_ids": [1], "rejected_ids": [3]}])
     sentence = refused(capsys, "--data", data, "--eval-data", held)
-    assert sentence.startswith(
-        "--eval-data held.jsonl, preference 1: the token id 3, but the vocabulary has 3 (0 to 2)"
-    )
+    assert sentence.startswith("held.jsonl, line 1: the token id 3, but the vocabulary has 3 (0 to 2)")
     assert "a larger --vocab-size" in sentence
     sentence = refused(capsys, "--data", data, "--vocab-size", "2")
-    assert sentence.startswith("--data ids.jsonl, preference 1: the token id 2")
+    assert sentence.startswith("ids.jsonl, line 1: the token id 2")
     texts = write_rows(Path("rows.jsonl"), ROWS)
-    assert "preference 1: a text, but this model" in refused(capsys, "--data", data, "--eval-data", texts)
-    assert "preference 1: token ids, but this model" in refused(capsys, "--data", texts, "--eval-data", data)
+    assert "rows.jsonl, line 1: a text, but this model" in refused(capsys, "--data", data, "--eval-data", texts)
+    assert "ids.jsonl, line 1: token ids, but this model" in refused(capsys, "--data", texts, "--eval-data", data)
     both = write_rows(Path("both.jsonl"), [*ROWS[:2], {"chosen_ids": [1], "rejected_ids": [2]}])
     assert "both.jsonl: 2 of 6 responses are token ids and the others texts" in refused(capsys, "--data", both)
     assert "--vocab-size 9: only for token ids" in refused(capsys, "--data", texts, "--vocab-size", "9")
