@@ -34,7 +34,7 @@ def draw_reliability(axes, result):
     if "temperature" in result:
         cooled = result["temperature"]
         style = {"marker": "s", "color": INK, "ls": ":", "mfc": "white"}
-        curves.append((f"margins divided by T = {cooled['T']:#.3g}", cooled["calibration"], style))
+        curves.append((f"margins divided by T = {cooled['T']:.3g}", cooled["calibration"], style))
     for name, found, style in curves:
         x, y, n = (np.array([row[key] for row in found["curve"]]) for key in ("confidence", "right", "pairs"))
         bounds = np.array([wilson(share * count, count) for share, count in zip(y, n, strict=True)]).T

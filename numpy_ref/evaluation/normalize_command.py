@@ -91,11 +91,9 @@ def measured_and_written(args, target, temperature, scorer, write):
         f"reference {args.data}: {counted(len(reward), 'response')}, mean reward {mean:.4f}, "
         f"deviation {reward.std():.4f}"
     )
-    print(f"{done:<10}(reward {signed(-mean)}) / {scale:#.4g}: {why}")
+    print(f"{done:<10}(reward {signed(-mean)}) / {scale:.4g}: {why}")
     if scale != 1:
-        print(
-            f"note      P(preferred) was σ(margin) and is σ(margin / {scale:#.4g}) now: evaluate before relying on it"
-        )
+        print(f"note      P(preferred) was σ(margin) and is σ(margin / {scale:.4g}) now: evaluate before relying on it")
     print(f"saved     {target}")
     return 0
 

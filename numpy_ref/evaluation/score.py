@@ -94,6 +94,8 @@ def run(args, scorer_of=numpy_scorer):
         raise InputError("--data: the file has its own prompts and responses: give either, not both")
     if args.data is None and args.output != "-":
         raise InputError(f"--output {args.output}: is for --data FILE: leave it out")
+    if args.data is None and args.strict:
+        raise InputError("--strict: is for --data FILE: leave it out")
     if args.data is None and not args.responses:
         raise InputError("there is nothing to score: give one or more responses, or --data FILE")
     check_output(args.output, new=True)

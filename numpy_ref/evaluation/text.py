@@ -59,7 +59,7 @@ def calibration_text(result):
     if "temperature" in result:
         cooled = result["temperature"]
         yield ""
-        yield f"Temperature {cooled['T']:#.5g}" + (f", fitted on {cooled['fitted_on']}" if cooled["fitted_on"] else "")
+        yield f"Temperature {cooled['T']:.5g}" + (f", fitted on {cooled['fitted_on']}" if cooled["fitted_on"] else "")
         rows = [
             ["", "as it is", "divided by T"],
             ["log loss", _four(result["loss"]["value"]), _four(cooled["loss"])],

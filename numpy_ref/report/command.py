@@ -19,7 +19,7 @@ def add_arguments(parser):
     """The options of `report`"""
     parser.description = (
         "What preference files hold: counts, lengths, how far counting characters leads,\n"
-        "how far labels agree, and what in them would mislead training, by line number.\n"
+        "how far labels agree, and what in them would mislead training, line by line.\n"
         "Files given together are splits of one data set, which should share nothing."
     )
     parser.epilog = (

@@ -222,13 +222,13 @@ def where(case, rows, names):
     for file, name in enumerate(names):
         at = rows.line[case[rows.file[case] == file]]
         if len(at):
-            parts.append((f"{name} " if len(names) > 1 else "") + line_numbers(at))
+            parts.append((f"{name} " if len(names) > 1 else "") + line_numbers(at, rows.units[file]))
     return ", ".join(parts[:SHOWN])
 
 
-def line_numbers(at):
-    """line 3; lines 3, 7 and 9; lines 1, 2, 3, 4, 5, 6 and 90 more"""
+def line_numbers(at, unit):
+    """line 3; lines 3, 7 and 9; rows 1, 2, 3, 4, 5, 6 and 90 more"""
     *first, last = [str(line) for line in at[:SHOWN]]
     if len(at) > SHOWN:
-        return f"lines {', '.join([*first, last])} and {len(at) - SHOWN:,} more"
-    return f"lines {', '.join(first)} and {last}" if first else f"line {last}"
+        return f"{unit}s {', '.join([*first, last])} and {len(at) - SHOWN:,} more"
+    return f"{unit}s {', '.join(first)} and {last}" if first else f"{unit} {last}"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..cli import memory
-from ..data.reader import Ids, as_text, read_rows
+from ..data.reader import Ids, as_text, read_rows, unit
 from ..data.tokenizer import EOS, Bytes
 from ..errors import InputError
 
@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     """N rows, including unreadable ones, and their M responses end to end, best first within a row"""
 
     file: np.ndarray  # (N,) which of the files
-    line: np.ndarray  # (N,) from 1
+    line: np.ndarray  # (N,) from 1, a table's row
     flags: np.ndarray  # (N,) UNREADABLE | EMPTY | ...
     prompt: np.ndarray  # (N,) hash, whitespace aside
     prompt_chars: np.ndarray  # (N,)
@@ -44,6 +44,7 @@ class Rows(NamedTuple):
     tokens: np.ndarray  # (M,) of the whole text, prompt and specials included
     rank: np.ndarray  # (M,) 1 best, equal ranks tie
     kinds: list  # for each file {what is wrong with rows that cannot be read: their lines}
+    units: list  # for each file what its rows' numbers count: "line" or "row"
     specials: Counter  # how many texts hold <|endoftext|>, </s>, ...
 
 
@@ -61,16 +62,17 @@ def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
                 continue
             pairs += len(row.responses) * (len(row.responses) - 1) // 2
             if pairs > room:
-                what = f"{path}, line {line}: with this row there are {pairs:,} comparisons, what comes of them"
+                what = f"{path}, {unit(path)} {line}: with this row there are {pairs:,} comparisons, what comes of them"
                 memory.check(BYTES_OF_A_PAIR * pairs, what, "cut long lists, or report on a part of the rows")
             try:
                 add_row(columns, file, line, row, tokenizer, max_length, specials)
             except InputError as error:  # a tokenizer of words met another one
-                raise InputError(f"{path}, line {line}: {error}; or leave out --model") from None
+                raise InputError(f"{path}, {unit(path)} {line}: {error}; or leave out --model") from None
         if len(columns["line"]) == before:
             raise InputError(f"{path}: the file is empty: there is nothing to report on")
     arrays = {name: np.frombuffer(column, column.typecode) for name, column in columns.items() if column}
-    return Rows(**{name: arrays.get(name, np.zeros(0, int)) for name in columns}, kinds=kinds, specials=specials)
+    found = {name: arrays.get(name, np.zeros(0, int)) for name in columns}
+    return Rows(**found, kinds=kinds, units=[unit(path) for path in paths], specials=specials)
 
 
 def kind_of(error) -> str:

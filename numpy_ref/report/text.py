@@ -39,7 +39,7 @@ def as_text(report, paths):
     ]
     lines += ["", *blocks("rows with trouble", concerned, names)]
     for file, name in enumerate(names):
-        lines += kind_lines(report.rows.kinds[file], name)
+        lines += kind_lines(report.rows.kinds[file], name, report.rows.units[file])
     lines += ["", *baseline_lines(report, names), "", *ceiling_lines(report.ceiling)]
     return "\n".join([*lines, "", *finding_lines(report, names)])
 
@@ -64,12 +64,12 @@ def length_lines(report, file, name):
     return list(table([[f"{'lengths: ' + name:<24}", *QUANTILES], *body]))
 
 
-def kind_lines(kinds, name):
+def kind_lines(kinds, name, unit):
     """Why rows cannot be read, the most frequent reason first"""
     most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     lines = [""] * bool(most) + wrap(f"cannot be read: {name}") * bool(most)
     for kind, at in most[:SHOWN]:
-        lines += wrapped(f"  {len(at):,} x {clean(kind)} ({line_numbers(at)})", indent="      ")
+        lines += wrapped(f"  {len(at):,} x {clean(kind)} ({line_numbers(at, unit)})", indent="      ")
     if len(most) > SHOWN:
         lines.append(f"  and {len(most) - SHOWN:,} other kinds")
     return lines

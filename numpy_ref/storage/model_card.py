@@ -6,6 +6,7 @@ The Hugging Face hub reads its header. The card states only what was recorded or
 import re
 from pathlib import Path
 
+from ..cli.options import word
 from ..cli.text import counted, printable, signed
 from ..data.tokenizer import Words
 from ..files import write_text
@@ -41,7 +42,8 @@ LIMITS = """\
 - What is not listed under Measured was not measured: other data, other languages, safety, use as a target to
   optimise."""
 TITLES = {"eval_accuracy": "accuracy", "eval_loss": "log loss", "eval_brier": "Brier score"}
-NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256"}
+NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256", "dataset_sha256"}
+NO_OPTION = {"batch_size": "batch of a step, on all devices"}  # what a run determines and records
 
 
 def write(directory, learner, weights, tokenizer, data, measured, options):
@@ -100,8 +102,10 @@ def data_table(data, options):
 
 def options_table(versions, options):
     """Every recorded option that was set, and the versions"""
-    rows = [(f"--{name.replace('_', '-')}", shown(value)) for name, value in options.items() if name not in NOT_SHOWN]
-    yield markdown_table(("option", "value"), [row for row in rows if row[1] not in ("", "None")])
+    rows = [
+        (NO_OPTION.get(name) or word(name), shown(value)) for name, value in options.items() if name not in NOT_SHOWN
+    ]
+    yield markdown_table(("option", "value"), [row for row in rows if row[1] not in ("", "None", "False")])
     yield "Made with " + ", ".join(f"{name} {cell(value)}" for name, value in versions.items()) + "."
 
 
@@ -182,7 +186,9 @@ def as_list(value):
 
 
 def shown(value):
-    """An option's value; only the last part of an absolute path, because the rest describes somebody's machine"""
+    """An option's value, 1.0 as 1; of an absolute path only the last part: the rest describes somebody's machine"""
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
     values = [Path(v).name if isinstance(v, str) and Path(v).is_absolute() else str(v) for v in as_list(value)]
     return ", ".join(values) if values else str(value)
 

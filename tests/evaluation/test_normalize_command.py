@@ -109,7 +109,7 @@ def test_twice_is_once(more):
         assert_agree(twice[name], leaf, 20, abs(leaf).max())
 
 
-def test_a_temperature_divides_margins_and_no_deviation_does():
+def test_a_temperature_divides_margins_and_no_deviation_does(capsys):
     save_small("m")
     rng = np.random.default_rng(1)
     rows = [{"prompt": f"{i}?", "chosen": f"{rng.random():.3f}", "rejected": f"{rng.random():.3f}"} for i in range(40)]
@@ -123,7 +123,9 @@ def test_a_temperature_divides_margins_and_no_deviation_does():
     chosen, rejected = (rewards_of("n", side) for side in texts)
     np.testing.assert_allclose(chosen - rejected, margin / T, rtol=0, atol=1e-9 * abs(margin / T).max())
     assert abs(chosen.mean()) < 1e-13 * max(1, 1 / T)
+    capsys.readouterr()
     assert normalize("--temperature", "2", target="two") == 0
+    assert ") / 2: temperature as given\n" in capsys.readouterr().out
     np.testing.assert_allclose(rewards_of("two"), (rewards_of("m") - rewards_of("m").mean()) / 2, atol=1e-13)
 
 

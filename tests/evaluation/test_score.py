@@ -275,6 +275,7 @@ def test_strict_refuses_the_file_for_one_row_that_is_too_long(package, model, ca
         (["--data", "in.jsonl", "a response"], "give either, not both"),
         (["--data", "in.jsonl", "--prompt", "p"], "give either, not both"),
         (["a response", "--output", "x"], "--output x: is for --data FILE"),
+        (["a response", "--strict"], "--strict: is for --data FILE: leave it out"),
         (["--data", "in.jsonl", "--output", "there.jsonl"], "there.jsonl: exists already"),
         (["--data", "in.jsonl", "--output", "no/out.jsonl"], "there is no directory no"),
         (["--prompt", "p", "a" * 999], f"response '{'a' * 37}...': "),

@@ -173,7 +173,7 @@ def test_what_was_planted_is_found_on_its_lines_and_nothing_else(folder, name):
     text = as_text(report, [path])
     for finding, at in expected.items():
         assert f"{TITLES[finding]:<24}"[:20] in text
-        assert " ".join(line_numbers(at).split()) in " ".join(text.split("what would mislead")[1].split())
+        assert " ".join(line_numbers(at, "line").split()) in " ".join(text.split("what would mislead")[1].split())
 
 
 def test_a_clean_file_is_clean(folder, capsys):
@@ -300,6 +300,18 @@ def test_what_cannot_be_read_is_counted_by_kind_and_named_by_line(folder):
     text = as_text(report, [path])
     assert "  2 x not JSON (lines 1 and 4)" in text
     assert counts(report, 0) | {"rows": 7, "pairs": 1} == counts(report, 0)
+
+
+def test_places_in_a_table_are_rows_and_in_another_file_lines(folder, capsys):
+    table, array, lines = folder / "table.csv", folder / "array.json", folder / "lines.jsonl"
+    table.write_text("prompt,chosen,rejected\na,same,same\nb,one more,two more\nc,here,\n")
+    array.write_text(json.dumps([{"prompt": "d", "chosen": "same", "rejected": "same"}, {"prompt": "e"}]))
+    lines.write_text("\n" + json.dumps({"prompt": "f", "chosen": "same", "rejected": "same"}) + "\n")
+    assert run("numpy_ref", "report", str(table), str(array), str(lines)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "whitespace aside: table row 1, array row 1, lines line 2" in said
+    assert "cannot be read: table row 3, array row 2;" in said
+    assert "but a text is expected (row 3)" in said
 
 
 def test_the_most_frequent_kinds_are_named_and_the_rest_is_counted(folder):
@@ -810,6 +822,10 @@ def test_tokens_are_those_of_the_model(folder, capsys):
     other = write_rows(folder / "other.jsonl", [pair("say cat", "cat .", "dog ."), pair("say", "what", "cat")])
     assert run("numpy_ref", "report", other, "--model", str(model)) == 2
     assert f"{other}, line 2: unknown word 'what'" in capsys.readouterr().err
+    table = folder / "table.csv"
+    table.write_text("prompt,chosen,rejected\nwhat,a,b\n")
+    assert run("numpy_ref", "report", str(table), "--model", str(model)) == 2
+    assert f"{table}, row 1: unknown word 'what'" in capsys.readouterr().err
 
 
 def test_it_runs_as_a_process_and_prints_no_bar_for_a_small_file(folder):

@@ -1,6 +1,7 @@
 """The card says only what was recorded and measured, and the commands on it run."""
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from running import PACKAGES, TINY, numbers, run, small_world, write_rows
 
+from numpy_ref.cli.options import word
 from numpy_ref.data import world
 from numpy_ref.data.held_out import held_world
 from numpy_ref.data.tokenizer import Bytes, Words
@@ -64,6 +66,9 @@ def test_the_card_of_a_model_trained_on_files(package):
     assert "Trained on 20 comparisons; left out: 0 too long, 1 identical, 0 all tied." in card
     assert cells["--learning-rate"] == ["0.002"]
     assert cells["--seed"] == ["0"]
+    options = importlib.import_module(f"{package}.training.options").TrainOptions.names()
+    assert {name for name in cells if name.startswith("--") and name != "---"} <= set(map(word, options))
+    assert cells["batch of a step, on all devices"] == ["8"]
     assert "- A text of more than 32 tokens has no place: it was left out of the training" in card
     assert "None" not in card
     assert "```python\n" in card.split("## Load it\n")[1]
@@ -156,8 +161,10 @@ def test_every_file_of_the_data_is_named_with_its_sum():
 
 def test_options_that_were_set_are_listed_and_the_data_are_not_among_them():
     options = {"learning_rate": 0.1, "seed": 0, "init_from": None, "loss": "", "data": "x", "eval_data_sha256": "y"}
+    options |= {"num_train_epochs": 1.0, "fsdp": False, "dataset_sha256": "z"}
     table, sentence = model_card.options_table({"numpy": "1|2", "python": "3"}, options)
-    assert tables(table) == {"option": ["value"], "---": ["---"], "--learning-rate": ["0.1"], "--seed": ["0"]}
+    said = {"--learning-rate": ["0.1"], "--seed": ["0"], "--num-train-epochs": ["1"]}
+    assert tables(table) == {"option": ["value"], "---": ["---"], **said}
     assert sentence == "Made with numpy 1\\|2, python 3."
 
 
