@@ -129,12 +129,14 @@ def check_output(path, new=False):
 
 
 def check_only_written(outputs, inputs):
-    """InputError if an output is an input as well, another output, or a file of a saved model: it would be lost"""
+    """InputError if an output would replace an input, a file in one, another output or a file of a saved model"""
     others = [path for path in inputs if str(path) != "-"]
     for path in (path for path in outputs if str(path) != "-"):
         for other in others:
             if _same_file(path, other):
                 raise InputError(f"{path}: is the same file as {other}, which this command uses too: give another name")
+            if _is_inside(path, other):
+                raise InputError(f"{path}: is a file of {other}, which this command reads: give another name")
         sums = Path(os.path.realpath(path)).with_name("SHA256SUMS")
         if sums.is_file() and Path(path).exists() and _lists(sums, os.path.basename(os.path.realpath(path))):
             raise InputError(f"{path}: belongs to the saved model beside {sums.name}: give another name")
@@ -146,6 +148,14 @@ def _same_file(path, other):
     if os.path.exists(path) and os.path.exists(other):
         return os.path.isfile(path) and os.path.samefile(path, other)
     return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _is_inside(path, directory):
+    """Whether the file is in the directory, or is what a link in it leads to, as in a cache of the hub"""
+    if not (os.path.isfile(path) and os.path.isdir(directory)):
+        return False
+    folder, place = Path(os.path.realpath(directory)), Path(os.path.realpath(Path(path).parent), Path(path).name)
+    return folder in place.parents or any(other.is_file() and other.samefile(path) for other in folder.iterdir())
 
 
 def _lists(sums, name):
