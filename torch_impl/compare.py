@@ -13,7 +13,7 @@ import torch
 
 from numpy_ref.batches import all_rewards, batch_indices, collate
 from numpy_ref.cli.main import natural, positive_int
-from numpy_ref.cli.text import progress_bar, table
+from numpy_ref.cli.text import progress_bar, reader_may_leave, table
 from numpy_ref.data import world
 from numpy_ref.data.held_out import WORLD_POSITIONS, held_world
 from numpy_ref.data.tokenizer import Words
@@ -54,6 +54,7 @@ def add_arguments(parser):
     )
 
 
+@reader_may_leave()
 def run(args):
     """Trains both, prints one screen, writes the run directory; status 1 if they disagree beyond the bound"""
     torch.set_num_threads(1)

@@ -1,8 +1,9 @@
-"""Text on a terminal: tables, widths of wide letters, wrapping at 80 columns, the progress bar."""
+"""Text on a terminal: tables, widths of wide letters, wrapping at 80 columns, the progress bar, a reader who leaves."""
 
 import sys
 import textwrap
 import unicodedata
+from contextlib import contextmanager, redirect_stdout
 from itertools import accumulate, takewhile
 
 WIDTH = 80
@@ -87,6 +88,41 @@ class _Lines:
 
     def flush(self):
         self.stream.flush()
+
+
+@contextmanager
+def reader_may_leave():
+    """What goes wrong on the standard output, as where `| head` has left, is raised when the block is done"""
+    screen = _Screen(sys.stdout)
+    with redirect_stdout(screen):
+        yield
+    if screen.error:
+        raise screen.error
+
+
+class _Screen:
+    """A stream that drops what is printed after its first error"""
+
+    def __init__(self, stream):
+        self.stream, self.error = stream, None
+
+    def write(self, text):
+        self._do("write", text)
+        return len(text)
+
+    def flush(self):
+        self._do("flush")
+
+    def _do(self, name, *arguments):
+        if self.stream is None or self.error:
+            return
+        try:
+            getattr(self.stream, name)(*arguments)
+        except OSError as error:
+            self.error = error
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
 
 
 def wrapped(text, indent="    "):

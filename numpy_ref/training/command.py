@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ..batches import steps_per_epoch
-from ..cli.text import counted
+from ..cli.text import counted, reader_may_leave
 from ..data.source import is_world
 from ..errors import InputError
 from ..language_model import to_reward_model
@@ -32,6 +32,7 @@ def of_arguments(kind, stage, learner_class):
     return kind.add_arguments, lambda args: run(kind.parsed(args), stage, learner_class)
 
 
+@reader_may_leave()
 def run(options, stage, learner_class, n_processes=1, writes=True, **where):
     """Trains, saves and reports, alone in the run's directory; returns the exit status
 

@@ -675,6 +675,19 @@ def test_files_are_written_before_the_reader_of_the_screen_may_leave(name, model
     assert other is None or Path(other).stat().st_size > 100
 
 
+@pytest.mark.parametrize(("package", "command"), [*((p, "train") for p in PACKAGES), ("torch_impl", "compare")])
+def test_a_training_writes_all_its_files_though_the_reader_of_the_screen_has_left(package, command, monkeypatch):
+    monkeypatch.setattr(world, "make_world", small_world)
+    steps = ["--steps", "2"] if command == "compare" else [*TINY, "--max-steps", "2"]
+    assert run(package, command, *steps, "--output-dir", "whole") == 0
+    with open("screen", "w") as file:
+        monkeypatch.setattr(sys, "stdout", Gone(file))
+        assert run(package, command, *steps, "--output-dir", "out") == 141
+    files = [{path.relative_to(name) for path in Path(name).rglob("*")} for name in ("whole", "out")]
+    assert files[0] == files[1]
+    assert Path("whole/SHA256SUMS").read_text() == Path("out/SHA256SUMS").read_text()
+
+
 def test_a_table_is_aligned():
     rows = [["held-out, 400 prompts", "NumPy", "PyTorch"], ["Größe", "0.5", "12.25"], ["", "-", ""]]
     lines = list(table(rows))

@@ -14,7 +14,7 @@ import torch
 from numpy_ref.batches import all_rewards
 from numpy_ref.bradley_terry.linear_head import fit_standardised, left_out_margins
 from numpy_ref.cli.options import word
-from numpy_ref.cli.text import counted, progress_bar, table
+from numpy_ref.cli.text import counted, progress_bar, reader_may_leave, table
 from numpy_ref.data.source import check_source, columns, named_sources
 from numpy_ref.data.summary import load_file
 from numpy_ref.data.tokens import comparisons, longer_wins
@@ -44,6 +44,7 @@ NOT_USED = (
 )
 
 
+@reader_may_leave()
 def run(options, device):
     """Chooses, fits, evaluates once, saves and reports; returns the exit status"""
     for name in NOT_USED:
