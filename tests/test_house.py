@@ -138,11 +138,31 @@ def test_every_backward_of_the_book_belongs_to_a_twin():
     assert derived - {"gradient_check"} <= {name.split(".", 1)[1] for name in FILES["torch_impl"] if "." in name}
 
 
-@pytest.mark.parametrize("folder", [f"{package}.{folder}" for package, names in FOLDERS.items() for folder in names])
+EVERY_FOLDER = [name for name, path in EVERY_FILE.items() if path.stem == "__init__" and name not in FOLDERS]
+
+
+@pytest.mark.parametrize("folder", EVERY_FOLDER)
 def test_every_folder_says_what_it_is_for_and_names_its_files_in_reading_order(folder):
+    """And no file that is not there: names stand in the first column, two blanks before what is said of them"""
     said = ast.get_docstring(ast.parse(EVERY_FILE[folder].read_text())) or ""
     inside = {name.removeprefix(f"{folder}.").split(".")[0] for name in EVERY_FILE if name.startswith(f"{folder}.")}
     assert inside <= set(said.replace(",", " ").replace(":", " ").split()), f"{folder}: {sorted(inside)}"
+    named = {name for column in re.findall(r"^((?:\w+, )*\w+)  +\S", said, re.MULTILINE) for name in column.split(", ")}
+    data = {path.name for path in EVERY_FILE[folder].parent.iterdir() if path.is_dir()}
+    assert named, folder
+    assert named <= inside | data, f"{folder}: {sorted(named - inside - data)}"
+    assert len(inside) == 1 or re.search("[Ii]n reading order:|read this first", said), folder
+
+
+@pytest.mark.parametrize("folder", EVERY_FOLDER)
+def test_what_a_folder_exports_is_in_its_all_and_there(folder):
+    face, tree = importlib.import_module(folder), ast.parse(EVERY_FILE[folder].read_text())
+    exported = {
+        a.name for n in tree.body if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module for a in n.names
+    }
+    names = getattr(face, "__all__", [])
+    assert exported <= set(names)
+    assert [name for name in names if not hasattr(face, name)] == []
 
 
 def loaded_by(statement):

@@ -1,5 +1,7 @@
 """Is anybody's gradient, loss or metric right? `python -m numpy_ref check FILE`, and `check` in a notebook.
 
+In reading order:
+
 functions       what can be checked, and what each function must do
 properties, cases, oracles    the properties, the inputs they are tried on, the right answers
 search, values, judge   inputs from a seed, smaller ones; is an answer right; the verdict on one function
@@ -15,7 +17,9 @@ To add a function: its line in `functions`, its answer in `oracles` (float64, pu
 in `properties` (the formula on ordinary values first: nothing else counts before it holds; inputs from `cases`), and
 its known mistakes in `mistakes`. A law: a row in `laws`. tests/check holds the tables together.
 
-Nothing is imported here before it is used: pytest starts with the plugin, and must not wait for NumPy.
+`__all__` names what a notebook or a test imports: `check`, `check_backward` and `check_second` for any code,
+`checks_backward` and `shape` for pytest. Nothing is imported here before it is used: pytest starts with the plugin,
+and must not wait for NumPy.
 """
 
 import importlib

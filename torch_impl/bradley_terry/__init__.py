@@ -1,4 +1,4 @@
-"""The same strengths by autograd.
+"""The same strengths by autograd. In reading order:
 
 strengths       the likelihood
 linear_head     a head on frozen features

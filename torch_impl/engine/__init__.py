@@ -1,4 +1,4 @@
-"""The step of `train` in less time and memory, and on more processors.
+"""The step of `train` in less time and memory, and on more processors. In reading order:
 
 options         device, processes and memory
 learner         the learner that the command uses

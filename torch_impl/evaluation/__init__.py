@@ -1,4 +1,4 @@
-"""Using a model, by PyTorch.
+"""Using a model, by PyTorch. In reading order:
 
 score   the rewards of any saved model
 model   a trained model in Python

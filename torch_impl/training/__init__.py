@@ -1,4 +1,4 @@
-"""The commands `train`, `sft` and `dpo` of torch_impl: numpy_ref/training's, with PyTorch's learners.
+"""The commands `train`, `sft` and `dpo` of torch_impl: numpy_ref/training's, with PyTorch's learners. In reading order:
 
 options     numpy_ref's options, and those of device, engine and pretrained models
 command     on a device, in one process or several

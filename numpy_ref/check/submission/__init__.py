@@ -1,4 +1,4 @@
-"""The submission's own process: nothing in this folder imports the rest of the project.
+"""The submission's own process: nothing in this folder imports the rest of the project. In reading order:
 
 run         the file that the process runs: requests in, answers out, one line of JSON each
 isolation   limits and namespaces; a parent that only waits
