@@ -55,7 +55,7 @@ def with_estimate(x, certificate, value, home, **asked):
 
 def saturated_value(rows):
     """Σ count log(count / games of its row): the greatest log-likelihood of any model        0 log 0 = 0"""
-    counts = np.stack([rows.wins, rows.ties, rows.losses])  # (3, M)
+    counts = np.stack([rows.wins, rows.losses, *([rows.ties] if rows.ties.any() else [])])  # (2 or 3, M)
     share = counts / counts.sum(0)
     return (counts * np.log(np.where(counts > 0, share, 1))).sum()
 

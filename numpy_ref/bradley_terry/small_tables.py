@@ -1,14 +1,18 @@
 """Newton's method on the square table of wins: up to some hundred items the fastest way, and the shortest to read.
 
-    g = Σ_j wins_ij p_ji - wins_ji p_ij,  p_ij = σ(λ_i - λ_j)        A = diag(Σ_j c_ij) - c,  c_ij = games_ij p_ij p_ji
+    g = Σ_j wins_ij p_ji - wins_ji p_ij,  p_ij = w_i / (w_i + w_j) = σ(λ_i - λ_j),  w = e^λ the worths
+    A = diag(Σ_j c_ij) - c,  c_ij = games_ij p_ij p_ji
 
-This g is the games won less those expected, Σ_j wins_ij - games_ij p_ij, without its difference of large numbers.
+This g is the games won less those expected, Σ_j wins_ij - games_ij p_ij, without its difference of large numbers. It
+vanishes where its two sums are equal, so Newman multiplies each worth by their ratio: a sweep costs a fifth of a Newton
+step, and some sweeps before the first step save one to three of them.
 
 No step needs a line search. If the difference of two opponents moves by at most D, a curvature changes at most e^D
 times. So a step with D ≤ 1 climbs, and after it the decrement is at most e^{D/2} (e^D - 1 - D)/D times what it was. A
 longer step is cut to max(1, log(1 + D)), where the same bound on the curvature makes it climb.
 
-Source: Sun & Tran-Dinh 2019, Math. Program. 178, 145-213 (generalised self-concordant functions).
+Sources: Sun & Tran-Dinh 2019, Math. Program. 178, 145-213 (generalised self-concordant functions); Newman 2023, JMLR
+24(238), 1-25 (the sweep).
 """
 
 import math
@@ -19,6 +23,8 @@ from .outcomes import decided
 from .win_counts import difference, difference_backward
 
 SMALL, SMALL_IF_FULL = 100, 350  # items
+SWEEPS = 4  # measured on 1,500 tables, dense and sparse, even and lopsided: fewer and more take longer
+WIDEST = 1000.0  # between two strengths; their worths are floats up to 1400
 
 
 def is_small(n, m):
@@ -38,21 +44,38 @@ def win_table(rows):
     return (one + other).reshape(n, n)
 
 
+def worths(x):
+    """e^λ, shifted so that the largest and the smallest are as far from 1        (N,) -> (N,)"""
+    return np.exp(x - (x.max() + x.min()) / 2)
+
+
 def slope_and_curvature(x, wins, games, ridge=0.0):
     """g and A, with the ridge's share; without a ridge A + m/N 1 1', which can be inverted        -> (N,), (N, N)
 
     m is the mean of A's diagonal. What 1 1' adds moves only the common shift, of which g has none.
     """
-    e = np.exp(np.minimum(np.subtract.outer(-x, -x), 700))
-    p = 1 / (1 + e)
-    q = e * p  # p_ji
-    upsets = wins * q
-    a = games * p
-    a *= q
+    w = worths(x)
+    inverse = 1 / np.add.outer(w, w)
+    gained, lost = sums(wins * inverse, w)
+    a = games * inverse
+    a *= w[:, None]  # games p_ij
+    a *= inverse
+    a *= w
     degree = a.sum(1)
     np.subtract(0 if ridge else degree.mean() / len(x), a, out=a)
     a.ravel()[:: len(x) + 1] += degree + ridge
-    return upsets.sum(1) - upsets.sum(0) - ridge * x, a
+    return gained - lost - ridge * x, a
+
+
+def sums(rates, w):
+    """Σ_j wins_ij p_ji and Σ_j wins_ji p_ij from rates_ij = wins_ij / (w_i + w_j)        (N, N), (N,) -> (N,), (N,)"""
+    return rates @ w, w * rates.sum(0)
+
+
+def sweep(w, wins):
+    """w_i ← w_i Σ_j wins_ij p_ji / Σ_j wins_ji p_ij; every item must have won and lost        (N,) -> (N,)"""
+    gained, lost = sums(wins / np.add.outer(w, w), w)
+    return w * gained / lost
 
 
 def guess(won, lost):
@@ -64,6 +87,19 @@ def guess(won, lost):
     return (log_odds - log_odds.mean()) / math.sqrt(max(0.2, 1 - 0.39 * log_odds.var()))
 
 
+def first_guess(wins, ridge):
+    """The guess of equal opponents, and some sweeps; none with a ridge, which lets items never win        -> (N,)"""
+    x = guess(wins.sum(1), wins.sum(0))
+    if ridge:
+        return x
+    w = worths(x)
+    with np.errstate(all="ignore"):  # weights of very different sizes may put a worth out of the floats
+        for _ in range(SWEEPS):
+            w = sweep(w, wins)
+        swept = np.log(w)
+    return swept if np.isfinite(swept).all() else x
+
+
 def maximum_of_table(rows, ridge, tolerance, max_iterations):
     """The strengths of greatest (penalised) likelihood, their certificate, and l        -> (N,), dict, ()
 
@@ -72,8 +108,8 @@ def maximum_of_table(rows, ridge, tolerance, max_iterations):
     """
     wins = win_table(rows)
     games = wins + wins.T
-    x, iteration, converged, decrement, bound = guess(wins.sum(1), wins.sum(0)), 0, False, math.inf, 0.0
-    while not converged and iteration < max_iterations:
+    x, iteration, converged, decrement = first_guess(wins, ridge), 0, False, math.inf
+    while not converged and iteration < max_iterations and np.ptp(x) <= WIDEST:
         iteration += 1
         gradient, a = slope_and_curvature(x, wins, games, ridge)
         try:
@@ -83,12 +119,13 @@ def maximum_of_table(rows, ridge, tolerance, max_iterations):
         longest = longest_move(step, games)
         x = x + step * (1 if longest <= 1 else max(1, math.log1p(longest)) / longest)
         decrement = shrinkage(longest) * math.sqrt(max(gradient @ step, 0))
-        rounding = 4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a))
-        converged = bool(math.isfinite(rounding) and decrement <= max(tolerance, rounding))
-        bound = 2 * max(tolerance, rounding) * np.sqrt(np.diag(a))  # of |g|, if the step is A⁻¹ g
+        reached = max(tolerance, 4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a)))
+        converged = math.isfinite(reached) and decrement <= reached
     here = decided(difference(x, rows), rows.wins, rows.losses)
     slope = difference_backward(here.slope, rows) - ridge * x
-    converged, norm = bool(converged and (abs(slope) <= bound).all()), float(np.linalg.norm(slope))
+    if converged:  # |g| is so small if the step is A⁻¹ g
+        converged = bool((abs(slope) <= 2 * reached * np.sqrt(np.diag(a))).all())
+    norm = float(np.linalg.norm(slope))
     certificate = {"converged": converged, "iterations": iteration, "gradient_norm": norm, "decrement": decrement}
     return x, certificate, here.value
 

@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpy_ref.bradley_terry.small_tables import (
+    first_guess,
     guess,
     longest_move,
     maximum_of_table,
     shrinkage,
     slope_and_curvature,
+    sweep,
     win_table,
+    worths,
 )
 from numpy_ref.bradley_terry.strengths import fit, information, likelihood_terms
 from numpy_ref.bradley_terry.win_counts import pairs_of_rows
@@ -64,6 +67,37 @@ def test_the_guess_is_the_log_odds_of_winning_spread_for_unequal_opponents():
     np.testing.assert_allclose(guess(np.array([99.0, 0]), np.array([0, 99.0])), wide / math.sqrt(0.2), rtol=1e-14)
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_a_sweep_multiplies_each_worth_by_upsets_won_over_upsets_lost(seed):
+    """Written out item by item; it moves nothing where the gradient is zero"""
+    rows = rows_of(seed)
+    wins, w = win_table(rows), worths(np.random.default_rng(seed).normal(0, 2, 5))
+    swept = [
+        w[i] * sum(wins[i, j] * w[j] / (w[i] + w[j]) for j in range(5))
+        / sum(wins[j, i] * w[i] / (w[i] + w[j]) for j in range(5))
+        for i in range(5)
+    ]  # fmt: skip
+    np.testing.assert_allclose(sweep(w, wins), swept, rtol=20 * EPS)
+    best = worths(fit(rows).strength)
+    np.testing.assert_allclose(sweep(best, wins), best, rtol=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_sweeps_bring_the_guess_nearer(seed):
+    """Twice nearer: of 20,000 tables the median is fifty times, the worst 3.5 times nearer"""
+    rows = rows_of(seed)
+    wins, best = win_table(rows), fit(rows).strength
+    away = lambda x: np.ptp(x - best)  # noqa: E731
+    assert away(first_guess(wins, 0.0)) <= away(guess(wins.sum(1), wins.sum(0))) / 2 + 1e-12
+    np.testing.assert_array_equal(first_guess(wins, 0.7), guess(wins.sum(1), wins.sum(0)))
+
+
+def test_a_sweep_that_leaves_the_floats_is_not_taken():
+    """One game to a weight of 1e-300 is a worth of 1e300 after a sweep, and more than a float after four in a row"""
+    wins = np.diag(np.ones(3), 1) + np.diag(np.full(3, 1e-300), -1)
+    np.testing.assert_array_equal(first_guess(wins, 0.0), guess(wins.sum(1), wins.sum(0)))
+
+
 @pytest.mark.parametrize("length", [1e-12, 1e-7, 1e-5, 1.1e-5, 1e-3, 0.5, 1.0])
 def test_shrinkage_is_its_formula(length):
     """e^{D/2} (e^D - 1 - D)/D = D/2 + 5 D²/12 + ...; below 1e-5 the bound D is used"""
@@ -105,7 +139,7 @@ def test_the_certificate_is_the_distance_to_the_maximum(seed, ridge):
 def test_the_decrement_is_that_of_the_last_step_shrunk(seed, ridge):
     rows = rows_of(seed)
     wins = win_table(rows)
-    start = guess(wins.sum(1), wins.sum(0))
+    start = first_guess(wins, ridge)
     gradient, a = slope_and_curvature(start, wins, wins + wins.T, ridge)
     step = np.linalg.solve(a, gradient)
     longest = longest_move(step, wins + wins.T)
