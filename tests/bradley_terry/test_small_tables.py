@@ -84,16 +84,16 @@ def test_a_sweep_multiplies_each_worth_by_upsets_won_over_upsets_lost(seed):
 
 @given(st.integers(0, 2**32 - 1))
 def test_the_sweeps_bring_the_guess_nearer(seed):
-    """Twice nearer: of 20,000 tables the median is fifty times, the worst 3.5 times nearer"""
+    """Fifty times: the worst of 20,000 tables 130 times, half of them 10,000 times"""
     rows = rows_of(seed)
     wins, best = win_table(rows), fit(rows).strength
     away = lambda x: np.ptp(x - best)  # noqa: E731
-    assert away(first_guess(wins, 0.0)) <= away(guess(wins.sum(1), wins.sum(0))) / 2 + 1e-12
+    assert away(first_guess(wins, 0.0)) <= away(guess(wins.sum(1), wins.sum(0))) / 50 + 1e-12
     np.testing.assert_array_equal(first_guess(wins, 0.7), guess(wins.sum(1), wins.sum(0)))
 
 
 def test_a_sweep_that_leaves_the_floats_is_not_taken():
-    """One game to a weight of 1e-300 is a worth of 1e300 after a sweep, and more than a float after four in a row"""
+    """One game to a weight of 1e-300 is a worth of 1e300 after a sweep, and more than a float after some of them"""
     wins = np.diag(np.ones(3), 1) + np.diag(np.full(3, 1e-300), -1)
     np.testing.assert_array_equal(first_guess(wins, 0.0), guess(wins.sum(1), wins.sum(0)))
 
@@ -161,13 +161,14 @@ def test_nothing_below_the_rounding_of_the_gradient_is_asked_for(games, odds):
     np.testing.assert_allclose(x[0] - x[1], math.log(odds), rtol=1e-12)
 
 
-def test_where_the_table_is_singular_in_floats_the_rows_are_fitted():
-    """10¹² wins to 1 along a chain of five, 1 to 1 between its ends: the table fails, and fit uses the rows"""
-    first, second = [0, 1, 2, 3, 0], [1, 2, 3, 4, 4]
-    rows = pairs_of_rows(first, second, [1e12, 1e12, 1e12, 1e12, 1], [1, 1, 1, 1, 1], n_items=5)
+@pytest.mark.parametrize(("n", "by_the_table"), [(5, True), (13, False)])
+def test_where_the_table_is_singular_in_floats_the_rows_are_fitted(n, by_the_table):
+    """10¹² wins to 1 along a chain, 1 to 1 between its ends: of 13 items the table fails, and fit uses the rows"""
+    first, second = [*range(n - 1), 0], [*range(1, n), n - 1]
+    rows = pairs_of_rows(first, second, [1e12] * (n - 1) + [1], [1] * n, n_items=n)
     _, certificate, _ = maximum_of_table(rows, 0.0, 1e-12, 100)
-    assert not certificate["converged"]
-    assert certificate["decrement"] == math.inf
+    assert certificate["converged"] is by_the_table
+    assert (certificate["decrement"] <= 1e-12) is by_the_table
     fitted = fit(rows)
     assert fitted.converged
     assert abs(likelihood_terms(fitted.strength, rows).gradient).max() <= 1e-12
@@ -185,6 +186,6 @@ def test_rings_of_any_counts_are_fitted_or_refused_in_a_sentence(seed, n):
 def test_a_step_that_solves_nothing_certifies_nothing():
     """A step of 0 from a nearly singular solve: it is short, but the gradient is still there"""
     with patch("numpy.linalg.solve", lambda _, b: np.zeros_like(b)):
-        _, certificate, _ = maximum_of_table(rows_of(0), 0.0, 1e-12, 100)
+        _, certificate, _ = maximum_of_table(rows_of(0), 0.7, 1e-12, 100)  # with a ridge: no sweep comes near
     assert certificate["gradient_norm"] > 0.01
     assert not certificate["converged"]

@@ -422,7 +422,7 @@ def test_equal_wins_and_losses_are_games_when_ties_are_dropped():
 
 
 def test_without_enough_steps_there_is_no_number():
-    fitted = fit(read_games(BASEBALL).pairs, max_iterations=1)
+    fitted = fit(read_games(BASEBALL).pairs, max_iterations=0)
     assert not fitted.converged
     assert np.isnan([*fitted.strength, fitted.log_likelihood, fitted.deviance]).all()
     assert "no maximum found" in fitted.problem
