@@ -177,7 +177,7 @@ def fit(
     weights     counts need not be whole
     Raises NoEstimate where no estimate exists, naming the items or the effect; InputError for other input.
     """
-    found = games_of(games, labels, weights)
+    found = games_of(games, labels, weights, home)
     if home and not found.ordered:
         raise InputError("home=True: nothing says who is at home; expected the columns a and b, or a column site")
     fitted = strengths.fit(found.pairs, home, ties, ridge)
@@ -228,19 +228,20 @@ def named_places(ranking, where):
     return checked_ranking(places, where)
 
 
-def games_of(games: Any, labels: Sequence | None = None, weights: bool = False) -> Games:
+def games_of(games: Any, labels: Sequence | None = None, weights: bool = False, home: bool = False) -> Games:
     """Games from whatever `fit` takes"""
     if isinstance(games, (str, Path)):
         from .games import read_games
 
-        return read_games(games, weights=weights)
+        return read_games(games, weights=weights, home=home)
     if isinstance(games, dict):
         if labels is not None:
             raise InputError("labels are for a square table of wins; columns have the names of their items in them")
-        return games_of_columns({str(name): column for name, column in games.items()}, weights=weights)
+        columns = {str(name): column for name, column in games.items()}
+        return games_of_columns(columns, weights=weights, home=home)
     if hasattr(games, "columns") and hasattr(games, "to_numpy"):
         if labels is None and not numbered_columns(games):
-            return games_of_frame(games, weights)
+            return games_of_frame(games, weights, home)
         games = games.to_numpy()
     shape: tuple[int, ...] = games.shape if isinstance(games, np.ndarray) else ()
     if labels is not None or (len(shape) == 2 and shape[0] == shape[1] and games.dtype.kind in "iuf"):
@@ -268,7 +269,7 @@ def numbered_columns(frame):
     return len(frame.columns) > 0 and list(frame.columns) == list(range(len(frame.columns)))
 
 
-def games_of_frame(frame, weights):
+def games_of_frame(frame, weights, home):
     """A data frame: a square table where rows and columns hold the same names, else columns of games -> Games"""
     names, rows = [str(name) for name in frame.columns], [str(name) for name in getattr(frame, "index", ())]
     if len(names) > 1 and sorted(names) == sorted(rows):
@@ -277,7 +278,7 @@ def games_of_frame(frame, weights):
     if twice:
         raise InputError(f"the data frame has two columns {twice[0]}, expected one")
     columns = {name: frame[column] for name, column in zip(names, frame.columns, strict=True)}
-    return games_of_columns(columns, weights=weights)
+    return games_of_columns(columns, weights=weights, home=home)
 
 
 def games_of_square(table, labels, weights):

@@ -6,12 +6,14 @@
     or a, b, winner[, count][, neutral][, site]         "tie (bothbad)" (the Chatbot Arena's words), or a, b, tie
 
 For a home effect a is at home, unless `neutral` is true; `site` names who is at home, and is empty on neutral ground.
+Where no home effect is asked for, a site of another kind, such as a town, is let be too.
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import chain
 from reprlib import repr as shortened
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -50,10 +52,18 @@ def row_number(row: int) -> str:
     return f"row {row}"
 
 
-def games_of_columns(columns: dict, where: Where = row_number, weights: bool = False) -> Games:
-    """Columns by their role -> Games.  weights: counts may be any numbers that are not negative
+def games_of_columns(
+    columns: dict,
+    where: Where = row_number,
+    weights: bool = False,
+    home: bool = True,
+    names: Mapping = MappingProxyType({}),
+) -> Games:
+    """Columns by their role -> Games.  Raises InputError that names the row by `where`
 
-    Raises InputError that names the row by `where`.
+    weights     counts may be any numbers that are not negative
+    home        a home effect is wanted: a column site or neutral that names no ground is refused, not let be
+    names       {role: what the column is called where it comes from}, if that is another name
     """
     columns = {name: by_position(column) for name, column in columns.items()}
     if named_as_in_arena(columns):
@@ -61,10 +71,10 @@ def games_of_columns(columns: dict, where: Where = row_number, weights: bool = F
     check_layout(columns)
     check_lengths(columns)
     try:
-        return games_of_cells(columns, where, weights)
+        return games_of_cells(columns, where, weights, home, lambda role: names.get(role, role))
     except TypeError:
-        for name in ROLES:
-            refuse_containers(columns.get(name, ()), name, where)
+        for role in ROLES:
+            refuse_containers(columns.get(role, ()), names.get(role, role), where)
         raise
 
 
@@ -82,25 +92,30 @@ def refuse_containers(column, name, where):
             raise InputError(f"{where(row)}: {name} is {shortened(value)}, expected text or a number")
 
 
-def games_of_cells(columns, where, weights):
+def games_of_cells(columns, where, weights, home, called):
     """games_of_columns once the layout is known"""
     has = lambda *names: set(names) <= set(columns)  # noqa: E731
     of_pair = has("a", "b", "wins_a", "wins_b") or not has("winner", "loser")
     sides = ("a", "b") if of_pair else ("winner", "loser")
     items, first, second = index_labels(*(columns[side] for side in sides), where=where)
     check_different(items, first, second, where)
-    ordered = of_pair or has("site")
-    at_home = grounds(columns, items, first, second, where) if ordered else None
+    at_home = np.ones(len(first), np.int64) if of_pair else None
+    if has("site") or (of_pair and has("neutral")):
+        try:
+            at_home = grounds(columns, items, first, second, where, called)
+        except InputError:
+            if home:
+                raise
     if of_pair and has("wins_a"):
-        names = ("wins_a", "wins_b", "ties")
-        wins, losses, ties = (numbers(columns[c], c, where, weights) if has(c) else 0.0 for c in names)
+        roles = ("wins_a", "wins_b", "ties")
+        wins, losses, ties = (numbers(columns[c], called(c), where, weights) if has(c) else 0.0 for c in roles)
     else:
-        count = numbers(columns["count"], "count", where, weights) if has("count") else None
-        if not ordered:
+        count = numbers(columns["count"], called("count"), where, weights) if has("count") else None
+        if at_home is None:
             return Games(items, pairs_of_games(first, second, len(items), count), False)
-        went = results(columns["winner"], where) if of_pair else np.ones(len(first), np.int64)
+        went = results(columns["winner"], where, called) if of_pair else np.ones(len(first), np.int64)
         wins, losses, ties = ((went == k) * (1.0 if count is None else count) for k in (1, -1, 0))
-    return Games(items, pairs_of_rows(first, second, wins, losses, ties, len(items), at_home=at_home), ordered)
+    return Games(items, pairs_of_rows(first, second, wins, losses, ties, len(items), at_home=at_home), True)
 
 
 def named_as_in_arena(columns):
@@ -131,12 +146,11 @@ def check_lengths(columns):
         raise InputError(f"the columns differ in length: {found}; expected an entry a row in each")
 
 
-def grounds(columns, items, first, second, where):
-    """Who is at home: 1 first, -1 second, 0 neither        -> (M,)"""
+def grounds(columns, items, first, second, where, called):
+    """Who is at home by the column site or neutral: 1 first, -1 second, 0 neither        -> (M,)"""
     if "site" not in columns:
-        if "neutral" not in columns:
-            return np.ones(len(first), np.int64)
-        return 1 - map_words(columns["neutral"], {YES: 1, NO: 0}, "neutral", "1, 0, true or false", where)
+        words = {YES: 1, NO: 0}
+        return 1 - map_words(columns["neutral"], words, called("neutral"), "1, 0, true or false", where)
     names, code = factorize(columns["site"])
     number = {str(item): k for k, item in enumerate(items)} | {"": -1, "neutral": -1}
     place = np.array([number.get(as_word(name), -2) for name in names])[code]
@@ -144,16 +158,16 @@ def grounds(columns, items, first, second, where):
     if (found == 2).any():
         row = int(np.argmax(found == 2))
         raise InputError(
-            f"{where(row)}: site is {names[code[row]]!r}, expected {items[first[row]]!r} or {items[second[row]]!r}, "
-            "or nothing on neutral ground"
+            f"{where(row)}: {called('site')} is {names[code[row]]!r}, expected {items[first[row]]!r} or "
+            f"{items[second[row]]!r}, or nothing on neutral ground"
         )
     return found
 
 
-def results(column, where):
+def results(column, where, called):
     """Arena's words: 1 where a won, -1 where b did, 0 for a tie        -> (M,)"""
     words = {A_WON: 1, B_WON: -1, TIED: 0}
-    return map_words(column, words, "winner", "model_a, model_b, tie or tie (bothbad)", where)
+    return map_words(column, words, called("winner"), "model_a, model_b, tie or tie (bothbad)", where)
 
 
 def is_missing(value):

@@ -171,7 +171,7 @@ def fit_rankings(args, progress):
 def fit_games(args, path, progress):
     """Strengths from a file of games, and the intervals of the bootstrap where they are asked for"""
     names = {role: getattr(args, f"{role}_column") for role in ROLES if getattr(args, f"{role}_column")}
-    table = games.read_games(path, progress, names, args.weights, assumed)
+    table = games.read_games(path, progress, names, args.weights, assumed, args.home)
     if args.home and not table.ordered:
         raise InputError(
             f"{path}: --home needs to know who is at home; expected the columns a, b, wins_a, wins_b, or a column site"

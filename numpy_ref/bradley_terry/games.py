@@ -20,16 +20,17 @@ __all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games"]
 TABLES = Path(__file__).parent / "tables"
 BASEBALL = TABLES / "baseball_1987.csv"
 NUMBERS = ("count", "wins_a", "wins_b", "ties")
-SEPARATORS = {";": "semicolons", "\t": "tabs"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas"}
 
 
-def read_games(path, progress=iter, names=None, weights=False, note=str):
+def read_games(path, progress=iter, names=None, weights=False, note=str, home=True):
     """The games of a file -> Games.  Raises InputError with file and line
 
     progress    wraps the iteration over the lines of a long file
     names       {role: the name of its column in the file}, where it is another, as {"winner": "home team"}
     weights     counts may be fractions
     note        is told in a sentence what was assumed
+    home        a home effect is wanted: a column site or neutral that names no ground is refused, not let be
     """
     path, names = Path(path), names or {}
     data, suffix = read_bytes(path)
@@ -41,7 +42,7 @@ def read_games(path, progress=iter, names=None, weights=False, note=str):
         raise InputError(f"{path}: there is no game in the file; expected {EXPECTED} and at least one line")
     where = lambda row: f"{path}, line {numbers[row]}"  # noqa: E731
     try:
-        return games_of_columns(columns, where, weights)
+        return games_of_columns(columns, where, weights, home, names)
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
@@ -67,22 +68,27 @@ def as_text(data, path):
         raise InputError(f"{path}, line {line}: not UTF-8 text; expected a readable CSV, TSV or JSONL file") from None
 
 
-def separator_of(header, suffix, path, note):
-    """Comma or tab by the file's name, unless only another separator stands in the header"""
+def separator_of(header, suffix, path, note, fits=lambda cells: len(cells) > 1):
+    """The first separator that splits the header into cells that fit; the one by the file's name comes first"""
     expected = "\t" if suffix == "tsv" else ","
-    other = next((mark for mark in SEPARATORS if mark in header), None)
-    if expected in header or other is None:
-        return expected if expected in header or suffix == "csv" or "," not in header else ","
-    note(f"{path}: the columns are separated by {SEPARATORS[other]}")
-    return other
+    marks = [expected, *(mark for mark in SEPARATORS if mark != expected and mark in header)]
+    found = [mark for mark in marks if fits(header.split(mark))] or [mark for mark in marks if mark in header] or marks
+    if found[0] != expected and found[0] in header:
+        note(f"{path}: the columns are separated by {SEPARATORS[found[0]]}")
+    return found[0]
+
+
+def has_layout(header, names):
+    """Whether a header has the columns of a table of games"""
+    try:
+        roles_of(header, names, "")
+    except InputError:
+        return False
+    return True
 
 
 def renamed(header, names, where):
     """A header with the names of the roles; InputError where a column is missing or stands twice"""
-    for name in names.values():
-        if [*names.values()].count(name) > 1:
-            several = " and ".join(role for role in names if names[role] == name)
-            raise InputError(f"{where}: the column {name!r} is named for {several}; expected a column for each")
     for role, name in names.items():
         if name not in header:
             raise InputError(f"{where}: there is no column {name!r} for {role}; found {', '.join(header)[:300]}")
@@ -96,6 +102,10 @@ def renamed(header, names, where):
 
 def roles_of(header, names, where):
     """renamed, and checked for a layout"""
+    for name in names.values():
+        if [*names.values()].count(name) > 1:
+            several = " and ".join(role for role in names if names[role] == name)
+            raise InputError(f"{where}: the column {name!r} is named for {several}; expected a column for each")
     roles = renamed(header, names, where)
     try:
         check_layout([role for role in roles if role], header)
@@ -112,7 +122,7 @@ def table_columns(data, path, suffix, names, progress, note):
     end = data.find(b"\n", position)
     line, body = (data[position:], b"") if end < 0 else (data[position:end], data[end + 1 :])
     first = as_text(line, path).rstrip("\r")
-    separator = separator_of(first, suffix, path, note)
+    separator = separator_of(first, suffix, path, note, lambda cells: has_layout(cells, names))
     if '"' not in first:
         header = roles_of(first.split(separator), names, f"{path}, line {above + 1}") if first else []
         texts = [role for role in header if role in WANTED and role not in NUMBERS]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpy_ref import files
+from numpy_ref import bradley_terry, files
 from numpy_ref.bradley_terry import byte_columns
 from numpy_ref.bradley_terry.columns import games_of_columns
 from numpy_ref.bradley_terry.games import BASEBALL, TABLES, index_labels, read_games
@@ -284,6 +284,51 @@ def test_one_column_of_another_layout_is_let_be(extra, tmp_path):
     assert table.items == ["x", "y"]
     pairs = table.pairs  # x is at home in the first, y in the second
     assert (pairs.wins.tolist(), pairs.ties.tolist(), pairs.losses.tolist()) == ([1, 0], [1, 0], [0, 1])
+
+
+def test_a_mark_within_a_name_is_no_separator(tmp_path):
+    """The separator is the one that gives the columns, not the first mark in the header"""
+    notes = []
+    file = write(tmp_path / "g.csv", ["winner;loser;remarks, if any", "x;y;", "y;x;late, but won"])
+    assert read_games(file, note=notes.append).items == ["x", "y"]
+    assert notes == [f"{file}: the columns are separated by semicolons"]
+    file = write(tmp_path / "g.tsv", ["winner,loser,remarks", "x,y,"])
+    assert read_games(file, note=notes.append).items == ["x", "y"]
+    assert notes[1:] == [f"{file}: the columns are separated by commas"]
+
+
+@pytest.mark.parametrize("header", ["winner,loser,site", "a,b,wins_a,wins_b,site", "a,b,winner,neutral"])
+def test_a_site_of_another_kind_is_any_other_column_unless_home_is_asked_for(header, tmp_path):
+    rows = {
+        "winner,loser,site": ["x,y,Paris", "y,x,Rome"],
+        "a,b,wins_a,wins_b,site": ["x,y,1,0,Paris", "y,x,1,0,Rome"],
+        "a,b,winner,neutral": ["x,y,a,often", "y,x,a,never"],
+    }[header]
+    file = write(tmp_path / "g.csv", [header, *rows])
+    without = write(tmp_path / "w.csv", [row.rpartition(",")[0] for row in [header, *rows]])
+    found, expected = read_games(file, home=False), read_games(without)
+    assert (found.items, found.ordered) == (expected.items, expected.ordered)
+    for column, other in zip(found.pairs, expected.pairs, strict=True):
+        np.testing.assert_array_equal(column, other)
+    with pytest.raises(InputError, match=r"g.csv, line 2: (site|neutral) is '(Paris|often)', expected"):
+        read_games(file)
+    assert bradley_terry.fit(file).items == ["x", "y"]
+    with pytest.raises(InputError, match="line 2: (site|neutral) is"):
+        bradley_terry.fit(file, home=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "names", "message"),
+    [
+        ("winner,loser,n games", "x,y,many", {"count": "n games"}, "line 2: n games is 'many', expected a whole"),
+        ("a,b,home wins,wins_b", "x,y,-1,1", {"wins_a": "home wins"}, "line 2: home wins is -1, expected a whole"),
+        ("a,b,result", "x,y,won", {"winner": "result"}, "line 2: result is 'won', expected model_a"),
+        ("winner,loser,ground", "x,y,z", {"site": "ground"}, "line 2: ground is 'z', expected 'x' or 'y'"),
+    ],
+)
+def test_a_message_calls_a_column_what_the_file_calls_it(header, row, names, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        read_games(write(tmp_path / "g.csv", [header, row]), names=names)
 
 
 def test_arena_and_neutral_ground(tmp_path):
