@@ -313,7 +313,7 @@ def test_a_site_of_another_kind_is_any_other_column_unless_home_is_asked_for(hea
     with pytest.raises(InputError, match=r"g.csv, line 2: (site|neutral) is '(Paris|often)', expected"):
         read_games(file)
     assert bradley_terry.fit(file).items == ["x", "y"]
-    with pytest.raises(InputError, match="line 2: (site|neutral) is"):
+    with pytest.raises(InputError, match=r"line 2: (site|neutral) is"):
         bradley_terry.fit(file, home=True)
 
 
