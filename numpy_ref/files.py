@@ -28,6 +28,8 @@ MAX_BLANK = 2**20  # lines of white space, of which a gzip can hold a billion in
 # What a gzip file may unpack to: rows are held in memory, and gzip makes a thousand bytes of one. Texts pack 3 to 10
 # times smaller, the same row over and over 100 times and more; small files may do as they like.
 MAX_UNPACKED, MAX_RATIO = MAX_LINE, 100
+# Names of what a model or a data set consists of, ours or one from the hub; what a command wrote there has another.
+KEPT = re.compile(r"\.(safetensors|bin|gguf|model|arrow|parquet|py|jinja)$|config|token|vocab|merges|dataset|state", re.I)
 MAX_JSON = 2**28  # bytes: json.loads needs some ten times as much memory
 
 
@@ -151,11 +153,12 @@ def _same_file(path, other):
 
 
 def _is_inside(path, directory):
-    """Whether the file is in the directory, or is what a link in it leads to, as in a cache of the hub"""
+    """Whether the file is one of the directory's own, or what a link in it leads to, as in a cache of the hub"""
     if not (os.path.isfile(path) and os.path.isdir(directory)):
         return False
     folder, place = Path(os.path.realpath(directory)), Path(os.path.realpath(Path(path).parent), Path(path).name)
-    return folder in place.parents or any(other.is_file() and other.samefile(path) for other in folder.iterdir())
+    own = [place] if folder in place.parents else []
+    return any(KEPT.search(name.name) and name.is_file() and name.samefile(path) for name in [*own, *folder.iterdir()])
 
 
 def _lists(sums, name):
