@@ -29,7 +29,7 @@ MAX_BLANK = 2**20  # lines of white space, of which a gzip can hold a billion in
 # times smaller, the same row over and over 100 times and more; small files may do as they like.
 MAX_UNPACKED, MAX_RATIO = MAX_LINE, 100
 # Names of what a model or a data set consists of, ours or one from the hub; what a command wrote there has another.
-KEPT = re.compile(r"\.(safetensors|bin|gguf|model|arrow|parquet|py|jinja)$|config|token|vocab|merges|dataset|state", re.I)
+KEPT = re.compile(r"\.(safetensors|bin|gguf|model|arrow|parquet|py|jinja)$|config|token|vocab|merges|dataset|state")
 MAX_JSON = 2**28  # bytes: json.loads needs some ten times as much memory
 
 

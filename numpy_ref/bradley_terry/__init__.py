@@ -1,8 +1,10 @@
 """Strengths of items from who beat whom how often: the reward model's loss, with one parameter for each item.
 
+The heart is `strengths`. In reading order:
+
 answer          `fit` and `rank`: one call from games or rankings to strengths with their names
 
-strengths       the likelihood, its gradient and the fit; read this first
+strengths       the likelihood, its gradient and the fit
 outcomes, fitted        one row of games, with or without ties; what a fit returns
 win_counts      games as counts of wins between pairs
 small_tables            Newton's method on the square table of wins, the shortest way

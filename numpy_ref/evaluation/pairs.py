@@ -87,13 +87,15 @@ def with_labels(path, column):
 
 
 def check_ids(path, labels):
-    """InputError with file and line for a row of RewardBench 2's Ties whose id is none"""
-    for index, (subset, name) in enumerate(labels):
+    """InputError with file and line for a row of RewardBench 2's Ties whose id is none, or an earlier row's"""
+    rows: dict = {}
+    for index, name in ((index, name) for index, (subset, name) in enumerate(labels) if subset == TIES):
         try:
-            if subset == TIES:
-                number_of(name)
+            first = rows.setdefault(number_of(name), index)
         except InputError as error:
             raise InputError(f"{place(path, index)}: {error}") from None
+        if first != index:
+            raise InputError(f"{place(path, index)}: the id {name!r} stands in {place(path, first)} already")
 
 
 def subset_of(row, column):

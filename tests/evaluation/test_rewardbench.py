@@ -108,6 +108,13 @@ def test_an_id_of_ties_that_says_nothing_is_one_sentence(name, model, tmp_path, 
     assert said in capsys.readouterr().err
 
 
+def test_an_id_of_ties_stands_once(model, tmp_path, capsys):
+    data = write_rows(tmp_path / "rb.jsonl", [ALL_TIES[0], *ALL_TIES])
+    assert run("numpy_ref", "evaluate", "--model", model, "--data", data) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{data}, line 2: the id 'ref:1' stands in {data}, line 1 already" in said
+
+
 def test_without_any_score_there_is_no_mean():
     """Of the subset Ties alone, a question with one answer and none with several"""
     found = rewardbench.measured(np.array([[1.0, 0.0]]), np.array([[1, 2]]), [("Ties", "ref:1")])
