@@ -245,7 +245,7 @@ def test_a_file_by_its_name():
         (lambda: bradley_terry.fit([("a", "b"), ("b", "a", 1, 2)]), r"row 1: \('b', 'a', 1, 2\): expected a list of"),
         (lambda: bradley_terry.fit([]), "expected a list of"),
         (lambda: bradley_terry.fit([("a", "a")]), "row 0: 'a' is compared with itself"),
-        (lambda: bradley_terry.fit([("a", "b"), ("b ", "a")]), "row 0: 'b' and 'b ' differ only by spaces"),
+        (lambda: bradley_terry.fit([("a", "b"), ("b ", "a")]), "row 1: 'b ' and 'b' differ only by spaces"),
         (lambda: bradley_terry.fit(WINS, ["a", "b"]), "expected a square table"),
         (lambda: bradley_terry.fit(WINS[:2], ["a", "b"]), "expected a square table"),
         (lambda: bradley_terry.fit({"winner": ["a"], "looser": ["b"]}), "found the columns winner, looser; expected"),
