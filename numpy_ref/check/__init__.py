@@ -1,25 +1,40 @@
-"""Is anybody's gradient, loss or metric right? `python -m numpy_ref check FILE`, and `check` in a notebook.
+"""Checks anybody's gradients, losses and metrics: `python -m numpy_ref check FILE`, or `check` in a notebook.
 
 In reading order:
 
-functions       what can be checked, and what each function must do
-properties, cases, oracles    the properties, the inputs they are tried on, the right answers
-search, values, judge   inputs from a seed, smaller ones; is an answer right; the verdict on one function
-diagnosis, mistakes, mutants    the name of the mistake: a catalogue, and small changes of right code
-laws            laws that a reader writes, tried on right and wrong code
-source, sandbox, submission    a submission is read, and runs in a process of its own
-cell, command, text    the face in a notebook, the command, its report
-backward, witnesses, fitting    check_backward for any code; the derivative in other ways; what a wrong one is
-bring           a forward and a backward of any file, in a process of their own
-plugin, strategies, power, slips    the pytest plugin: inputs drawn by Hypothesis; mutants of a backward under test
+functions       the functions that can be checked, with signatures and formulas
+properties      the properties that each function must have
+cases           the inputs on which properties are tried
+oracles         the right answers
+search          draws the inputs from a seed, and looks for a smaller one that still fails
+values          decides whether an answer is right
+judge           the verdict on one function
+diagnosis       names the mistake behind a wrong answer
+mistakes        a catalogue of known mistakes
+mutants         further mistakes, made by small changes of the right code
+laws            exercises in which the learner writes a law; it is tried on right and wrong answers
+source          reads a submission
+sandbox         starts the process in which a submission runs, and asks it
+submission      the checker's code inside that process
+cell            `check` in a notebook
+command         the command `check`
+text            the report as text, for Gradescope and as JUnit XML
+backward        check_backward: compares any backward with the derivative of its forward
+witnesses       the derivative of a forward by the complex step or by differences
+fitting         explains a wrong gradient: a lost sign, a factor, a transpose
+bring           the command for any forward and backward of a file
+plugin          the pytest plugin
+strategies      the inputs of its tests, drawn by Hypothesis
+power           counts how many mutants of a backward its tests notice
+slips           makes mutants from source code, with one broken operation in each
 
-To add a function: its line in `functions`, its answer in `oracles` (float64, published signature), its `Property` rows
-in `properties` (the formula on ordinary values first: nothing else counts before it holds; inputs from `cases`), and
-its known mistakes in `mistakes`. A law: a row in `laws`. tests/check holds the tables together.
+To add a function, write its line in `functions`, its answer in `oracles` (float64, published signature), its `Property`
+rows in `properties` with inputs from `cases`, and its known mistakes in `mistakes`. The first property is the formula
+on ordinary values: nothing else counts before it holds. A law is a row in `laws`. tests/check compares the tables.
 
-`__all__` names what a notebook or a test imports: `check`, `check_backward` and `check_second` for any code,
-`checks_backward` and `shape` for pytest. Nothing is imported here before it is used: pytest starts with the plugin,
-and must not wait for NumPy.
+`__all__` lists what notebooks and tests import: `check`, `check_backward` and `check_second` for any code,
+`checks_backward` and `shape` for pytest. Each is imported when it is first used, because pytest loads this package for
+the plugin and should not wait for NumPy.
 """
 
 import importlib

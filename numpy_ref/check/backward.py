@@ -1,10 +1,10 @@
-"""check_backward for everybody's code: is `backward` the gradient of `forward`? Every wrong gradient is named at once.
+"""check_backward for any code: is `backward` the gradient of `forward`? One error names all wrong gradients.
 
     check_backward(layer_norm, layer_norm_backward, x, {"weight": w, "bias": b})
-    check_backward(f, f_backward, {"x": x, "w": w})        plain: f(x, w) -> out, f_backward(dout, x, w) -> (dx, dw)
+    check_backward(f, f_backward, {"x": x, "w": w})        no cache: f(x, w) -> out, f_backward(dout, x, w) -> (dx, dw)
 
-numpy_ref.gradient_check has the short version, to be read; this one also takes functions without a cache, several
-outputs, constants and kinks, measures each gradient by itself, and is fast on large arrays.
+numpy_ref.gradient_check has a short version that is easy to read. This one also takes functions without a cache,
+several outputs, constants and kinks. It judges each gradient by its own size, and is fast on large arrays.
 """
 
 import inspect
@@ -19,13 +19,13 @@ from .fitting import explain
 from .witnesses import Witness, slopes
 
 N = 100  # roundings: each gradient may be off by N eps(dtype) times its own largest entry
-FLOOR = 8  # roundings of the largest of all gradients: one that is zero by symmetry comes out as rounding errors
-FAST = 2000  # entries from which random projections come first
-SEED = 7_919_104_729  # not 0, from which people draw their x: dout would equal x, and a transposed xᵀ dout look right
+FLOOR = 8  # in addition, roundings of the largest gradient: one that is zero by symmetry is computed as rounding errors
+FAST = 2000  # with more entries than this, random projections are tried first
+SEED = 7_919_104_729  # not 0: people draw x from seed 0; dout would equal x, and a transposed xᵀ dout look right
 
 
 class Setup(NamedTuple):
-    """The inputs under their names, which of them have a gradient, and how the pair is called"""
+    """The inputs by name, those of them that have a gradient, and whether forward returns (out, cache)"""
 
     inputs: dict
     floats: dict
@@ -37,13 +37,14 @@ def check_backward(forward, backward, x, params=None, **options):
 
     forward(*x, **params) -> (out, cache), and backward(dout, cache) -> (dx, ..., grads); or, without a cache,
     forward -> out and backward(dout, *x, **params). `out` may be a tuple; then `dout` is one. The options:
-    x         an array, a tuple of them, or {name: array}; params: a tree of arrays; what is no array of floats has no
-              gradient, nor what `constant` names: a place in x, or a name
-    rng       default: a fixed one
+    x         an array, a tuple of arrays, or {name: array}
+    params    a tree of arrays
+    constant  inputs without a gradient, by name or by place in x; only arrays of floats have a gradient
+    rng       the random generator; default: one with a fixed seed
     cache     does forward return (out, cache)? None: it does if it returns a pair and backward takes two arguments
-    fast      random projections before entries; None: from 2,000 entries on
-    n         a gradient may be off by n eps(dtype) times its largest entry, or 8 eps times the largest of all
-    explain   (name, got, want) -> a sentence or None: the names of mistakes
+    fast      try random projections before single entries; None: only if there are more than 2,000 entries
+    n         a gradient may be off by n eps(dtype) times its largest entry, plus 8 eps times that of all gradients
+    explain   a function (name, got, want) -> a sentence that names the mistake, or None
     """
     with np.errstate(all="ignore"):
         wrong = [said for said in verdicts(forward, backward, x, params, **options).values() if said]
@@ -52,7 +53,7 @@ def check_backward(forward, backward, x, params=None, **options):
 
 
 def verdicts(forward, backward, x, params=None, *, rng=None, constant=(), cache=None, fast=None, n=N, explain=explain):
-    """{gradient: "" or what is wrong with it}; AssertionError for what is wrong with the pair as a whole"""
+    """{gradient: "" or what is wrong with it}; AssertionError if the pair as a whole is wrong"""
     rng = np.random.default_rng(SEED) if rng is None else rng
     setup = prepared(forward, backward, x, params or {}, set(constant), cache)
     before = tree_map(np.copy, setup.inputs)
@@ -75,7 +76,10 @@ def verdicts(forward, backward, x, params=None, *, rng=None, constant=(), cache=
 
 
 def check_second(gradient, second, x, v=None, *, rng=None):
-    """AssertionError unless second(x, v) = H v, H the derivative of gradient(x): central differences, complex first"""
+    """AssertionError unless second(x, v) = H v, where H is the derivative of gradient(x), and H is symmetric
+
+    H v comes from the complex step if `gradient` is analytic, else from central differences.
+    """
     rng = np.random.default_rng(SEED) if rng is None else rng
     v = rng.standard_normal(np.shape(x)) if v is None else v
     weights = rng.standard_normal(np.shape(x))
@@ -134,7 +138,7 @@ def outputs(forward, setup, inputs):
 
 
 def deterministic(first, second):
-    """AssertionError for NaN, and for answers that change from call to call"""
+    """AssertionError for NaN and inf, and for answers that change from call to call"""
     for out, again in zip(first, second, strict=True):
         if not np.isfinite(out).all():
             place = np.argwhere(~np.isfinite(out))[0].tolist()
@@ -147,7 +151,7 @@ def gradients(forward, backward, setup, douts):
     """{name: what the backward pass returned}, under the names of the floats"""
     out = called(forward, setup.inputs)
     halved = tree_map(lambda leaf: leaf / 2 if is_floating(leaf) else leaf, setup.inputs)
-    called(forward, halved)  # must not change the cache
+    called(forward, halved)  # another call must not change the cache
     several = isinstance(out[0] if setup.cached else out, tuple | list)
     dout = tuple(douts) if several else douts[0][()]
     kept = [d.copy() for d in douts]
@@ -171,7 +175,7 @@ def assigned(result, setup):
     short = {name: name.partition(".")[2].removeprefix("d") for name in setup.floats}
     got = {name: named[key] for name, key in short.items() if key in named}
     rest = [name for name in setup.floats if name not in got]
-    if len(arrays) > len(rest):  # constants too have their place, with None or zeros
+    if len(arrays) > len(rest):  # the constants were returned too, as None or zeros
         places = [name for name in flatten(setup.inputs) if name not in got]
         spare = arrays[len(places) :]
         arrays = [part for part, place in zip(arrays, places, strict=False) if place in rest] + spare
@@ -207,7 +211,7 @@ def malformed(name, got, leaf):
 
 
 def differences(names, got, witness, setup, n, explain):
-    """{name: sentence} of the gradients that are wrong; two that are exchanged are said so"""
+    """{name: sentence} for each wrong gradient; the sentence says so if two are exchanged"""
     want = {name: witness.gradient(name) for name in names}
     largest = max((abs(w.value).max(initial=0.0) for w in want.values()), default=0.0)
     wrong: dict[str, Any] = {}
@@ -215,7 +219,7 @@ def differences(names, got, witness, setup, n, explain):
         eps = np.finfo(setup.floats[name].dtype).eps
         own = abs(w.value).max(initial=0.0)
         bound = n * eps * own + min(FLOOR * eps, 1e-2) * largest + w.error
-        excess = np.maximum(w.low - got[name], got[name] - w.high)  # between the slopes on either side of a kink
+        excess = np.maximum(w.low - got[name], got[name] - w.high)  # at a kink every slope between both sides is right
         if not (excess <= bound).all():
             wrong[name] = sentence(readable(name), got[name], w.value, bound)
     for name in wrong:
@@ -252,7 +256,7 @@ def readable(name, prefix="d"):
 
 
 def described(value):
-    """A value that is not what was asked, in words"""
+    """A value of the wrong kind, in words"""
     if value is None:
         return "None (a return statement is missing)"
     if isinstance(value, tuple | list):

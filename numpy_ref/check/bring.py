@@ -1,4 +1,4 @@
-"""Bring your own: any function of a file and its backward, by the names and shapes of the inputs."""
+"""Checks any function of a file and its backward; the user gives the names and shapes of the inputs."""
 
 import math
 import re
@@ -12,8 +12,8 @@ from .sandbox import Lost, Raised, Sandbox
 from .source import read_source
 
 SHAPE = re.compile(r"\(([\d,\s]*)\)(?:<(\d+))?")
-MOST_NUMBERS = 10**6  # of one input: every one of them is a direction of its own
-SCALES = 1.0, 3.0, 0.1  # of the inputs, one draw each
+MOST_NUMBERS = 10**6  # of one input: the derivative is computed for each of them
+SCALES = 1.0, 3.0, 0.1  # of the inputs: they are drawn once at each scale
 
 
 def check_pair(path, forward, backward, inputs, seconds, seed):
@@ -67,7 +67,7 @@ def drawn(specs, rng, scale):
 
 
 def judged(box, forward, backward, specs, rng, floats):
-    """{gradient: "" or what is wrong with it}, the first wrong draw of each"""
+    """{gradient: "" or what is wrong with it, on the first draw on which it is wrong}"""
     found = dict.fromkeys((readable(f"x.{name}") for name in floats), "")
     for scale in SCALES:
         given = drawn(specs, rng, scale)

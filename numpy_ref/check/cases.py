@@ -1,6 +1,6 @@
-"""The inputs that properties are tried on: each a function of `draw`, small sizes, numbers a person can read.
+"""The inputs that properties are tried on: functions of `draw` that give small arrays of numbers a person can read.
 
-`draw` picks (search.py): size(low, high), numbers(shape, low, high, step), integers(shape, low, high),
+`draw` (see search.py) has four methods: size(low, high), numbers(shape, low, high, step), integers(shape, low, high),
 choice(options). Numbers lie on a grid of eighths, which float32 holds exactly.
 """
 
@@ -8,12 +8,12 @@ import numpy as np
 
 
 def vector(low=-3.0, high=3.0, size=(1, 5)):
-    """One axis of 1 to 5 numbers within ±3, unless said otherwise"""
+    """One axis; by default 1 to 5 numbers within ±3"""
     return lambda draw: (draw.numbers((draw.size(*size),), low, high),)
 
 
 def extreme_vector(draw):
-    """Numbers from one regime: beyond ±750, where eˣ overflows; about -720, where it is not quite 0; or within ±40"""
+    """Numbers from one regime: beyond ±750, where e^|x| overflows; about -720, where eˣ is almost 0; or within ±40"""
     low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -716), (-40, 40)])
     return (draw.numbers((draw.size(1, 3),), low, high),)
 
@@ -22,18 +22,18 @@ REGIMES = np.array([0.0, 40.0, -40.0, 750.0, -750.0])
 
 
 def mixed_vector(draw):
-    """Every regime in one array: about 0, ±40 and ±750"""
+    """Numbers about 0, ±40 and ±750, mixed in one array"""
     shape = (draw.size(2, 9),)
     return (REGIMES[draw.integers(shape, 0, 4)] + draw.numbers(shape, -1, 1),)
 
 
 def tail_vector(low, high):
-    """Where the answer is tiny, and digits get lost"""
+    """Numbers at which the answer is tiny, so that naive code loses its digits"""
     return lambda draw: (draw.numbers((draw.size(1, 3),), low, high),)
 
 
 def pair(low=-3.0, high=3.0, size=(1, 1)):
-    """Two rewards each, both from the same range"""
+    """Pairs of rewards, both from the same range"""
 
     def case(draw):
         shape = (draw.size(*size),)
@@ -43,7 +43,7 @@ def pair(low=-3.0, high=3.0, size=(1, 1)):
 
 
 def apart(low, high, size=(1, 1)):
-    """Pairs whose margin lies in a range; one pair, unless said otherwise: what a batch does is tried elsewhere"""
+    """Pairs whose margin lies in a range; by default one pair, because batches are tried elsewhere"""
 
     def case(draw):
         shape = (draw.size(*size),)
@@ -54,20 +54,20 @@ def apart(low, high, size=(1, 1)):
 
 
 def mixed(draw):
-    """A batch as training meets it: a pair at 750, one at -40, one at 0, and ordinary ones"""
+    """A batch of pairs with margins about 0, ±40 and ±750"""
     (margin,) = mixed_vector(draw)
     rejected = draw.numbers(margin.shape, -3, 3)
     return rejected + margin, rejected
 
 
 def extreme(draw):
-    """Margins far on either side, and between: where one spelling of the loss after the other fails"""
+    """A margin from one of four ranges, in which different naive forms of the loss fail"""
     low, high = draw.choice([(-1000, -750), (750, 1000), (-730, -716), (-40, 40)])
     return apart(low, high)(draw)
 
 
 def far_below(draw):
-    """Margins at which e^-margin is inf, and σ(margin) either 0 or just not yet"""
+    """Margins at which e^-margin is inf, and σ(margin) is 0 or almost 0"""
     return apart(*draw.choice([(-1000, -750), (-730, -716)]))(draw)
 
 
@@ -77,7 +77,7 @@ def far_above(draw):
 
 
 def with_margins(case, low=-2.0, high=3.0):
-    """The pairs of `case`, and a target margin for each"""
+    """The pairs of `case`, and a target margin for each of them"""
 
     def wider(draw):
         chosen, rejected = case(draw)
@@ -87,7 +87,7 @@ def with_margins(case, low=-2.0, high=3.0):
 
 
 def with_number(case, options):
-    """The arguments of `case`, and one of these numbers"""
+    """The arguments of `case`, and one of the numbers in `options`"""
 
     def wider(draw):
         return *case(draw), np.array(draw.choice(options))
@@ -96,7 +96,7 @@ def with_number(case, options):
 
 
 def log_probabilities(size=(1, 1), low=-12.0, high=0.0, betas=(0.125, 0.5, 2.0)):
-    """log π and log π_ref of both responses, and β; `low` and `high` are of the policy's chosen response"""
+    """log π and log π_ref of both responses, and β; `low` and `high` bound log π of the chosen response"""
 
     def case(draw):
         shape = (draw.size(*size),)
@@ -107,23 +107,23 @@ def log_probabilities(size=(1, 1), low=-12.0, high=0.0, betas=(0.125, 0.5, 2.0))
 
 
 def log_probabilities_apart(draw):
-    """Margins β h far on either side"""
+    """A large margin β h, positive or negative"""
     low, high = draw.choice([(-1000, -900), (900, 1000)])
     return log_probabilities((1, 1), low, high, betas=(1.0, 0.5, 2.0))(draw)
 
 
 def log_probabilities_ahead(draw):
-    """Margins β h from 37 to 86: float32 has normal numbers down to e^-87"""
+    """Margins β h from 49 to 86: float32 has normal numbers down to e^-87"""
     return log_probabilities((1, 1), 61, 62, betas=(1.0,))(draw)
 
 
 def ranked(prompts=(1, 3), responses=(2, 6), low=-3.0, high=3.0):
-    """(prompts, responses): rewards, best first as far as the loss knows"""
+    """Rewards (prompts, responses). The loss takes them as ranked, best first; the numbers are in any order"""
     return lambda draw: (draw.numbers((draw.size(*prompts), draw.size(*responses)), low, high),)
 
 
 def tail_list(draw):
-    """A list of two that lie 20 or more apart, best first: both gradients are tiny"""
+    """A list of two rewards that lie 20 to 80 apart, best first: both gradients are tiny"""
     worse = draw.numbers((1, 1), -3, 3)
     return (np.concatenate([worse + draw.numbers(worse.shape, 20, 80), worse], 1),)
 
@@ -140,7 +140,7 @@ def far_apart_lists(draw):
 
 
 def lists_at_heights(draw):
-    """Several prompts, each with rewards in a range of its own: 800 apart"""
+    """Several prompts, each with all its rewards about -800, 0 or 800"""
     shape = draw.size(2, 4), draw.size(2, 5)
     return (draw.numbers((shape[0], 1), -1, 1, 1.0) * 800 + draw.numbers(shape, -3, 3),)
 
@@ -152,19 +152,19 @@ def extreme_row(draw):
 
 
 def rows_apart(draw):
-    """Rows of ordinary numbers, each at its own height"""
+    """Rows of ordinary numbers, each shifted as a whole by -800, 0 or 800"""
     rows, columns = draw.size(2, 3), draw.size(2, 4)
     return (draw.numbers((rows, 1), -1, 1, 1.0) * 800 + draw.numbers((rows, columns), -3, 3),)
 
 
 def saturated(draw):
-    """Far out on either side"""
+    """Numbers from 20 to 100 or from -100 to -20"""
     low, high = draw.choice([(20, 100), (-100, -20)])
     return (draw.numbers((draw.size(1, 3),), low, high),)
 
 
 def array(low=-3.0, high=3.0, leading=(1, 1), last=(1, 5), rows=(1, 3)):
-    """(..., C): `leading` axes in front, `rows` the range of their sizes"""
+    """(..., C): `leading` is the range of the number of axes in front of C, `rows` the range of their sizes"""
 
     def case(draw):
         shape = *(draw.size(*rows) for _ in range(draw.size(*leading))), draw.size(*last)
@@ -174,7 +174,7 @@ def array(low=-3.0, high=3.0, leading=(1, 1), last=(1, 5), rows=(1, 3)):
 
 
 def with_dout(case):
-    """A random cotangent in front, never ones: softmax and layer norm send ones to zero"""
+    """A random dout before the arguments of `case`, never ones: for ones, softmax and layer norm have dx = 0"""
 
     def wider(draw):
         arguments = case(draw)
@@ -184,7 +184,7 @@ def with_dout(case):
 
 
 def probabilities(draw_case):
-    """A cotangent, and the softmax of the array that `draw_case` draws"""
+    """A random dout, and the softmax of the array that `draw_case` draws"""
 
     def wider(draw):
         dout, x = with_dout(draw_case)(draw)
@@ -195,7 +195,7 @@ def probabilities(draw_case):
 
 
 def linear(leading=(1, 1), rows=(1, 4), dout=False):
-    """x (..., I), weight (O, I) and bias (O,); `dout` (..., O) in front"""
+    """x (..., I), weight (O, I) and bias (O,); if `dout`, a random dout (..., O) before them"""
 
     def case(draw):
         inputs, outputs = draw.size(1, 4), draw.size(1, 4)
@@ -208,7 +208,7 @@ def linear(leading=(1, 1), rows=(1, 4), dout=False):
 
 
 def layer_norm(leading=(1, 1), rows=(1, 4), step=0.125, dout=False, channels=(2, 5)):
-    """Random weight and bias, never 1 and 0; at least two channels, one has nothing to normalise"""
+    """x (..., C), random weight and bias, not ones and zeros; C >= 2, because one channel alone always gives x̂ = 0"""
 
     def case(draw):
         size = draw.size(*channels)
@@ -221,7 +221,7 @@ def layer_norm(leading=(1, 1), rows=(1, 4), step=0.125, dout=False, channels=(2,
 
 
 def far_rows(dout=False):
-    """Rows of layer norm about ±10⁷: the mean of the squares minus the square of the mean has no digits left"""
+    """Rows of layer norm about ±10⁷, where mean(x²) - mean(x)² has no digits left"""
 
     def case(draw):
         rows, size = draw.size(1, 3), draw.size(2, 5)
@@ -245,7 +245,7 @@ def attention(time=(1, 4), size=(1, 4), leading=(1, 1), dout=False, reach=2):
 
 
 def embedding(repeats, leading=(1, 1)):
-    """dout (..., C), tokens and the size of the vocabulary; with `repeats` some token stands twice or more"""
+    """dout (..., C), tokens and the size of the vocabulary; with `repeats` tokens may occur several times"""
 
     def case(draw):
         vocab, channels = draw.size(2, 5), draw.size(1, 3)
@@ -263,7 +263,7 @@ PAD, END = 0, 7
 
 
 def padded(pad=PAD, full=False, inside=False):
-    """Right-padded rows that end in the end token; `inside`: the pad id stands among the real tokens as well"""
+    """Right-padded rows whose last real token is the end token; `inside`: the pad id also occurs before it"""
 
     def case(draw):
         B, T = draw.size(1, 3), draw.size(2, 5)
@@ -290,7 +290,7 @@ def hidden(full=False):
 
 
 def adamw(first=False, decay=True, eps=1e-8):
-    """The arguments of a step; `first`: the moments are still zero; `decay`: weight decay is on"""
+    """The arguments of an AdamW step; `first`: the moments are still zero; `decay`: weight decay is on"""
 
     def case(draw):
         shape = (draw.size(1, 3),)
@@ -306,7 +306,7 @@ def adamw(first=False, decay=True, eps=1e-8):
 
 
 def two_raters(labels=2):
-    """Never both of one mind throughout, where chance alone explains everything"""
+    """The labels of two raters; the first rater gives two different labels, so chance agreement is below 1"""
 
     def case(draw):
         n = draw.size(2, 8)
@@ -343,7 +343,7 @@ def some_tied(draw):
 
 
 def extreme_margins(draw):
-    """A positive scale, and margins far on either side, where e^-cm overflows"""
+    """A scale c of 1 or 2, and margins m up to ±1000; below -750, e^-cm overflows"""
     low, high = draw.choice([(-1000, -750), (750, 1000), (-40, 40)])
     return np.array(draw.choice([1.0, 2.0])), draw.numbers((draw.size(1, 3),), low, high)
 
@@ -354,7 +354,7 @@ def scaled(size):
 
 
 def lora(leading=(1, 1)):
-    """All sizes different from each other where they can be, so that a swapped axis shows"""
+    """dout, x, down, up and weight; the rank is smaller than I and O, so that a swapped axis shows"""
 
     def case(draw):
         head = tuple(draw.size(1, 3) for _ in range(draw.size(*leading)))
@@ -387,7 +387,7 @@ def rms_norm(leading=(1, 1), rows=(1, 4), step=0.125):
 
 
 def next_tokens(prompt=False, batch=(1, 3)):
-    """At least one target counts; `prompt`: some do not"""
+    """Logits, targets and weights. At least one target of each text counts; `prompt`: at least one does not"""
 
     def case(draw):
         B, T, V = draw.size(*batch), draw.size(2, 4), draw.size(2, 4)
@@ -412,7 +412,7 @@ def left_padded(full=False):
 
 
 def joined(room):
-    """Prompt and response, and the limit that leaves the prompt `room(draw, P)` of its P places"""
+    """Prompt, response, and a limit that leaves `room(draw, P)` places for the P tokens of the prompt"""
 
     def case(draw):
         P, R = draw.size(2, 5), draw.size(1, 4)
@@ -423,7 +423,7 @@ def joined(room):
 
 
 def labelled(batch=(2, 4), square=False):
-    """Two responses each; both labels occur"""
+    """Two responses to each prompt, and which is preferred: 1 or 2, both occur; `square`: T = B"""
 
     def case(draw):
         B = draw.size(*batch)
@@ -459,7 +459,7 @@ def binned(options=(2, 4, 5), low=0.0):
 
 
 def lengths(draw):
-    """Score, quality, length: quality and length never along one line"""
+    """Score, quality and length; quality and length are never collinear"""
     shape = draw.size(1, 3), draw.size(3, 5)
     score, quality, length = draw.numbers(shape, -3, 3), draw.numbers(shape, -3, 3, 1.0), draw.numbers(shape, 1, 8, 1.0)
     quality[0], length[0] = np.arange(shape[1]) % 3, np.arange(shape[1]) ** 2
@@ -467,7 +467,7 @@ def lengths(draw):
 
 
 def soft_labels(margins):
-    """Shares of people who prefer the first, beside margins"""
+    """Margins, and the share of people who prefer the first response of each pair"""
 
     def case(draw):
         margin = margins(draw)[0]
@@ -487,7 +487,7 @@ def featured(size, stretch=1.0):
 
 
 def table(size, low, high):
-    """Everybody has beaten everybody: wins, and a number for each item between low and high"""
+    """Wins of each item over each other one, at least 1, and a number for each item between low and high"""
 
     def case(draw):
         K = draw.size(*size)

@@ -24,7 +24,7 @@ from .text import score, text
 def check(function, *helpers, seconds=60.0, seed=0):
     """Prints the report and returns the points, a whole number: nbgrader's partial credit
 
-    helpers  other functions that the notebook defines and that this one is judged with, such as its forward
+    helpers  other functions of the notebook that are needed to judge this one, such as its forward
     """
     caller = sys._getframe(1)
     namespace = caller.f_globals | caller.f_locals
@@ -49,7 +49,7 @@ def name_of(function, namespace):
 def judged(name, function, helpers=(), seconds=60.0, seed=0):
     """The results of one function of the notebook"""
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of functions that are wrong on purpose or by mistake
+        warnings.simplefilter("ignore")  # a wrong function may warn
         if name in LAWS:
             return judge_law(name, law_call(function))
         if name not in FUNCTIONS:
@@ -58,20 +58,20 @@ def judged(name, function, helpers=(), seconds=60.0, seed=0):
 
 
 def full_marks(name):
-    """The points of an exercise written in NumPy"""
+    """The most points that a solution in NumPy can get"""
     if name in LAWS:
         return len(LAWS[name].statements)
     return sum(prop.kind != "autograd" for prop in PROPERTIES[name])
 
 
 def host_call(*functions, names=()):
-    """As Sandbox.call, without the other process; `names` for functions that have no name of their own"""
+    """A function like Sandbox.call, without the other process; `names[i]` replaces the name of functions[i]"""
     host = Host(published())
     for place, function in enumerate(functions):
         name = names[place] if place < len(names) else function.__name__
         setattr(host.module, name, function)
 
-    def call(name, arguments, seconds, cotangent=None, layout=""):  # noqa: ARG001  the reader is the clock
+    def call(name, arguments, seconds, cotangent=None, layout=""):  # noqa: ARG001  no time limit: the reader interrupts
         answer = host.call(name, [encode(argument) for argument in arguments], encode(cotangent), layout)
         if answer["status"] == "raised" and answer["kind"] == "KeyboardInterrupt":
             raise KeyboardInterrupt
@@ -81,7 +81,7 @@ def host_call(*functions, names=()):
 
 
 def law_call(law):
-    """judge_law's `call` for a law of the notebook"""
+    """The `call` of judge_law for a law of the notebook"""
 
     def call(arguments):
         try:

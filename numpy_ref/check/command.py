@@ -1,8 +1,9 @@
 """`python -m numpy_ref check SOLUTION`: judges anybody's losses and gradients by properties, and names mistakes.
 
-SOLUTION is a Python file or a notebook that defines any of the functions that `--list` prints, in NumPy or PyTorch; or
-any function and its backward, with --forward, --backward and --input.
-Exit status 0: every property of every function holds; 1: one does not; 2: there was nothing to judge, and why.
+SOLUTION is a Python file or a notebook that defines any of the functions that `--list` prints, in NumPy or PyTorch.
+With --forward, --backward and --input it may be any function and its backward.
+Exit status 0: every property of every function holds. 1: at least one does not. 2: nothing could be judged; a message
+says why.
 """
 
 import difflib
@@ -23,15 +24,17 @@ from .text import published as whole
 def add_arguments(parser):
     """The options of `check`"""
     parser.add_argument("solution", nargs="?", metavar="SOLUTION", help="a Python file or a notebook")
-    parser.add_argument("--list", action="store_true", help="print what can be checked; --list NAME: all about one")
-    parser.add_argument("--only", action="append", metavar="NAME", help="check this function alone; may be repeated")
+    parser.add_argument("--list", action="store_true", help="print what can be checked; --list NAME: one in detail")
+    parser.add_argument("--only", action="append", metavar="NAME", help="check only this function; may be repeated")
     parser.add_argument("--json", metavar="FILE", help=f"write the results in Gradescope's format; {STDOUT}")
     parser.add_argument("--junit", metavar="FILE", help=f"write the results as JUnit XML; {STDOUT}")
-    parser.add_argument("--seconds", type=float, default=20.0, help="processor time for each function")
-    parser.add_argument("--seed", type=natural, default=0, help="of the inputs: another seed, other inputs")
-    parser.add_argument("--forward", metavar="F", help="bring your own: the name of any function of the file")
-    parser.add_argument("--backward", metavar="B", help="its backward: B(dout, cache), or B(dout, *inputs)")
-    parser.add_argument("--input", action="append", metavar="NAME=SHAPE", help="an input, as 'x=(2,3,5)'")
+    parser.add_argument("--seconds", type=float, default=20.0, help="processor seconds for each function")
+    parser.add_argument("--seed", type=natural, default=0, help="random seed for the inputs")
+    parser.add_argument("--forward", metavar="F", help="to check any function of the file: its name")
+    parser.add_argument("--backward", metavar="B", help="the backward of F: B(dout, cache), or B(dout, *inputs)")
+    parser.add_argument(
+        "--input", action="append", metavar="NAME=SHAPE", help="an input of F, as 'x=(2,3,5)'; may be repeated"
+    )
 
 
 def run(args):
@@ -54,7 +57,7 @@ def run(args):
         names = [known(name, "--only ") for name in asked(args)]
         results, notes = check_file(args.solution, names, args.seconds, args.seed)
     if args.junit:
-        write(args.junit, junit(results, notes))  # files first: whoever reads the screen, as `head`, may leave
+        write(args.junit, junit(results, notes))  # files first: a reader of the output, such as `head`, may stop early
     if args.json:
         write(args.json, gradescope(results, notes))
     if args.json != "-":
@@ -77,7 +80,7 @@ def known(name, option=""):
 
 
 def check_file(path, names=(), seconds=20.0, seed=0):
-    """(one Result for each property, notes on the file); `names` or every published function that the file defines"""
+    """(one Result for each property, notes on the file), for `names` or else every published function in the file"""
     source = read_source(path)
     with Sandbox(path, source, seconds, published() | published_laws(), names) as box:
         defined, broken = box.loaded["defined"], box.loaded["broken"]
@@ -100,7 +103,7 @@ def check_file(path, names=(), seconds=20.0, seed=0):
 
 
 def notes_of(source, box):
-    """How the file was read and run"""
+    """Notes on how the file was read and run"""
     notes = source.notes + source.suspicions + box.loaded["notes"]
     if not box.isolated:
         notes.append("this system has no namespaces: the files of others were not out of reach")
@@ -116,7 +119,7 @@ def judge(name, box, seconds, seed):
 
 
 def missing(name, sentence):
-    """The results of a function that is not there: its first property failed, the others were not reached"""
+    """The results of a function that is missing: its first property failed, the others were not reached"""
     if name in LAWS:
         first, *rest = LAWS[name].statements
     else:

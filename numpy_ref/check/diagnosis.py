@@ -1,7 +1,8 @@
-"""Names the mistake behind a wrong answer: the known wrong version that gives the same answers throughout.
+"""Names the mistake behind a wrong answer: a known wrong version that always gives the same answers as the submission.
 
-Throughout means on a sample of every property, passed or failed: a version that is right where the submission is
-wrong, or wrong where it is right, is not the mistake that was made. Where no version fits there is no name.
+Always means on a sample of the inputs of every property that judges values, passed or failed. A version that is right
+where the submission is wrong, or wrong where it is right, is not the mistake that was made. If no version fits, no
+mistake is named.
 """
 
 import itertools
@@ -20,15 +21,15 @@ from .submission.adapt import DOUT
 from .values import ULPS, agree, yardstick
 
 SAMPLE = 20  # inputs of each property on which a mistake must give the same answers as the submission
-ROUNDING = 3e-16  # what is left of a tiny number after 1 was added and subtracted
+ROUNDING = 3e-16  # the error of a number to which 1 was added and then subtracted
 
 
 class Exception_(str):
-    """What a wrong version raised, in words"""
+    """The message of an exception, from a wrong version or from the submission"""
 
 
 def outcome(function, arguments):
-    """What a wrong version gives: its value, or what it raises"""
+    """The value of a function, or the message of its exception as an Exception_"""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -38,7 +39,7 @@ def outcome(function, arguments):
 
 
 def alike(a, b, prop):
-    """Do two outcomes agree as far as the property looks?"""
+    """Do two outcomes agree in the parts and digits that the property judges?"""
     if isinstance(a, str) or isinstance(b, str):
         return isinstance(a, Exception_) and isinstance(b, Exception_) and bool(b) and b in a
     if isinstance(a, tuple | list) or isinstance(b, tuple | list):
@@ -52,7 +53,7 @@ def alike(a, b, prop):
 
 
 def _alike_in_the_tail(a, b):
-    """Digit for digit, or both of them have lost their digits: what rounding left is no evidence"""
+    """Equal within ULPS, or off by rounding only: both have then lost their digits, and what is left is no evidence"""
     a, b = np.asarray(a), np.asarray(b)
     return agree(a, b, ULPS) or (a.shape == b.shape and bool((np.abs(a - b) <= ROUNDING).all()))
 
@@ -82,7 +83,10 @@ def answers(judge, prop):
 
 
 def explains(mistake, judge, prop, digits=True):
-    """Does the mistake give the submission's answers on the whole sample of this property, lost digits included?"""
+    """Does the mistake give the submission's answers on the whole sample of this property?
+
+    With `digits`, it must also have lost its digits in the same places.
+    """
     key = mistake, prop, digits
     if key not in judge.memory:
         judge.memory[key] = all(_same(mistake, judge, prop, digits, *pair) for pair in answers(judge, prop))
@@ -115,7 +119,10 @@ def breaks(mistake, oracle, prop, arguments):
 
 
 def name_mistake(judge, prop, refuted):
-    """((name, hint), inputs it agrees on), or (("", ""), 0); of autograd's gradient, the mistake of the backward"""
+    """((name, hint), number of inputs on which it agrees), or (("", ""), 0) if no mistake fits
+
+    For a property of the kind `autograd`, these are the mistakes of the backward.
+    """
     if prop.kind == "manners":
         return ("", ""), 0
     if prop.kind == "option":
@@ -125,7 +132,7 @@ def name_mistake(judge, prop, refuted):
     kinds = ("autograd",) if prop.kind == "autograd" else ("value", "tail")
     others = [p for p in PROPERTIES[judge.function.name] if p.kind in kinds]
     made = itertools.chain(generic(name, oracle), fitted(judge, prop, oracle), negated(name), mutants(name))
-    # where digits are lost besides, that is a mistake of its own with a sentence of its own
+    # last, known mistakes apart from lost digits: these are a mistake of their own, with a sentence of their own
     passes = [(CATALOGUE[name], True), (made, True)] + [(CATALOGUE[name], False)] * (prop.kind != "tail")
     try:
         for candidates, digits in passes:
@@ -142,7 +149,7 @@ def name_mistake(judge, prop, refuted):
 
 
 def option_ignored(judge, refuted):
-    """The answer for the default value, whatever the option says"""
+    """(name, hint) if the function takes its option but answers as for the default value, else ("", "")"""
     *arguments, _ = refuted.arguments
     with np.errstate(all="ignore"):
         try:
@@ -156,17 +163,17 @@ def option_ignored(judge, refuted):
 
 
 def parts(value):
-    """The results as a tuple, also where there is one"""
+    """The results as a tuple, even if there is only one"""
     return value if isinstance(value, tuple) else (value,)
 
 
 def back(values, like):
-    """The parts as what they were taken from: a tuple, or one result"""
+    """The inverse of `parts`: a tuple if `like` is one, else the only value"""
     return tuple(values) if isinstance(like, tuple) else values[0]
 
 
 def scaled(oracle, factor, only=None):
-    """The right answer times a factor, a number or factor(arguments); `only` one of several results"""
+    """The right answer times a factor: a number or factor(arguments); `only`: in this one of several results"""
 
     def wrong(*arguments):
         right = oracle(*arguments)
@@ -177,17 +184,17 @@ def scaled(oracle, factor, only=None):
 
 
 def rows(arguments):
-    """The length of the first axis of the first argument"""
+    """The length of the first argument's first axis, 1 for a number"""
     return float(np.shape(arguments[0])[0]) if np.ndim(arguments[0]) else 1.0
 
 
 def columns(arguments):
-    """The length of its last axis, if it has two or more"""
+    """The length of the first argument's last axis if it has two axes or more, else 1"""
     return float(np.shape(arguments[0])[-1]) if np.ndim(arguments[0]) > 1 else 1.0
 
 
 def entries(arguments):
-    """How many entries it has, if it has two axes or more"""
+    """The number of the first argument's entries if it has two axes or more, else 1"""
     return float(np.size(arguments[0])) if np.ndim(arguments[0]) > 1 else 1.0
 
 
@@ -219,7 +226,7 @@ FACTORS = (
 
 
 def fitted(judge, prop, oracle):
-    """Mistakes whose form is read off the first wrong answers: a constant factor or term, a transpose, a missing sum"""
+    """Mistakes suggested by the first wrong answer: a constant factor, a constant term, a transpose"""
     pairs = [(given, got, outcome(oracle, given)) for given, got in answers(judge, prop) if not isinstance(got, str)]
     names = FUNCTIONS[judge.function.name].results
     for part in range(len(names)):
@@ -263,7 +270,7 @@ def _changed(oracle, change, only):
 
 
 def generic(name, oracle):
-    """Mistakes that any function may have, made from the right answer; then the same in one of several results"""
+    """Mistakes that any function may have, made from the right answer; of several results, also in one alone"""
     function = FUNCTIONS[name]
     results = function.results
     found = [Mistake(title, hint, scaled(oracle, k)) for title, hint, k in FACTORS]

@@ -1,10 +1,10 @@
-"""What a wrong gradient is, by comparing it with the right one: a factor, a sign, a transpose, a missing sum."""
+"""Explains a wrong gradient by comparing it with the right one: a lost sign, a transpose, a factor, a missing part."""
 
 import numpy as np
 
 
-def explain(name, got, want):  # noqa: ARG001  other catalogues know mistakes of one gradient by its name
-    """A sentence where `got` is what `want` becomes by a mistake that people make, else None"""
+def explain(name, got, want):  # noqa: ARG001  another `explain` may look a mistake up by the name
+    """A sentence if a common mistake turns `want` into `got`, else None"""
     if np.isnan(got).any():
         return "it is NaN"
     if not np.isfinite(got).all():
@@ -26,7 +26,7 @@ def close(a, b, size):
 
 
 def forms(want):
-    """(sentence, what the gradient becomes by that mistake)"""
+    """Yields (sentence, the gradient with that mistake)"""
     yield "the minus sign is lost: this is the gradient's negative", -want
     yield "this is the gradient's transpose", np.transpose(want)
     for axis in range(want.ndim):
@@ -36,7 +36,7 @@ def forms(want):
 
 
 def factor(got, want, size):
-    """A constant factor, with the axis whose length it is"""
+    """A sentence if `got` is a constant times `want`; it says if the constant is the length of an axis"""
     k = float((got * want).sum() / (want * want).sum())
     if abs(k - 1) <= 1e-3 or not close(got, k * want, size):
         return None
@@ -49,14 +49,14 @@ def factor(got, want, size):
 
 
 def offset(got, want, size):
-    """A constant added to every entry"""
+    """A sentence if one constant is added to every entry"""
     c = float((got - want).mean())
     constant = got.size > 1 and abs(c) > 1e-9 * size and close(got, want + c, abs(c))
     return f"it is the gradient plus {c:.6g}" if constant else None
 
 
 def partly(got, want, size):
-    """Entries that are right beside others that are zero: a part that was forgotten"""
+    """A sentence if some entries are zero and all the others right: a part was forgotten"""
     zero = got == 0
     if zero.any() and not zero.all() and close(got[~zero], want[~zero], size) and abs(want[zero]).max() > 1e-3 * size:
         return f"{int(zero.sum())} of its {got.size} entries are zero and the others right: a part is forgotten"

@@ -1,8 +1,8 @@
-"""The published list: what a submission may define, with signature, shapes and statement. `check --list` prints it.
+"""The published list: the functions that a submission may define, each with its signature, shapes and formula.
 
-Signatures are the shortest that a class would write. A backward may also be written as the project writes its own,
-`f_backward(dout, cache)` beside an `f` that returns `(out, cache)`; `forward` names that `f`. `option` says under which
-keyword of another function the same thing may be had: margin_loss(c, r, m) is pairwise_loss(c, r, target_margin=m).
+`check --list` prints it. Signatures are the shortest that a class would write. A backward may also be written as in
+this project: `f_backward(dout, cache)` beside an `f` that returns `(out, cache)`; `forward` names that `f`. `option`
+lists the keywords with which pairwise_loss does the same: margin_loss(c, r, m) is pairwise_loss(c, r, target_margin=m).
 """
 
 import re
@@ -23,13 +23,13 @@ class Function(NamedTuple):
 
     @property
     def arguments(self):
-        """What the checker passes; `eps=1e-5` in a signature is left to its default"""
+        """The arguments that the checker passes; those with a default, such as `eps=1e-5`, are left out"""
         inside = re.search(r"\((.*?)\) ->", self.signature)[1]  # type: ignore[index]
         return tuple(part.strip() for part in inside.split(",") if "=" not in part)
 
     @property
     def optional(self):
-        """{name: value} of the arguments with a default, for a function that insists on them"""
+        """{name: value} of the arguments with a default, for a submission that requires them"""
         return {name: float(value) for name, value in re.findall(r"(\w+)=([^,)]+)", self.signature)}
 
     @property

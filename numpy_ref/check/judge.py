@@ -1,4 +1,4 @@
-"""Judges one function: first its state, then each property on the inputs of a seed; then names the mistake."""
+"""Judges one function: do earlier calls change its answers, does each property hold, which mistake was made?"""
 
 from typing import Any, NamedTuple
 
@@ -13,12 +13,12 @@ from .search import EXAMPLES, Enough, Refuted, drawn, inputs, shrink
 from .values import EPS32, Unfit, agree, fit, in_single_precision, show_call, show_value, yardstick
 
 SHRINK = 3.0  # seconds for finding a smaller counterexample
-FINAL = ("NotImplementedError", "SystemExit", "MemoryError", "NameError", "None")  # no other input will do better
+FINAL = ("NotImplementedError", "SystemExit", "MemoryError", "NameError", "None")  # no other input need be tried
 FORMULA = "the formula is not right on ordinary values yet"
 
 
 class Result(NamedTuple):
-    """One line of the report, and what stands below it"""
+    """One line of the report, and the details below it"""
 
     function: str
     statement: str
@@ -28,13 +28,13 @@ class Result(NamedTuple):
     mistake: tuple[str, str] = ("", "")  # name, hint
     seconds: float = 0.0
     tried: int = EXAMPLES
-    explained: int = 0  # inputs of this property on which the mistake gives the same answers: all that were tried
+    explained: int = 0  # number of inputs on which the mistake was compared: it gave the same answers on all of them
 
 
 class Judge:
-    """Of one function: `call(name, arguments, seconds, cotangent, layout) -> Answer`, as Sandbox.call
+    """Judges one function through `call(name, arguments, seconds, cotangent, layout) -> Answer`, as Sandbox.call
 
-    `seconds` is processor time of the submission; `renew`, if there is one, loads it into a new process.
+    `seconds` is processor time of the submission; `renew`, if given, loads it into a new process.
     """
 
     def __init__(self, name, call, seconds=20.0, shrink=True, seed=0, renew=None):
@@ -51,7 +51,7 @@ class Judge:
         return max(self.seconds - self.spent, 0.01)
 
     def ask(self, arguments, cotangent=None, layout=""):
-        """The Answer; Refuted where there is none"""
+        """The Answer; raises Refuted if the function raised, Lost if its process is gone"""
         try:
             answer = self.call(self.function.name, arguments, self.left, cotangent, layout)
         except Raised as raised:
@@ -65,7 +65,7 @@ class Judge:
         return answer
 
     def value(self, arguments, part=None, layout=""):
-        """(got, expected), of the kind that the list publishes"""
+        """(got, expected); raises Refuted if the answer is not of the published kind"""
         with np.errstate(all="ignore"):
             expected = self.oracle(*arguments)
         value = self.ask(arguments, layout=layout).value
@@ -86,18 +86,18 @@ class Judge:
         elif prop.kind == "option":
             try:
                 self.judge_value(prop, arguments)
-            except Without:  # written for the published default alone
+            except Without:  # the function has no such option
                 raise Enough from None
         else:
             self.judge_value(prop, arguments)
 
     def judge_value(self, prop, arguments):
-        """The answer is the oracle's"""
+        """Raises Refuted unless the answer is the oracle's"""
         got, expected = self.value(arguments, prop.part)
         self.compare(prop, arguments, got, expected, oracle=self.oracle)
 
     def test_manners(self, prop, arguments):
-        """Nothing is written into, and arrays that are not contiguous, and read-only, give the same answer"""
+        """Raises Refuted if the function writes into an argument, or is wrong for arrays that are not contiguous"""
         answer = self.ask(arguments)
         if answer.wrote:
             names = ", ".join(self.function.arguments[i] for i in answer.wrote)
@@ -106,12 +106,12 @@ class Judge:
         try:
             self.compare(prop, arguments, self.value(arguments, layout="strided")[0], usual)
         except Refuted as refuted:
-            if "read-only" not in refuted.sentence:  # that one writes, and puts back what it found
+            if "read-only" not in refuted.sentence:  # a function that writes and then restores the old values passes
                 refuted.sentence += ", for arrays that are not contiguous"
                 raise
 
     def test_autograd(self, prop, arguments):
-        """The arguments are those of the backward: dout first, where it has one"""
+        """Raises Refuted unless autograd gives the oracle's gradient; the arguments are those of the backward"""
         backward = self.function.name + "_backward"
         with np.errstate(all="ignore"):
             expected = getattr(oracles, backward)(*arguments)
@@ -121,7 +121,7 @@ class Judge:
         self.compare(prop, arguments, got, expected, FUNCTIONS[backward].results, getattr(oracles, backward))
 
     def gradient(self, arguments):
-        """What autograd makes of the submission's function, for the arrays of the backward; None stands for zero"""
+        """Autograd's gradient of the submission's function, at the arguments of the backward; zeros for a None"""
         backward = FUNCTIONS[self.function.name + "_backward"]
         takes_dout = backward.arguments[0] == "dout"
         cotangent, given = (arguments[0], arguments[1:]) if takes_dout else (np.array(1.0), arguments)
@@ -133,7 +133,7 @@ class Judge:
         return found[: len(backward.results)]
 
     def compare(self, prop, arguments, got, expected, names=(), oracle=None):
-        """Raises Refuted where they differ"""
+        """Raises Refuted if got and expected differ"""
         several, names = isinstance(expected, tuple), names or self.function.results
         for part in range(len(expected)) if several else [None]:
             if several and prop.part not in (None, part):
@@ -179,7 +179,7 @@ class Judge:
         return results
 
     def gate(self, prop, properties, results):
-        """Why a property does not count yet: without the formula, right on ordinary values, nothing else does"""
+        """Why a property does not count yet, or "": the formula must first be right on ordinary values"""
         if not results:
             return ""
         of_part = next((p for p in properties if p.part == prop.part and p.kind == "value"), properties[0])
@@ -194,7 +194,7 @@ class Judge:
         return Result(self.function.name, prop.statement, status, sentence, shown or {}, **more)
 
     def property(self, prop, share):
-        """(its result, why the function is not judged further or "")"""
+        """(the result of the property, why the function is not judged further or "")"""
         before, stopped = self.spent, ""
         until = before + self.left / share
         refuted, tried = None, 0
@@ -220,7 +220,7 @@ class Judge:
     def first_failure(self, prop, until):
         """(the first of the property's inputs that refutes it or None, its draw, how many were tried)
 
-        Slow code may see fewer of them, but always one.
+        Slow code is tried on fewer inputs, but always on one.
         """
         for number, (arguments, draw) in enumerate(drawn(prop, self.seed)):
             if number and self.spent > until:
@@ -234,7 +234,7 @@ class Judge:
         return None, None, EXAMPLES
 
     def refutation(self, prop, arguments, until):
-        """The Refuted of these arguments, or None; also once the time for shrinking is up"""
+        """The Refuted of these arguments; None if the property holds, or if the time for shrinking is up"""
         if self.spent > until:
             return None
         try:
@@ -264,15 +264,15 @@ class Judge:
         return None
 
     def mirrored(self, arguments):
-        """Other arguments of the same shapes: every array of floats upside down"""
+        """Other arguments of the same shapes: every array of floats is reversed along its first axis"""
         return tuple(a[::-1].copy() if a.ndim and a.dtype.kind == "f" else a for a in arguments)
 
     def memories(self, prop, arguments):
-        """Why a wrong answer may be none of these arguments' own, in words: randomness, or state of earlier calls"""
+        """What to add to the sentence if a wrong answer is due to randomness or to earlier calls, else "" """
         try:
             if len({show_value(self.ask(arguments).value) for _ in range(5)}) > 1:
                 return "; and it answers differently from call to call: randomness, or state left over?"
-            renew, self.renew = self.renew, None  # once a function: a new process takes a while
+            renew, self.renew = self.renew, None  # only once for each function: a new process takes a while
             if renew is not None:
                 renew()
                 self.test(prop, arguments)
@@ -283,7 +283,7 @@ class Judge:
 
 
 def shapes(arguments):
-    """The shape of each"""
+    """The shape of each argument"""
     return [np.shape(argument) for argument in arguments]
 
 
@@ -293,7 +293,7 @@ def alike(a, b):
 
 
 def same(a, b):
-    """Equal to 1e-9 of the largest entry, container by container; whatever is no number is the same"""
+    """Equal to 1e-9 of the largest entry, container by container; of values without numbers, only the types count"""
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
         return len(a) == len(b) and all(map(same, a, b))
     if not isinstance(a, np.ndarray | np.generic | float | int) or not isinstance(
@@ -306,13 +306,13 @@ def same(a, b):
 
 
 def lost_digits(got, expected):
-    """How many units in the last place the worst entry is off, and how digits get lost where rounding explains it"""
+    """How many units in the last place the worst entry is off, and what to do if rounding explains it"""
     eps = EPS32 if in_single_precision(np.asarray(got)) else np.finfo(float).eps
     got, expected = np.ravel(np.asarray(got, float)), np.ravel(np.asarray(expected, float))
     error = np.abs(got - expected)
     ulps = error / np.spacing(np.abs(expected))
     worst = int(np.argmax(ulps))
     size = "0 where the answer is tiny" if got[worst] == 0 else f"off by {ulps[worst]:.0e} units in the last place"
-    if error[worst] > 4 * eps:  # more than a 1 that was added and subtracted would leave
+    if error[worst] > 4 * eps:  # more than adding and subtracting 1 can explain
         return f"{size}: tiny answers must be tiny"
     return f"{size}; σ(m) - 1, 1 + e^-m and log_softmax or cross_entropy round it away: use σ(-m), log1p or logaddexp"

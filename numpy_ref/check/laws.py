@@ -1,8 +1,8 @@
 """Exercises in which the learner writes the property: a law must accept what is right and notice named mistakes.
 
 A law of f_backward is a function law(*arguments, *results) -> bool: given the inputs and somebody's answer it says
-whether the answer may be right. One point for each mistake it notices, and one for accepting every right answer;
-without the latter, or if it notices nothing, there is none: a constant is no law.
+whether the answer may be right. There is one point for each mistake it notices, and one for accepting every right
+answer. A law that refuses a right answer, or that notices no mistake, gets no points: a constant is not a law.
 """
 
 from typing import NamedTuple
@@ -71,7 +71,7 @@ LAWS = {
 
 
 def published_laws():
-    """What a submission's process must know of the laws: how they are called"""
+    """How the laws are called: all that a submission's process must know about them"""
     return {
         name: {
             "name": name,
@@ -110,7 +110,7 @@ def judge_law(name, call):
 
 
 def answered(call, arguments, answer):
-    """(what the law says of this answer, or None; what went wrong in words)"""
+    """(True or False as the law says, "") for this answer, or (None, what went wrong)"""
     try:
         said = call((*arguments, *(answer if isinstance(answer, tuple) else (answer,))))
     except Raised as raised:

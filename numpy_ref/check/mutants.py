@@ -1,6 +1,6 @@
-"""Generated mistakes: the project's own code broken on purpose, one operation at a time, for what no catalogue foresaw.
+"""Generated mistakes, for those that the catalogue lacks: the project's own code, broken in one operation at a time.
 
-A wrong answer that equals a mutant's throughout is explained by the one place where the mutant differs.
+If a mutant gives the same wrong answers as a submission, the broken operation explains the mistake.
 """
 
 import ast
@@ -14,7 +14,7 @@ from . import oracles
 from .functions import FUNCTIONS, Mistake
 from .slips import broken_trees
 
-ROOMS = {"layers": layers, "losses": losses, "attention_room": attention}  # as oracles.py names them
+ROOMS = {"layers": layers, "losses": losses, "attention_room": attention}  # named as oracles.py imports them
 
 
 @functools.cache
@@ -30,7 +30,7 @@ def mutants(name):
 
 
 def sources(name):
-    """[(room, function)]: where the code of a published function stands"""
+    """[(room, function)]: where the code of a published function is defined"""
     base = "pairwise_loss" + "_backward" * name.endswith("_backward") if FUNCTIONS[name].option else name
     names = [base, *([base.removesuffix("_backward")] if base.endswith("_backward") else [])]
     homes = [(room, target) for target in names for room, module in ROOMS.items() if at_home(target, module)]
@@ -43,7 +43,7 @@ def at_home(target, module):
 
 
 def rebuilt(name, room, target, tree):
-    """The oracle of `name`, in whose world the broken function has taken the place of `target`"""
+    """The oracle of `name`, with the broken function in place of `target`"""
     module = ROOMS.get(room, oracles)
     world = dict(vars(module))
     exec(compile(tree, f"<{target}, broken>", "exec"), world)

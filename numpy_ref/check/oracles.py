@@ -1,7 +1,7 @@
 """The right answers, in the signatures of the published list and in float64.
 
-Where the project has the function, that is the oracle; the tests hold every backward here against the complex step or
-central difference of its forward, so that a student is judged by two witnesses.
+If the project has the function, that is the oracle. The tests compare every backward here with the complex step or the
+central difference of its forward, so two independent methods agree on the answers that judge a student.
 """
 
 import math
@@ -16,7 +16,7 @@ __all__ = ["log_sigmoid", "sigmoid"]
 
 
 def both(dchosen):
-    """The gradient of a function of chosen - rejected: the rejected one's is the opposite"""
+    """(dchosen, drejected) of a function of chosen - rejected: they are opposite"""
     return dchosen, -dchosen
 
 
@@ -72,7 +72,10 @@ def dpo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
 
 
 def ipo_loss(chosen, rejected, ref_chosen, ref_rejected, beta):
-    """Azar et al. 2023, arXiv:2310.12036, eq. 17"""
+    """mean of (h - 1 / (2β))²,  h = (chosen - ref_chosen) - (rejected - ref_rejected)
+
+    Source: Azar et al. 2023, arXiv:2310.12036, eq. 17.
+    """
     return np.mean(((chosen - ref_chosen) - (rejected - ref_rejected) - 1 / (2 * beta)) ** 2)
 
 
@@ -82,12 +85,18 @@ def ipo_loss_backward(chosen, rejected, ref_chosen, ref_rejected, beta):
 
 
 def leave_one_out_advantage(rewards):
-    """Kool et al. 2019; Ahmadian et al. 2024, arXiv:2402.14740 (RLOO)"""
+    """r_i - mean of the other rewards of its prompt
+
+    Source: Kool et al. 2019; Ahmadian et al. 2024, arXiv:2402.14740 (RLOO).
+    """
     return rewards - (rewards.sum(1, keepdims=True) - rewards) / (rewards.shape[1] - 1)
 
 
 def kwise_loss(rewards):
-    """Every pair of a prompt is one pairwise loss; prompts of the same K have the same number of pairs"""
+    """mean over prompts of 1/C(K,2) Σ over i < j of -log σ(r_i - r_j)
+
+    This is the mean over all pairs, because every prompt has the same number of them.
+    """
     better, worse = np.triu_indices(rewards.shape[1], 1)
     return -log_sigmoid(rewards[:, better] - rewards[:, worse]).mean()
 
@@ -103,13 +112,16 @@ def kwise_loss_backward(rewards):
 
 
 def plackett_luce_loss(rewards):
-    """Choose the best of all, then the best of the rest, and so on; the last choice is none"""
+    """mean over prompts of Σ over k < K of log Σ over j >= k of e^(r_j - r_k)
+
+    The best of all is chosen first, then the best of the rest, and so on. The last response is left without a choice.
+    """
     choices = range(rewards.shape[1] - 1)
     return np.mean(sum(np.logaddexp.reduce(rewards[:, k:], 1) - rewards[:, k] for k in choices))
 
 
 def plackett_luce_loss_backward(rewards):
-    """Of each choice k: softmax of the rewards that are left, minus 1 for the one that is chosen"""
+    """For each choice k: the softmax of the rewards that are left, minus 1 for the chosen one; all divided by B"""
     drewards = np.zeros_like(rewards)
     for k in range(rewards.shape[1] - 1):
         drewards[:, k:] += layers.softmax(rewards[:, k:])[0]
@@ -124,7 +136,10 @@ def kwise_margin_loss(rewards, per_rank):
 
 
 def unbiased_loss(chosen, rejected, flip_rate):
-    """Natarajan et al. 2013: over the flips of the label, its expectation is the loss of the label before them"""
+    """mean of [(1 - ε) ℓ(Δ) - ε ℓ(-Δ)] / (1 - 2ε),  ℓ(Δ) = -log σ(Δ)
+
+    Averaged over random label flips it is the loss on the true labels (Natarajan et al. 2013).
+    """
     margin = chosen - rejected
     return -((1 - flip_rate) * log_sigmoid(margin) - flip_rate * log_sigmoid(-margin)).mean() / (1 - 2 * flip_rate)
 
@@ -189,7 +204,7 @@ def strengths_gradient(wins, strength):
 
 
 def mm_step(wins, worth):
-    """worth_i = Σ_j w_ij / Σ_j (w_ij + w_ji) / (worth_i + worth_j); the diagonal counts for nothing"""
+    """worth_i = Σ_j w_ij / Σ_j (w_ij + w_ji) / (worth_i + worth_j); the diagonal of wins is 0"""
     return wins.sum(1) / ((wins + wins.T) / np.add.outer(worth, worth)).sum(1)
 
 
@@ -301,7 +316,7 @@ def embedding_backward(dout, tokens, vocab_size):
 
 
 def attention(q, k, v):
-    """softmax(q kᵀ / √D) v, no position seeing a later one"""
+    """softmax(q kᵀ / √D) v, where no position sees a later one"""
     return attention_room.attention(q, k, v)[0]
 
 
@@ -336,7 +351,7 @@ def position_ids(mask):
 
 
 def join_within(prompt, response, limit):
-    """The response whole, and before it as much of the prompt's end as fits"""
+    """The whole response, and before it as much of the prompt's end as fits"""
     room = int(limit) - len(response)
     return np.concatenate([prompt[max(0, len(prompt) - room) :], response])
 
@@ -360,7 +375,7 @@ def adamw_step(param, grad, m, v, t, lr, beta1, beta2, eps, weight_decay):
 
 
 def accuracy(chosen, rejected):
-    """The share of chosen > rejected, a tie one half"""
+    """The share of pairs with chosen > rejected, a tie counting one half"""
     return np.mean((chosen > rejected) + 0.5 * (chosen == rejected))
 
 
@@ -383,7 +398,7 @@ def expected_calibration_error(probability, outcome, bins):
 
 
 def length_slope(score, quality, length):
-    """Frisch and Waugh: what is left of the length once quality is taken off it, against the score"""
+    """Σ score rest / Σ rest²,  rest = the residual of length after regression on quality (Frisch and Waugh)"""
     score, quality, length = (a - a.mean(1, keepdims=True) for a in (score, quality, length))
     rest = length - quality * (length * quality).sum() / (quality * quality).sum()
     return (score * rest).sum() / (rest * rest).sum()

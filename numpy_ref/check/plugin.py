@@ -1,10 +1,11 @@
-"""A pytest plugin: a fixture `check_backward`, the decorator's tests, and `--backward-power`.
+"""A pytest plugin: the fixture `check_backward`, a test for each `@checks_backward`, and `--backward-power`.
 
-Starting pytest imports this file and nothing that is heavy: NumPy and Hypothesis come with the first check.
+pytest imports this file when it starts. So nothing heavy is imported here: NumPy and Hypothesis come with the first
+check.
 """
 
 DECORATED = "__checks_backward__"
-KEPT = 8  # inputs of one backward that its mutants are tried on
+KEPT = 8  # number of calls of a backward on which its mutants are tried
 CALLS: dict = {}  # {backward: [(forward, x, params, options)]}: the calls of this session
 
 
@@ -23,13 +24,13 @@ def checks_backward(forward, /, examples=25, **inputs):
 
 
 def pytest_addoption(parser):
-    """--backward-power"""
-    help_ = "mutate each backward under test and say how many mutants its own tests notice"
+    """Adds the option --backward-power"""
+    help_ = "break each backward under test in small ways and report how many of these mutants its tests notice"
     parser.getgroup("backward").addoption("--backward-power", action="store_true", help=help_)
 
 
 def pytest_configure(config):
-    """The fixture"""
+    """Registers the fixture `check_backward`"""
     import pytest
 
     class Fixtures:
@@ -43,7 +44,7 @@ def pytest_configure(config):
 
 
 def checked(forward, backward, x, params=None, **options):
-    """check_backward, and the call is kept for --backward-power"""
+    """Runs check_backward, and keeps the call for --backward-power"""
     from .backward import check_backward
 
     check_backward(forward, backward, x, params, **options)
@@ -53,7 +54,7 @@ def checked(forward, backward, x, params=None, **options):
 
 
 def pytest_pycollect_makeitem(collector, name, obj):
-    """A decorated backward is a test of its own"""
+    """Makes a decorated backward a test of its own"""
     if not hasattr(obj, DECORATED) or not callable(obj):
         return None
     import pytest
@@ -79,7 +80,7 @@ def property_test(backward):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """47 of 48 mutants noticed, and which one was not"""
+    """Prints how many mutants of each backward its tests noticed, and which ones they did not"""
     if not config.getoption("--backward-power"):
         return
     from .power import power

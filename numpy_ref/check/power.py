@@ -1,4 +1,4 @@
-"""How many mutants of a backward its own tests notice."""
+"""Counts how many mutants of a backward its own tests notice."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from .slips import broken_trees
 
 
 def power(backward, calls):
-    """(how many mutants, [those that no call of check_backward notices]); none where there is no source"""
+    """(the number of mutants, [those that no call of check_backward notices]); (0, []) if there is no source"""
     try:
         source, start = inspect.getsourcelines(backward)
         tree = ast.parse(textwrap.dedent("".join(source)))
@@ -28,7 +28,7 @@ def power(backward, calls):
 
 
 def rebuilt(backward, tree):
-    """The function of a broken tree, in the world of the original"""
+    """The function of a broken tree, with the globals and the closure of the original"""
     closure = inspect.getclosurevars(backward).nonlocals
     world: dict = {**backward.__globals__, **closure}
     exec(compile(tree, "<mutant>", "exec"), world)
@@ -36,7 +36,7 @@ def rebuilt(backward, tree):
 
 
 def noticed(mutant, calls):
-    """Does one of the calls fail for it, in whatever way?"""
+    """Does check_backward raise anything for this mutant on one of the calls?"""
     for forward, x, params, options in calls:
         try:
             check_backward(forward, mutant, x, params, **options)

@@ -1,13 +1,13 @@
 """What each published function must satisfy: one property, one line of the report, one point.
 
-A property says in a sentence what holds, on which inputs it is tried, and how the answer is judged:
+A property consists of a sentence that says what holds, the inputs it is tried on, and how the answer is judged:
 
 value     the answer is the oracle's, within the tolerance of its dtype times the largest entry (or 1)
 tail      the same in units of the last place of each entry: tiny answers must be tiny, with their digits, not zero
-law       a relation between answers of the submission alone; no credit for it while no value is right
-option    the last argument is an option that a function may lack; one that has it must obey it
+law       a relation between the submission's own answers; it counts only once another property holds
+option    the last argument is an option that a function may lack; a function that has it must obey it
 manners   the arguments are left as they were, and may be of any layout
-autograd  of a function written in PyTorch: what autograd makes of it is the gradient derived by hand
+autograd  for a function written in PyTorch: autograd gives the gradient derived by hand
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Property(NamedTuple):
     statement: str
     cases: Callable[..., Any]
     kind: str = "value"
-    gated: bool = False  # as a law: on these inputs a constant would pass
+    gated: bool = False  # counts only once another property holds: a constant passes here
     part: int | None = None  # of several results, the one that is judged
     law: Callable[..., Any] | None = None  # law(f, *arguments) -> (got, expected)
 
@@ -92,7 +92,7 @@ def both_moved(f, chosen, rejected, ref_chosen, ref_rejected, beta):
 
 
 def tail(statement, case, **more):
-    """A property whose answers must have their digits even where they are tiny"""
+    """A property whose answers must be right in every digit, however tiny they are"""
     return Property(statement, case, "tail", **more)
 
 
@@ -134,7 +134,7 @@ def manners(case):
 
 
 def autograd(case, where):
-    """`case` draws the arguments of the backward"""
+    """The property that autograd gives the right gradient; `case` draws the arguments of the backward"""
     return Property(f"written in PyTorch: autograd's gradient is right {where}", case, "autograd")
 
 
@@ -196,7 +196,7 @@ def thresholds(case):
 
 
 def wide(draw):
-    """One pair far out, or a batch of every regime"""
+    """One pair with an extreme margin, or a batch with margins from all regimes"""
     return cases.mixed(draw) if draw.choice([0, 1]) else cases.extreme(draw)
 
 

@@ -1,7 +1,7 @@
-"""The checker's side of the submission's process: starts it, asks it, and ends it when it does not answer in time.
+"""The checker's side of the submission's process: starts it, asks it, and ends it if it does not answer in time.
 
 The checker keeps the inputs, the right answers and the clock; the other process only computes. So an endless loop, a
-crash of the interpreter or a changed global can spoil one function, never the judgement of the others.
+crash of the interpreter or a changed global can spoil one function, but not the verdict on the others.
 """
 
 import contextlib
@@ -26,20 +26,20 @@ from .submission.wire import decode, encode
 
 MEMORY = 2 * 1024**3  # bytes a submission may ask for beyond what NumPy and PyTorch take themselves
 START = 120  # seconds for the interpreter and its imports, which are not the submission's fault
-IDLE = 5  # seconds after its time is up in which a process that computes nothing may still answer
-LINE = 50_000_000  # bytes of an answer
-LENT = 50_000_000  # bytes of a data file, or a folder of them, that a submission reads beside itself
+IDLE = 5  # seconds added for a process that waits without computing
+LINE = 50_000_000  # most bytes of an answer
+LENT = 50_000_000  # most bytes of a data file or folder that is copied for a submission
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = "PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV"
 THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 class Lost(BaseException):
-    """The process is gone, by itself or because its time was up. A BaseException: no `except Exception` takes it"""
+    """The process is gone, by itself or because its time was up; a BaseException, which `except Exception` lets pass"""
 
 
 class Raised(Exception):
-    """The submission's function raised: `kind`, and what happened in words"""
+    """The submission's function raised an exception: its `kind`, and `words` that describe it"""
 
     def __init__(self, kind, words, seconds=0.0):
         super().__init__(words)
@@ -51,7 +51,7 @@ class Without(Exception):
 
 
 class Answer(NamedTuple):
-    """What a call gave: the value, the arguments written into, whether it was a tensor, processor seconds"""
+    """The outcome of a call: the value, the arguments written into, whether a tensor came back, processor seconds"""
 
     value: Any
     wrote: list
@@ -60,7 +60,7 @@ class Answer(NamedTuple):
 
 
 def published(names=FUNCTIONS):
-    """What a process must know of the functions: how they are called, and nothing of what they should answer"""
+    """How the functions are called: all that a process must know about them, and nothing about the right answers"""
     return {
         name: {
             "name": name,
@@ -80,7 +80,7 @@ def is_checkout(entry):
 
 
 def understood(answer):
-    """An Answer from what a host said; raises Raised or Without"""
+    """A host's reply as an Answer; raises Raised or Without"""
     if answer["status"] == "missing":
         raise Raised("NameError", "is not defined in the submission")
     if answer["status"] == "without":
@@ -97,8 +97,8 @@ class Sandbox:
     """
 
     def __init__(self, path, source, seconds, known, wanted=(), isolate=True, ours=False):
-        self.ours = ours  # may the file import whatever it likes of this project?
-        self.known, self.begun = known, 0.0  # what the process is told of the functions; when the last one began
+        self.ours = ours  # may the file import anything from this project?
+        self.known, self.begun = known, 0.0  # what the process is told about the functions; when the current one began
         self.folder, self.source, self.seconds, self.wanted = Path(path).resolve().parent, source, seconds, list(wanted)
         self.stages = list(STAGES) if Path(path).suffix == ".ipynb" else ["all", "definitions"]
         self.process: Any = None
@@ -115,7 +115,7 @@ class Sandbox:
         self.scratch.cleanup()
 
     def load(self):
-        """The first stage that works; the notes say which one it was"""
+        """Loads the submission in the first stage that works; the notes say which one it was"""
         said: list[str] = []
         while True:
             try:
@@ -135,7 +135,7 @@ class Sandbox:
             return loaded | {"notes": said + loaded["notes"]}
 
     def widen(self, why):
-        """Loads all cells where those that are needed did not suffice; False if that was done already"""
+        """Loads all cells if the needed ones were not enough; False if all were loaded already"""
         if self.stages[0] != "needed":
             return False
         self.stop()
@@ -145,7 +145,7 @@ class Sandbox:
         return True
 
     def start(self):
-        """A new process that has loaded the submission"""
+        """Starts a new process, and returns its reply to loading the submission"""
         environment = {key: os.environ[key] for key in KEPT if key in os.environ} | dict.fromkeys(THREADS, "1")
         scratch = self.scratch.name
         environment |= {"MPLBACKEND": "Agg", "MPLCONFIGDIR": scratch, "TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -158,7 +158,7 @@ class Sandbox:
             env=environment,
             start_new_session=True,
         )
-        self.answers: queue.Queue = queue.Queue(4)  # who floods it waits
+        self.answers: queue.Queue = queue.Queue(4)  # a process that writes too much waits
         threading.Thread(target=listen, args=(self.process.stdout, self.answers), daemon=True).start()
         self.pid: Any = None
         ready = self.ask(self.first(), START)
@@ -182,31 +182,31 @@ class Sandbox:
         }
 
     def ready(self):
-        """A process for the next function, whatever became of the last; its start takes nobody's time"""
+        """Provides a process for the next function, whatever the last one did; its start takes nobody's time"""
         if self.process is not None and not self.answers.empty():
-            self.stop()  # the last function left something behind
+            self.stop()  # the last function left output behind
         if self.process is None:
             with contextlib.suppress(Lost):
                 self.start()
 
     def renew(self):
-        """A process that remembers nothing"""
+        """Starts a new process, which remembers nothing"""
         self.stop()
         self.ready()
 
     def begin(self):
-        """From here on `left` runs"""
+        """Starts the clock of `left`"""
         self.begun = processor_seconds(self.pid) or 0.0
 
     @property
     def left(self):
-        """Processor seconds that remain to the function that has begun"""
+        """Processor seconds that the current function has left"""
         return max(self.seconds - ((processor_seconds(self.pid) or 0.0) - self.begun), 0.01)
 
     def ask(self, request, seconds):
-        """The answer to one request; Lost where there is none"""
+        """The answer to one request; raises Lost if there is none"""
         request["id"] = secrets.token_hex(8)
-        with contextlib.suppress(OSError):  # gone: the answer says so
+        with contextlib.suppress(OSError):  # the process is gone: reading its answer shows that
             self.process.stdin.write((json.dumps(request) + "\n").encode())
             self.process.stdin.flush()
         line = self.wait(seconds)
@@ -223,7 +223,7 @@ class Sandbox:
         return answer
 
     def wait(self, seconds):
-        """The next line; Lost once the process has computed for so long, or slept for longer"""
+        """The next line; raises Lost once the process has computed for `seconds`, or slept for longer than that"""
         begun, spent = time.monotonic(), processor_seconds(self.pid)
         while True:
             with contextlib.suppress(queue.Empty):
@@ -249,7 +249,7 @@ class Sandbox:
             raise Lost("wrote where only the checker's answers go") from None
 
     def pair(self, forward, backward, inputs, dout=None):
-        """Of any two functions: the forward's value, or with `dout` the backward's"""
+        """The value of the function `forward`, or if `dout` is given, of the function `backward`"""
         if self.process is None:
             self.start()
         arguments = {name: encode(value) for name, value in inputs.items()}
@@ -257,7 +257,7 @@ class Sandbox:
         return understood(self.ask(request, self.seconds)).value
 
     def stop(self):
-        """The exit status of the process, ended with everything that it started"""
+        """Ends the process and everything that it started, and returns its exit status"""
         process, self.process = self.process, None
         if process is None:
             return None
@@ -271,7 +271,7 @@ class Sandbox:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             with contextlib.suppress(OSError):
-                os.kill(self.pid or process.pid, signal.SIGKILL)  # it may have left the group
+                os.kill(self.pid or process.pid, signal.SIGKILL)  # it may have left the process group
         else:
             process.kill()
         process.wait()
@@ -280,9 +280,9 @@ class Sandbox:
 
 
 def lend_files(folder, names, scratch):
-    """Copies the data that the code names, files or folders beside the submission, into its working directory"""
+    """Copies the files and folders beside the submission that its code names into its working directory"""
     for name in names:
-        with contextlib.suppress(OSError, ValueError):  # a string that is no path
+        with contextlib.suppress(OSError, ValueError):  # the string is not a path
             path = Path(folder, name).resolve()
             inside = path != folder and path.is_relative_to(folder) and path.suffix not in (".py", ".ipynb")
             if inside and path.exists() and size_of(path) <= LENT:
@@ -313,7 +313,7 @@ def is_answer(answer, identity):
 
 
 def processor_seconds(pid):
-    """What a process has computed so far; None where the system does not say"""
+    """Processor seconds that a process has used so far; None if the system does not say"""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -322,7 +322,7 @@ def processor_seconds(pid):
 
 
 def listen(stream, answers):
-    """Lines as they come, and an empty one at the end"""
+    """Puts each line of the stream into the queue, and an empty one at its end"""
     try:
         while line := stream.readline(LINE):
             answers.put(line)
@@ -335,5 +335,5 @@ def death(code):
     """How a process ended, in words"""
     if code is None:
         return "no exit status"
-    number = -code if code < 0 else code - 128  # as a shell says it
+    number = -code if code < 0 else code - 128  # a shell reports signal n as 128 + n
     return f"signal {signal.Signals(number).name}" if number in set(signal.Signals) else f"exit status {code}"

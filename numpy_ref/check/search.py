@@ -19,13 +19,13 @@ class Refuted(Exception):
 
 
 class Enough(BaseException):
-    """The property's share of the time is used up: what was found until then counts"""
+    """The function lacks the option that the property is about: no further input need be tried"""
 
 
 class Draw:
-    """How cases pick their inputs: at random, or as picked before, cropped to the shapes that are asked now
+    """Picks the inputs of cases: at random, or as in earlier picks, fitted to the shapes that are asked for now
 
-    Every pick is an array of integers with a target: the value that a person would write first, 0 where it is allowed.
+    Every pick is an array of integers and has a target, the simplest value: 0, or else the allowed one nearest to 0.
     """
 
     def __init__(self, rng=None, picks=(), large=False):
@@ -34,7 +34,7 @@ class Draw:
         self.targets: list[int] = []
 
     def size(self, low, high):
-        """One number from low to high, with preference for neither; the first input of a property has the largest"""
+        """A whole number from low to high, all equally likely; the first input of a property has the largest"""
         return int(self._pick((), low, high, high if self.large else None))
 
     def choice(self, options):
@@ -55,7 +55,7 @@ class Draw:
             value = np.full(shape, fixed)
         elif self.rng is not None:
             value = self.rng.integers(low, high + 1, shape)
-            if value.size > 1 and self.rng.random() < 0.2:  # ties
+            if value.size > 1 and self.rng.random() < 0.2:  # so that ties occur
                 value = self.rng.choice(value.reshape(-1)[:2], shape)
         else:
             value = self._replayed(shape, low, high, target)
@@ -74,7 +74,7 @@ class Draw:
 
 @functools.lru_cache(maxsize=4096)
 def drawn(prop, seed=0):
-    """[(arguments, picks)]: the same for every submission that is judged with this seed"""
+    """[(arguments, their Draw)]: the same for every submission that is judged with this seed"""
     found = []
     for number in range(EXAMPLES):
         draw = Draw(np.random.default_rng([seed, zlib.crc32(prop.statement.encode()), number]), large=number == 0)
@@ -83,7 +83,7 @@ def drawn(prop, seed=0):
 
 
 def inputs(prop, seed=0):
-    """The arguments alone"""
+    """The arguments of the property's inputs, without their Draws"""
     return [arguments for arguments, _ in drawn(prop, seed)]
 
 

@@ -1,4 +1,4 @@
-"""Slips of the pen: every operation of a piece of code broken once, a copy of the tree for each."""
+"""Slips of the pen: breaks the operations of a piece of code one at a time, each in a copy of its syntax tree."""
 
 import ast
 import itertools
@@ -20,7 +20,7 @@ def broken_trees(tree):
 
 
 def broken_nodes(node):
-    """What a slip of the pen makes of one operation"""
+    """The wrong versions of one operation that a slip of the pen may produce"""
     if isinstance(node, ast.BinOp):
         if type(node.op) in SWAPS:
             yield ast.BinOp(node.left, SWAPS[type(node.op)](), node.right)

@@ -1,4 +1,4 @@
-"""A submission as text: .py and .ipynb into blocks of Python; what in it looks like an attempt on the checker."""
+"""Reads a submission, .py or .ipynb, as blocks of Python, and notes what looks like tampering with the checker."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..files import check_input
 from .submission.statements import UNREADABLE
 
-RUNS = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*")  # cell magics whose body is Python that runs
+RUNS = re.compile(r"\s*%%(time|timeit|capture|prun)\b.*")  # cell magics whose body is Python, and is run
 SHELL = re.compile(r"get_ipython\(\)\.(system|getoutput|getlines)\(|run_cell_magic\('(bash|sh|script|system|!)'")
 SUSPECT = {
     "_getframe": "walks the frames of its caller",
@@ -32,12 +32,12 @@ SUSPECT = {
 
 
 class Source(NamedTuple):
-    """[(label, source)] of a submission, notes on how it was read, and what looks like an attempt on the checker"""
+    """[(label, source)] of a submission, notes on how it was read, and what looks like tampering with the checker"""
 
     blocks: list
     notes: list
     suspicions: list
-    mentioned: list = []  # noqa: RUF012  every string in the code: names of files, perhaps
+    mentioned: list = []  # noqa: RUF012  every string in the code: some may name files
 
 
 def read_source(path):
@@ -85,7 +85,7 @@ def python_of(cell):
     """A cell as the kernel would run it, by IPython's own transformer; lines keep their numbers"""
     try:
         ast.parse(cell)
-        return cell  # Python already: no string, comment or line that begins with % is taken for a magic
+        return cell  # valid Python stays as it is, even where a line of it begins with %
     except UNREADABLE:
         pass
     if RUNS.fullmatch(cell.lstrip().split("\n")[0]):
@@ -117,7 +117,7 @@ def mentioned(blocks):
 
 
 def suspicions(blocks):
-    """[sentence]: where the code does what only an attempt on the checker needs; nothing of it changes a mark"""
+    """[sentence]: where the code does something that only tampering with the checker needs; no points depend on it"""
     found: dict[str, str] = {}
     for label, node in nodes_of(blocks):
         for word in _words(node):

@@ -1,10 +1,10 @@
-"""Inputs for gradients, as Hypothesis draws them: sizes that all differ, regimes mixed in one array, masks, lengths.
+"""Inputs for gradient checks, drawn by Hypothesis: sizes that all differ, regimes mixed in one array, masks, lengths.
 
     @checks_backward(layer_norm, x=shape("B", "T", "C"), weight=shape("C"), bias=shape("C"))
     def layer_norm_backward(dout, cache): ...
 
-A letter is one size throughout a call, and no two letters have the same: a swapped axis crashes. Hypothesis is imported
-when the first input is drawn.
+A letter stands for one size throughout a call. No two letters have the same size, so a swapped axis crashes. Hypothesis
+is imported when the first input is drawn.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,11 @@ SIZES = 2, 3, 4, 5, 6, 7
 
 
 class Axes(NamedTuple):
-    """An input of these axes: floats, or with `below` integers under the size of that letter, a mask, or lengths"""
+    """An input with these axes; `kind` is floats, integers, mask or lengths
+
+    below   for integers and lengths: their limit, the letter of a size or a number
+    scales  for floats: each entry is multiplied by one of these
+    """
 
     axes: tuple[str, ...]
     kind: str = "floats"
@@ -30,7 +34,7 @@ def shape(*axes, regimes=False):
 
 
 def tokens(*axes, below):
-    """Integers from 0 to the size of the letter `below`, or a number; some stand twice"""
+    """Integers from 0 to below - 1, where `below` is a number or the letter of a size; they may repeat"""
     return Axes(axes, "integers", below)
 
 
@@ -53,7 +57,7 @@ def sizes(letters):
 
 
 def inputs(specs, dtypes=("float64", "float32")):
-    """{name: array} for {name: Axes or constant}, all of one type"""
+    """{name: array} for {name: Axes or constant}; all floats have one dtype"""
     from hypothesis import strategies as st
 
     letters = {letter for spec in specs.values() if isinstance(spec, Axes) for letter in letters_of(spec)}
@@ -67,7 +71,7 @@ def letters_of(spec):
 
 
 def array(spec, size, dtype, seed, name):
-    """The input itself; a constant is handed on"""
+    """The array that `spec` describes; a constant is returned as it is"""
     if not isinstance(spec, Axes):
         return spec
     rng = np.random.default_rng([seed, *name.encode()])

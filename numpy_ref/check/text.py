@@ -16,7 +16,7 @@ from .search import EXAMPLES
 
 
 def details(result, said=()):
-    """The lines below a property that did not pass; a hint that was `said` already is named only"""
+    """The lines below a property that did not pass; of a mistake in `said`, only the name"""
     lines = [result.sentence] if result.status == "failed" else []
     if result.counterexample:
         lines.append(f"smallest counterexample found: {result.counterexample['call']}")
@@ -47,7 +47,7 @@ def wrapped(sentence):
 
 
 def text(results, notes):
-    """The report for people: one line a property, and below it what went wrong"""
+    """The report for people: one line for each property, and below it what went wrong"""
     lines = [f"note: {note}" for note in notes]
     for name, group in groupby(results, key=lambda result: result.function):
         of_function = list(group)
@@ -57,14 +57,14 @@ def text(results, notes):
             lines.append(f"  {result.status:<11} {result.statement}{_aside(result, said)}")
             said = result.sentence
             for line in details(result, hints):
-                values = line.startswith(("smallest counterexample", "expected:", "got:"))  # whole, to be copied
+                values = line.startswith(("smallest counterexample", "expected:", "got:"))  # unwrapped, to be copied
                 lines += [f"{14 * ' '}{line}"] if values else wrapped(line)
             hints.add(result.mistake)
     return "\n".join([*lines, f"score: {score(results)} of {len(results)} points"])
 
 
 def _aside(result, said):
-    """Why a property was not reached, once; of a slow function on how many inputs it was tried"""
+    """In brackets: why a property was not reached, or how many inputs were tried if the code is slow; else "" """
     if result.status == "not reached":
         return f" ({result.sentence})" if result.sentence != said else ""
     if result.status == "passed" and result.tried < EXAMPLES:
@@ -73,7 +73,7 @@ def _aside(result, said):
 
 
 def gradescope(results, notes):
-    """https://gradescope-autograders.readthedocs.io/en/latest/specs/"""
+    """The results as Gradescope's JSON: https://gradescope-autograders.readthedocs.io/en/latest/specs/"""
     tests = [
         {
             "name": f"{result.function}: {result.statement}",
@@ -112,7 +112,7 @@ def junit(results, notes):
         "time": f"{sum(result.seconds for result in results):.3f}",
     }
     root = ET.Element("testsuites", {"name": "check"} | counts)
-    skipped = str(sum(result.status == "not reached" for result in results))  # the schema has it in the suite alone
+    skipped = str(sum(result.status == "not reached" for result in results))  # the schema allows it in the suite only
     suite = ET.SubElement(root, "testsuite", {"name": "check", "skipped": skipped} | counts)
     for result in results:
         case = ET.SubElement(
@@ -130,24 +130,24 @@ def junit(results, notes):
 
 
 def printable(words):
-    """XML 1.0 knows no control characters"""
+    """The words with ? for the characters that XML 1.0 does not allow"""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", words)
 
 
 def write(path, content):
-    """A report as a whole file"""
+    """Writes a report as a whole file; "-" is the standard output"""
     write_text(path, content + "\n")
 
 
 def index(names):
-    """What --list prints: one line a function"""
+    """The text of --list: one line for each function"""
     width = max(map(len, names))
     lines = [f"{name:<{width}}  {FUNCTIONS[name].statement.split(',  ')[0]}" for name in names]
     return "\n".join(line if len(line) <= 80 else line[:77] + "..." for line in lines)
 
 
 def published(names):
-    """What --list NAME prints: everything about these functions and laws, within 80 columns"""
+    """The text of --list NAME: everything about these functions and laws, within 80 columns"""
     blocks = []
     for name in names:
         head, said = about_law(name) if name in LAWS else about_function(FUNCTIONS[name])
@@ -156,7 +156,7 @@ def published(names):
 
 
 def indented(title, sentence):
-    """Lines of at most 80 columns; a formula between two marks stays on one line where it fits"""
+    """Lines of at most 80 columns; a formula, the part between two separators, stays on one line if it fits"""
     parts = re.split(r"(; |,  )", sentence)
     parts[::2] = [part.replace(" ", "\0") if len(part) <= 66 else part for part in parts[::2]]
     start = f"    {title:<8}" if title else ""

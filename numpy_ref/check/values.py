@@ -1,4 +1,4 @@
-"""What a function returned against what it should have: is it the right kind, is it equal, and how it is shown."""
+"""Compares what a function returned with the right answer: its kind, its values. Also shows values as text."""
 
 import functools
 
@@ -7,30 +7,31 @@ import numpy as np
 from .submission.wire import Foreign
 
 EPS32 = float(np.finfo(np.float32).eps)
-# Each bound stands between what right code was measured to need and what wrong code makes of it:
+# Each bound lies between the errors measured for right code and those of wrong code:
 # tests/check/test_tolerances.py measures both against mpmath, and prints them.
-# float64, times the largest entry. Right: 2e-9 (torch's softplus at its threshold), 7e-9 (one constant in
-# float32). Wrong: a gradient times 1 + 1e-6.
+# For float64: the error allowed, relative to the largest entry or 1. Right code: 2e-9 (torch's softplus at its
+# threshold), 7e-9 (one constant in float32). Wrong: a gradient times 1 + 1e-6.
 TOLERANCE = 3e-7
-# float32, times the error of our own code in float32 on the same inputs. Right spellings: at most 3.7 (softmax as the
-# exponential of its logarithm). Wrong: 68 (gelu with 0.0447 in place of 0.044715).
+# For float32: the error allowed, as a multiple of the error of our own code in float32 on the same inputs. Right code:
+# at most 3.7 (softmax as the exponential of its logarithm). Wrong: 68 (gelu with 0.0447 in place of 0.044715).
 SINGLE = 8
-# float32, in eps times the largest entry, where there is no such measure: two answers that a law subtracts, and inputs
-# beyond FAR, whose exponents float32 rounds by some 800 eps. Right: 270 (torch's attention, scores in the hundreds).
+# For float32 where the error of our own code is no measure, in eps times the largest entry: when a law compares two
+# answers, and for inputs beyond FAR, whose exponents float32 rounds by some 800 eps. Right code: 270 (torch's
+# attention, scores in the hundreds).
 SINGLE_FAR, FAR = 1000, 8
-# Units in the last place where digits get lost. Right spellings: 28 (the exponential of a log-sigmoid), 1.3 in float32.
-# Wrong, already at margins of 20 to 24: 7e9, 8e6 in float32.
+# For properties of the kind `tail`: the error allowed, in units in the last place. Right code: 28 (the exponential of a
+# log-sigmoid), 1.3 in float32. Wrong, already at margins of 20 to 24: 7e9, 8e6 in float32.
 ULPS = 1024
 
 
 class Unfit(Exception):
-    """Not the kind of answer that the list publishes, in a sentence"""
+    """The answer is not of the published kind; the message says why"""
 
 
 def fit(value, expected, function, part=None):
     """The answer as an array, or a tuple of arrays; Unfit if kind, number, shape or dtype are not the published ones
 
-    Of several results only `part` is looked at, if it is given.
+    If `part` is given, only this one of several results is checked.
     """
     if not isinstance(expected, tuple):
         return fit_one(value, np.asarray(expected), function.results[0])
@@ -63,7 +64,7 @@ def fit_one(value, expected, name):
 
 
 def kind_of(value):
-    """What a value is, in words"""
+    """The kind of a value, in words"""
     if value is None:
         return "None (is a return missing?)"
     if isinstance(value, Foreign):
@@ -97,7 +98,7 @@ def agree(got, expected, ulps=None, single=None):
 
 
 def yardstick(prop, oracle, arguments, part=None):
-    """(ulps, single) of `agree`, as the property judges answers to these arguments"""
+    """The (ulps, single) with which `agree` judges answers to these arguments"""
     single = functools.partial(single_allowed, oracle, arguments, part) if oracle else None
     return ULPS if prop.kind == "tail" else None, single
 
@@ -131,7 +132,7 @@ def single_error(function, arguments, part=None):
 
 
 def in_single_precision(got):
-    """A number that float32 holds exactly was computed in float32, whatever dtype carries it home"""
+    """Was it computed in float32? So it seems if float32 holds every number exactly, even in an array of float64"""
     return got.dtype == np.float32 or np.array_equal(got, got.astype(np.float32), equal_nan=True)
 
 

@@ -1,6 +1,6 @@
-"""The derivative by somebody else: complex step, then differences in long double, then in float64; kinks are found.
+"""Derivatives without a backward: the complex step, else differences in long double, else in float64; finds kinks.
 
-A witness shares no formula with the code under test. It says how far it can itself be off.
+A witness shares no formula with the code under test. It says by how much it may itself be off.
 """
 
 import warnings
@@ -11,12 +11,12 @@ import numpy as np
 from ..gradient_check import is_floating
 from ..tree import flatten, tree_map
 
-STEP = 1e-4  # of the stencil with four points: its own error h⁴ f⁽⁵⁾/30 is 3e-18 f⁽⁵⁾
-KINK = 1e-4  # slopes on either side that differ by more than this, relative to the larger
+STEP = 1e-4  # step h of the stencil with four points; its own error h⁴ f⁽⁵⁾/30 is 3e-18 f⁽⁵⁾
+KINK = 1e-4  # there is a kink if the slopes on both sides differ by more than this times the larger
 
 
 class Gradient(NamedTuple):
-    """A derivative, how far it may be off, and the slopes on either side where they differ"""
+    """A derivative, the lower and the higher of the slopes on both sides (equal without a kink), and its own error"""
 
     value: np.ndarray
     low: np.ndarray
@@ -42,7 +42,7 @@ def slopes(f, x, v):
 
 
 class Witness:
-    """Of one function of a tree that returns a number: gradients by entries, and tests by random projections"""
+    """The derivative of a function from a tree to a number, entry by entry or along random directions"""
 
     def __init__(self, objective, inputs, names, rng):
         self.f, self.rng, self.names = objective, rng, names
@@ -54,7 +54,7 @@ class Witness:
         self.long = not self.analytic and self.keeps_long_double()
 
     def at(self, moves, dtype):
-        """f of the inputs with moves[name] added, in another type"""
+        """f at the inputs plus moves[name], computed in `dtype`"""
         named = iter(self.leaves)  # in the order of tree_map
 
         def moved(leaf):
@@ -73,7 +73,7 @@ class Witness:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", np.exceptions.ComplexWarning)
                 exact = self.complex_slope(directions)
-        except Exception:  # f has no complex numbers, or casts them: it accepts real ones
+        except Exception:  # f does not take complex numbers, or casts them to real ones
             return False
         near = self.real_slope(directions, float, 1e-5)
         return bool(abs(exact - near) <= 1e-4 * (abs(exact) + abs(near)) + 1e-9 * self.size)
@@ -92,7 +92,7 @@ class Witness:
             return False
 
     def suspects(self, names, got, n):
-        """The names whose gradients random projections do not confirm: ⟨g, v⟩ against the slope along v, three times"""
+        """The names whose gradients random projections do not confirm: ⟨g, v⟩ against the slope along v, for three v"""
         if not self.analytic:
             return names
         found = []
@@ -122,7 +122,7 @@ class Witness:
         return Gradient(value, low, high, error)
 
     def entry(self, name, unit, scale):
-        """(slope, the lower and the higher of those on either side, doubt) of one entry of a function with kinks"""
+        """(slope, the lower and the higher of the slopes on both sides, possible error) of one entry, by differences"""
         dtype = np.longdouble if self.long else float
         eps, h = float(np.finfo(dtype).eps), STEP * scale
 
@@ -139,10 +139,10 @@ class Witness:
         if abs(left - right) <= KINK * max(abs(left), abs(right), 1e-12):
             if abs(slope - (left + right) / 2) <= KINK * (abs(slope) + 1e-12):
                 return slope, slope, slope, doubt
-            slope = (left + right) / 2  # a kink nearby, inside the stencil but not here
+            slope = (left + right) / 2  # a kink nearby, inside the stencil but not at this point
             return slope, slope, slope, 1e-6 * abs(slope) + 1e4 * eps * self.size / h
         nearer = sides(near / 10)
-        if abs(nearer[0] - nearer[1]) <= 0.1 * abs(left - right):  # it bends, without a kink
+        if abs(nearer[0] - nearer[1]) <= 0.1 * abs(left - right):  # curved, but without a kink
             return slope, slope, slope, doubt
         low, high = min(left, right), max(left, right)
         return (low + high) / 2, low, high, 1e-3 * abs(high - low) + doubt
