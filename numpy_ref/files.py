@@ -1,7 +1,7 @@
 """Files: written whole or not at all, read line by line, one writer at a time.
 
-What is written has a temporary name in the same directory, which nobody can guess, until it is whole and on the disk;
-then it is renamed. So a reader finds the old content or the new, and an exception, Ctrl-C or SIGTERM leaves nothing.
+A file is written under a random temporary name in the same directory and renamed when it is complete and on the disk.
+So a reader finds the old content or the new, and an exception, Ctrl-C or SIGTERM leaves nothing behind.
 """
 
 import errno
@@ -23,12 +23,13 @@ from typing import Any
 
 from .errors import InputError
 
-MAX_LINE = 2**24  # bytes: no person compares thousands of pages, but a small gzip can unpack to a line without end
-MAX_BLANK = 2**20  # lines of white space, of which a gzip can hold a billion in a megabyte
-# What a gzip file may unpack to: rows are held in memory, and gzip makes a thousand bytes of one. Texts pack 3 to 10
-# times smaller, the same row over and over 100 times and more; small files may do as they like.
+MAX_LINE = 2**24  # bytes: no person compares thousands of pages, but a small gzip can unpack to an endless line
+MAX_BLANK = 2**20  # blank lines; a gzip of one megabyte can hold a billion
+# A gzip file may unpack to MAX_RATIO times its size, because rows are held in memory and one packed byte can become a
+# thousand. Texts pack 3 to 10 times smaller, and only the same row over and over packs 100 times and more. Files that
+# unpack to at most MAX_UNPACKED bytes are not limited.
 MAX_UNPACKED, MAX_RATIO = MAX_LINE, 100
-# Names of what a model or a data set consists of, ours or one from the hub; what a command wrote there has another.
+# Matches the file names of a model or a data set, ours or one from the hub, but not those of a command's results.
 KEPT = re.compile(r"\.(safetensors|bin|gguf|model|arrow|parquet|py|jinja)$|config|token|vocab|merges|dataset|state")
 MAX_JSON = 2**28  # bytes: json.loads needs some ten times as much memory
 
@@ -38,11 +39,12 @@ MAX_JSON = 2**28  # bytes: json.loads needs some ten times as much memory
 
 @contextmanager
 def written_whole(path, mode="w") -> Iterator[Any]:
-    """A file that gets its name once it is whole: "w" replaces an old one, "x" refuses it; "wb" and "xb" for bytes
+    """Opens a file for writing that gets its name when it is complete
 
-    Text is UTF-8 with \\n, half a surrogate pair written as its JSON escape; a name that ends in .gz is packed; "-" is
-    the standard output. An existing file keeps its permissions, a link stays and its target is replaced, a device or a
-    pipe is written to directly. Raises InputError as check_output does, OSError where the disk takes no more.
+    mode  "w" replaces an old file, "x" refuses it; "wb" and "xb" are for bytes
+    Text is UTF-8 with \\n; half of a surrogate pair is written as its JSON escape. A name that ends in .gz is packed.
+    "-" is the standard output. An existing file keeps its permissions. A link stays, and its target is replaced. A
+    device or a pipe is written to directly. Raises InputError as check_output does, and OSError if the disk is full.
     """
     text, new = "b" not in mode, "x" in mode
     if str(path) == "-":
@@ -68,7 +70,10 @@ def written_whole(path, mode="w") -> Iterator[Any]:
 
 @contextmanager
 def built(path, replace=False) -> Iterator[Path]:
-    """Where to make a file or directory, which is named path once it is whole; an old one is refused, or replaced"""
+    """Gives a temporary name for a file or directory and renames it to `path` when it is complete
+
+    replace  whether an old file or directory of that name is replaced, or refused with InputError
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _unfinished(_beside(path)) as building, _names(path, building):
@@ -84,7 +89,7 @@ def built(path, replace=False) -> Iterator[Path]:
 
 @contextmanager
 def written_directory(path, replace=False) -> Iterator[Path]:
-    """An empty directory to write into, which is named path once it is whole; an old one is refused, or replaced"""
+    """Gives an empty temporary directory and renames it to `path` when it is complete; replace as in `built`"""
     with built(path, replace) as building:
         building.mkdir()
         yield building
@@ -92,7 +97,10 @@ def written_directory(path, replace=False) -> Iterator[Path]:
 
 @contextmanager
 def written_into(directory, last=()) -> Iterator[Path]:
-    """An empty directory, whose files another one gets once all are whole, those that `last` names at the end"""
+    """Gives an empty temporary directory and moves its files into `directory` when all of them are complete
+
+    The files named in `last` are moved at the end, in this order.
+    """
     Path(directory).mkdir(parents=True, exist_ok=True)
     with _unfinished(_beside(Path(directory, "files"))) as building, _names(directory, building):
         building.mkdir()
@@ -104,18 +112,18 @@ def written_into(directory, last=()) -> Iterator[Path]:
 
 
 def write_text(path, text):
-    """A text as a whole file; "-" is the standard output"""
+    """Writes a text to a file, whole or not at all; "-" is the standard output"""
     with written_whole(path) as file:
         file.write(text)
 
 
 def write_json(path, value):
-    """JSON that people can read, as a whole file; "-" is the standard output"""
+    """Writes indented JSON to a file, whole or not at all; "-" is the standard output"""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def check_output(path, new=False):
-    """InputError if a file cannot be written there: to be called before an hour is spent on its content"""
+    """InputError if a file cannot be written there; commands call it before they spend an hour on the content"""
     path = Path(path)
     if str(path) == "-" or (is_stream(path) and os.access(path, os.W_OK)):
         return
@@ -131,7 +139,7 @@ def check_output(path, new=False):
 
 
 def check_only_written(outputs, inputs):
-    """InputError if an output would replace an input, a file in one, another output or a file of a saved model"""
+    """InputError if an output would replace an input, a file of an input, another output or a file of a saved model"""
     others = [path for path in inputs if str(path) != "-"]
     for path in (path for path in outputs if str(path) != "-"):
         for other in others:
@@ -146,14 +154,14 @@ def check_only_written(outputs, inputs):
 
 
 def _same_file(path, other):
-    """Whether both name one file, which need not exist; a device or a pipe may be named twice"""
+    """Whether both paths name the same file, which need not exist; a device or a pipe may be named twice"""
     if os.path.exists(path) and os.path.exists(other):
         return os.path.isfile(path) and os.path.samefile(path, other)
     return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _is_inside(path, directory):
-    """Whether the file is one of the directory's own, or what a link in it leads to, as in a cache of the hub"""
+    """Whether the path is a file of the model or data set in the directory, or the target of a link there"""
     if not (os.path.isfile(path) and os.path.isdir(directory)):
         return False
     folder, place = Path(os.path.realpath(directory)), Path(os.path.realpath(Path(path).parent), Path(path).name)
@@ -166,12 +174,12 @@ def _lists(sums, name):
 
 
 def is_stream(path):
-    """Whether a device or a pipe stands there, also behind a link such as /dev/stdout, whose target has no name"""
+    """Whether the path is a device or a pipe, also through a link such as /dev/stdout, whose target has no name"""
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _named_as_new(building, target):
-    """Renames, but not onto a file that came meanwhile: a link can be made only where there is nothing"""
+    """Renames, but never over a file that another process has made meanwhile: os.link fails if the name exists"""
     try:
         os.link(building, target)
     except FileExistsError:
@@ -183,7 +191,7 @@ def _named_as_new(building, target):
 
 @contextmanager
 def _layers(raw, packed, text):
-    """What a caller writes to, above a binary file that stays open"""
+    """Puts gzip and text layers on a binary file, which stays open afterwards"""
     with ExitStack() as stack:
         file = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0)) if packed else raw
         if text:
@@ -193,7 +201,7 @@ def _layers(raw, packed, text):
 
 
 def _beside(path):
-    """An unpredictable name in the same directory; of a long name the ends, for a name has at most 255 bytes"""
+    """A random temporary name in the same directory; a long name is shortened, because names have at most 255 bytes"""
     return path.with_name(f".{_short(path.name)}.{secrets.token_hex(8)}.new")
 
 
@@ -203,7 +211,7 @@ def _short(name):
 
 @contextmanager
 def _names(path, building):
-    """An OSError names the file that is meant, not its temporary name"""
+    """Makes an OSError name `path`, not the temporary name `building`"""
     try:
         yield
     except OSError as error:
@@ -213,10 +221,10 @@ def _names(path, building):
 
 
 def _flush(path):
-    """To the disk, a directory's names where the system lets a directory be flushed"""
+    """Flushes a file to the disk; for a directory, the list of its names, if the system allows it"""
     if path.is_dir() and os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows asks for it
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows needs O_RDWR
     try:
         os.fsync(descriptor)
     finally:
@@ -224,19 +232,19 @@ def _flush(path):
 
 
 def _flush_all(path):
-    """A file, or a directory with all that is in it"""
+    """Flushes a file, or a directory and everything in it"""
     for each in [*path.rglob("*"), path]:
         _flush(each)
 
 
 # ---------------------------------------------------------------- what an interrupted process leaves
 
-UNFINISHED: dict[Path, int] = {}  # temporary names, and which process writes there
+UNFINISHED: dict[Path, int] = {}  # {temporary name: the process that writes it}
 
 
 @contextmanager
 def _unfinished(path):
-    """Removes path at the end, if it still has that name; also where an exception or SIGTERM ends it"""
+    """Removes the path at the end if it still exists, also after an exception or SIGTERM"""
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     try:
         UNFINISHED[path] = os.getpid()
@@ -251,7 +259,7 @@ def _unfinished(path):
 
 
 def _terminated(number, _frame):
-    """Removes what is unfinished, and ends as the signal would have ended the process"""
+    """Removes the unfinished files of this process, then lets the signal end it"""
     for path in [path for path, process in UNFINISHED.items() if process == os.getpid()]:
         remove(path)
     signal.signal(number, signal.SIG_DFL)
@@ -259,7 +267,7 @@ def _terminated(number, _frame):
 
 
 def remove(path):
-    """A file, or a directory with all that is in it; what cannot be removed stays"""
+    """Removes a file, or a directory and everything in it; errors are ignored"""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -268,7 +276,7 @@ def remove(path):
 
 
 def remove_left(path):
-    """Removes what killed writers of a file or directory left beside it; the caller must hold its lock"""
+    """Removes the temporary files that killed writers of `path` left beside it; the caller must hold its lock"""
     for beside in path.parent.iterdir():
         if re.fullmatch(rf"\.{re.escape(_short(path.name))}\.[0-9a-f]{{16}}\.new", beside.name):
             remove(beside)
@@ -279,10 +287,10 @@ def remove_left(path):
 
 @contextmanager
 def lock(path, refusal="", wait=False) -> Iterator[bool]:
-    """Holds the lock file `path`, which the system releases however the process ends; gives True
+    """Locks the file `path` and gives True; the system releases the lock however the process ends
 
-    If another process holds it: waits, or InputError that begins with `refusal`. Gives False if a file system has no
-    locks.
+    If another process holds the lock, waits, or raises an InputError that begins with `refusal`. Gives False if the
+    file system has no locks.
     """
     from filelock import FileLock, Timeout
 
@@ -304,13 +312,13 @@ def lock(path, refusal="", wait=False) -> Iterator[bool]:
 
 @contextmanager
 def claimed(path):
-    """Holds a lock beside path while it is made, which may take hours: a second writer is refused at its start"""
+    """Holds a lock beside the path while it is made, which may take hours; a second writer is refused at its start"""
     path = Path(path)
     if str(path) == "-" or not path.parent.is_dir():
         yield
         return
     held = path.with_name(f".{_short(path.name)}.lock")
-    with lock(held, f"{path}: another process is writing it") as alone, _unfinished(held):  # removed while it is held
+    with lock(held, f"{path}: another process is writing it") as alone, _unfinished(held):  # removed while held
         if alone:
             remove_left(path)
         yield
@@ -326,7 +334,7 @@ def check_input(path):
 
 
 def read_json(path, of="the checkpoint"):
-    """The content of a JSON file; anything damaged or missing is one sentence"""
+    """The content of a JSON file; InputError if it is damaged or missing"""
     path = Path(path)
     check_input(path)
     try:
@@ -342,16 +350,16 @@ def read_json(path, of="the checkpoint"):
 
 
 def lines(path, at=None) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, its bytes) of each line that is not blank, of a plain or .gz file, never the whole file at once
+    """Yields (number from 1, bytes) of each line of a plain or .gz file that is not blank; never reads it all at once
 
-    at is told now and then how many bytes of the file are read. InputError for anything that cannot be read to the end.
+    at: is called now and then with the number of bytes read so far. InputError if the file cannot be read to its end.
     """
     number = size = blank = 0
     with _opened(path, lambda: f"after line {number}") as (file, limit):
         while line := file.readline(MAX_LINE + 1):
             number, size, blank = number + 1, size + len(line), blank + line.isspace()
             if at and number % 256 == 0:
-                at((getattr(file, "fileobj", None) or file).tell())  # of a gzip, in the packed file
+                at((getattr(file, "fileobj", None) or file).tell())  # for a gzip, the place in the packed file
             if len(line) > MAX_LINE or size > limit or blank > MAX_BLANK:
                 raise InputError(f"{path}, line {number}: {_without_end(len(line), size, limit)}")
             if not line.isspace():
@@ -359,7 +367,7 @@ def lines(path, at=None) -> Iterator[tuple[int, bytes]]:
 
 
 def read_bytes(path) -> bytes:
-    """The whole content of a plain or .gz file, with the same bound on what a .gz may unpack to"""
+    """The whole content of a plain or .gz file, with the same limit on the unpacked size of a .gz"""
     with _opened(path, lambda: "in the middle") as (file, limit):
         content = file.read() if limit == float("inf") else file.read(limit + 1)
     if len(content) > limit:
@@ -375,7 +383,7 @@ def first_bytes(path, n=4096) -> bytes:
 
 @contextmanager
 def _opened(path, where):
-    """(a binary file, how many bytes it may have); InputError for what cannot be read, where() says how far it was"""
+    """Yields (a binary file, the most bytes it may hold); an InputError says with where() how far it could be read"""
     check_input(path)
     packed = Path(path).suffix.lower() == ".gz"
     try:
@@ -397,7 +405,7 @@ def _opened(path, where):
 
 
 def _without_end(length, size, limit):
-    """What is wrong with a file that would fill the memory or take for ever"""
+    """The message about a file that would fill the memory or take for ever to read"""
     bound = "which keeps a bad file from filling the memory"
     if length > MAX_LINE:
         return f"the line is longer than {MAX_LINE} bytes (a bound {bound}): write one row a line"

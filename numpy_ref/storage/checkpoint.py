@@ -2,7 +2,7 @@
 
 `transformers.AutoModelForSequenceClassification.from_pretrained(directory)` gives the same rewards; a language model is
 written as AutoModelForCausalLM reads it. GPT-2's linear layers are stored (in, out), ours (out, in): the only
-arithmetic here is that transpose. Pickles are never read.
+arithmetic here is that transpose. Pickles are never read. The checkpoints of a run are written by run.py.
 """
 
 import re
@@ -37,11 +37,12 @@ GPT2_NAMES = {
 # The top of a model: its name in the ecosystem, and how a message describes it
 ARCHITECTURES = {"head": "GPT2ForSequenceClassification", "unembedding": "GPT2LMHeadModel"}
 IS_A = {"head": "a reward model", "unembedding": "a language model, which has no rewards"}
+# With any other value the model would compute a different function.
 ARITHMETIC = {
     "activation_function": "gelu_new",
     "layer_norm_epsilon": 1e-5,
     "n_inner": None,
-}  # others are other functions
+}
 
 
 def gpt2_name(name):

@@ -22,7 +22,7 @@ def summary(run):
 
 
 def check(run, logged):
-    """InputError unless the log begins with the lines that the save has the checksum of"""
+    """InputError unless the log still begins with the lines that it had when the save was made"""
     content = _content(run)[: logged["bytes"]]
     if len(content) != logged["bytes"] or hashlib.sha256(content).hexdigest() != logged["sha256"]:
         found = "begins otherwise than" if (run / LOG).is_file() else "is gone, but not"
@@ -49,6 +49,6 @@ def _content(run):
 def _step_of(line):
     try:
         step = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError, RecursionError):  # a line that the kill cut off, or that is none of ours
+    except (ValueError, KeyError, TypeError, RecursionError):  # a line that the kill cut off, or that we did not write
         return float("inf")
     return step if type(step) is int else float("inf")

@@ -43,11 +43,11 @@ LIMITS = """\
   optimise."""
 TITLES = {"eval_accuracy": "accuracy", "eval_loss": "log loss", "eval_brier": "Brier score"}
 NOT_SHOWN = {"data", "eval_data", "data_sha256", "eval_data_sha256", "dataset_sha256"}
-NO_OPTION = {"batch_size": "batch of a step, on all devices"}  # what a run determines and records
+NO_OPTION = {"batch_size": "batch of a step, on all devices"}  # recorded, but determined by the run
 
 
 def write(directory, learner, weights, tokenizer, data, measured, options):
-    """README.md beside the finished model
+    """Writes README.md beside the finished model
 
     weights     all weights of the learner
     data        the training data, with counts of the rows left out
@@ -167,7 +167,7 @@ def normalised(source, mean, scale, why, data, n, *, where=FOLDED):
 
 
 def load_it(tokenizer):
-    """Code to load the model from the card's directory; none for the token ids of an unknown tokenizer"""
+    """Code that loads the model from the card's directory; for token ids one sentence, as their tokenizer is unknown"""
     if tokenizer.name in ("words", "bytes"):
         return LOAD.format(**example(tokenizer))
     return "With `AutoModelForSequenceClassification`; it reads the ids of the tokenizer that made the data."
@@ -186,7 +186,7 @@ def as_list(value):
 
 
 def shown(value):
-    """An option's value, 1.0 as 1; of an absolute path only the last part: the rest describes somebody's machine"""
+    """An option's value: 1.0 as 1, an absolute path by its last part only, as the rest describes somebody's machine"""
     if isinstance(value, float):
         return str(value).removesuffix(".0")
     values = [Path(v).name if isinstance(v, str) and Path(v).is_absolute() else str(v) for v in as_list(value)]
@@ -200,5 +200,5 @@ def markdown_table(head, rows):
 
 
 def cell(value):
-    """Text that cannot break out of its cell: no bar, no line end, no markup of its own"""
+    """The text of a table cell, with bars and markup escaped and line ends replaced by blanks"""
     return re.sub(r"([|`*\\<>\[\]])", r"\\\1", printable(str(value)))

@@ -6,7 +6,8 @@
                config.json, ...         the finished model, as the ecosystem loads it
                .lock                    held by the process that trains (lock.py)
 
-A checkpoint gets its name when it is complete and on the disk; only then does `latest` point to it.
+`save` writes a checkpoint and `publish` the finished model. A checkpoint gets its name when it is complete and on the
+disk; only then does `latest` point to it.
 """
 
 import platform
@@ -83,7 +84,8 @@ def log(run, line):
 def save(run, step, learner, tokenizer, options, unlogged, *, write=None, best=None):
     """Writes the checkpoint of this step, then points `latest` to it, then removes the checkpoint before it
 
-    write  writes the model, default `write_model`; best  the best evaluation so far (training/best.py)
+    write  the function that writes the model, default `write_model`
+    best   the best evaluation so far (training/best.py)
     """
     weights, arrays = (
         learner.weights(),
@@ -113,7 +115,7 @@ def publish(directory, learner, tokenizer, write=None):
     weights = learner.weights()
     if not learner.writes:
         return
-    last = (SUMS, "model.safetensors", BY_HAND)  # the weights are what is looked for
+    last = (SUMS, "model.safetensors", BY_HAND)  # weights last: with them a directory counts as a finished model
     with _writing(directory), written_into(directory, last) as building:
         (write or write_model)(building, learner, weights, tokenizer)
         seal(building)
@@ -125,7 +127,7 @@ def write_model(directory, learner, weights, tokenizer):
 
 
 class Saved(NamedTuple):
-    """What a resumed run starts from: flattened weights, the optimiser's arrays, and what state.json says"""
+    """The start of a resumed run: flattened weights, the optimiser's arrays, and the fields of state.json"""
 
     weights: dict
     n_head: int
@@ -149,7 +151,7 @@ STATE = {"step": int, "options": dict, "machine": dict, "unlogged": list}
 
 
 def read_state(run):
-    """(the optimiser's arrays, what state.json says) of the newest save; InputError if any of its files is damaged"""
+    """(the optimiser's arrays, the fields of state.json) of the newest save; InputError if a file of it is damaged"""
     check_saved(run)
     directory = newest(run)
     if not (directory / SUMS).is_file():
@@ -166,7 +168,7 @@ def read_state(run):
 def load_state(run, copies=("first", "second")):
     """The newest save of a model of this project, to go on from
 
-    copies  what the command saves for every weight: both moments, and the reference's weights if it has one
+    copies  the arrays that the command saves for every weight: both moments, and the reference's weights if it has one
     """
     arrays, state = read_state(run)
     if any(name.startswith("reference.") for name in arrays) != ("reference" in copies):
@@ -190,7 +192,7 @@ def load_state(run, copies=("first", "second")):
 
 
 def _read_state(path):
-    """The parts of state.json, each of its kind; what the options may be, training/resume.py says"""
+    """The fields of state.json, with their types checked; training/resume.py checks the options"""
     state = read_json(path)
     if not isinstance(state, dict) or any(type(state.get(name)) is not kind for name, kind in STATE.items()):
         raise InputError(f"{path}: does not hold {', '.join(STATE)}: the checkpoint is damaged")
@@ -210,7 +212,7 @@ def cut_back(run, step, logged):
 
 
 def machine(learner):
-    """What bitwise equality depends on: the package, its threads, the versions and the processor"""
+    """Everything that bitwise equality depends on: the package, its threads, the versions and the processor"""
     return {
         "package": learner.side,
         **learner.versions(),
