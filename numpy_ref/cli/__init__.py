@@ -1,8 +1,7 @@
 """What all commands share. In reading order:
 
-main        parsing, one sentence and exit status 2 for what the user can put right; status 130 after Ctrl-C, and 141
-            where the reader of the screen has left, as with `| head`
+main        parses the command line, turns errors that the user can fix into one sentence, and sets the exit status
 options     a command's options as one frozen dataclass
-memory      how much is free, asked before arrays are made that may not fit
-text        tables, the width of wide letters, wrapping at 80 columns, the progress bar, a reader who leaves
+memory      how much memory is free, checked before large arrays are made
+text        tables, wide letters, lines of at most 80 columns, the progress bar, and an output pipe that is closed early
 """

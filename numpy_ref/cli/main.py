@@ -1,7 +1,8 @@
 """What all commands share: parsing, and how they end.
 
-Status 2 comes with one sentence for what the user can put right. 130 is Ctrl-C, and 141 a reader such as `head` that
-left before the end: what a shell says of commands that these signals end.
+The exit status is 2, with one sentence, for an error that the user can fix. It is 130 after Ctrl-C, and 141 if a
+program that reads the output, such as `head`, has ended early: the numbers that a shell reports for commands that
+SIGINT and SIGPIPE end.
 """
 
 import argparse
@@ -15,15 +16,15 @@ from ..errors import InputError
 from ..files import check_only_written
 from .options import unknown
 
-LARGEST = 2**63  # of a whole number on the command line: an array of NumPy takes no larger one
-# The options of all commands that name a file to write, and those that name something to read.
+LARGEST = 2**63  # whole numbers on the command line stay below this: a NumPy array cannot hold larger ones
+# The names of all options for a file to write, and of all options for something to read.
 WRITTEN = ("output", "json", "junit", "figure")
 READ = ("files", "file", "rankings", "data", "temperature_data", "solution", "model", "against")
 
 STDOUT = "- is the standard output"  # in the help of an option that takes a file to write
 STATUSES = (
-    "Exit status of every command: 0; 1 where its help says so; 2 for what you can put right, in one sentence; 130 "
-    "after Ctrl-C; 141 where the reader of the screen has left, as with `| head`."
+    "Exit status of every command: 0; 1 where its help says so; 2, with one sentence, for an error that you can fix; "
+    "130 after Ctrl-C; 141 if the program that reads the output has ended early, as with `| head`."
 )
 
 
@@ -40,7 +41,7 @@ def main(program, commands, argv=None):
 def parsed(program, commands, argv):
     """The parsed options, and `given`: the names of those on the command line
 
-    Only the command that is named is loaded: all of them would take longer to import than most answers to compute.
+    Only the command that is named is loaded, because importing all of them takes longer than most commands run.
     """
     parser = _Parser(prog=program, allow_abbrev=False, epilog=STATUSES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -60,10 +61,10 @@ def parsed(program, commands, argv):
 
 
 def _status(program, args):
-    """The exit status of the command, with one sentence for what the user can put right"""
+    """Runs the command and returns its exit status; prints one sentence about an error that the user can fix"""
     keep_freed_memory()
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  closed by the caller, as by >&-
-    if hasattr(sys.stdout, "reconfigure"):  # a file name may be no valid text, and a terminal may lack σ
+    if hasattr(sys.stdout, "reconfigure"):  # a file name may not be valid text, and a terminal may lack σ
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         check_only_written(named(args, WRITTEN), named(args, READ))
@@ -77,7 +78,7 @@ def _status(program, args):
         print(f"\n{program} {args.command}: interrupted", file=sys.stderr)
         return 130
     except (MemoryError, RuntimeError) as error:
-        of_torch = any(words in str(error) for words in ("allocate memory", "out of memory"))  # a RuntimeError there
+        of_torch = any(words in str(error) for words in ("allocate memory", "out of memory"))  # torch's RuntimeError
         if not (isinstance(error, MemoryError) or of_torch):
             raise
         reason = " ".join(str(error).split())[:150] or "no more could be had"
@@ -88,7 +89,7 @@ def _status(program, args):
         if error.errno == errno.EPIPE:  # the reader of our output is gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
-        unnamed = "the standard output: " if error.errno == errno.ENOSPC else ""  # every file has its name in its error
+        unnamed = "the standard output: " if error.errno == errno.ENOSPC else ""  # other errors name their file
         where = f"{error.filename}: " if error.filename else unnamed
         text = InputError(f"{where}{error.strerror}; what was saved before is whole")
         print(f"{program} {args.command}: error: {text}", file=sys.stderr)
@@ -115,11 +116,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Says each default; a long option is not its own metavar too, which would not fit into 80 columns"""
+    """Adds the default to each help text; short metavars, N and X, keep the help within 80 columns"""
 
     def _get_help_string(self, action):
         has_one = action.default not in (None, False, argparse.SUPPRESS) and action.option_strings
-        shown = has_one and "default" not in action.help  # which says it in its own words
+        shown = has_one and "default" not in action.help  # the text gives it in its own words
         default = f"{action.default:g}" if isinstance(action.default, float) else action.default
         return f"{action.help} (default: {default})" if shown else action.help
 
@@ -151,7 +152,7 @@ def natural(text):
 
 
 def whole_number(text, low):
-    """The whole number of an option, from `low` on and below LARGEST"""
+    """The whole number that an option gives, at least `low` and below LARGEST"""
     try:
         value = int(text)
     except ValueError:
@@ -170,7 +171,7 @@ def positive(text):
 
 
 def tie_word(text):
-    """A type for argparse: a word of --ties; one of version 0.1.0 is refused with its successor"""
+    """A type for argparse: a word of --ties; for one of version 0.1.0 the error names its successor"""
     new = {"dropped": "drop", "halved": "half"}.get(text)
     if new:
         raise argparse.ArgumentTypeError(f"{text} is now called {new}")

@@ -8,7 +8,7 @@ MEMINFO, GROUP, GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path(
 
 
 def check(needed, what, remedy):
-    """InputError where `what` needs more bytes than are free"""
+    """InputError if `what` needs more bytes than are free"""
     available = free()
     if needed > available:
         raise InputError(f"{what} needs {shown(needed)} of memory, and {shown(available)} are free: {remedy}")
@@ -30,7 +30,7 @@ def _available():
 
 
 def _left_in_groups():
-    """Limit minus use of the group and of all above it; version 1 of control groups, then version 2"""
+    """Limit minus use of this process's control group and of each group above it, in version 1 and in version 2"""
     for line in _text(GROUP).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "memory"):
@@ -54,5 +54,5 @@ def _text(path):
 
 
 def shown(size):
-    """4.7 GB"""
+    """A number of bytes for people, such as 4.7 GB"""
     return f"{size / 1e9:,.1f} GB" if size < 10**18 else "more than a billion GB"

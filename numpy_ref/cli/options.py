@@ -1,12 +1,12 @@
-"""A command's options as one frozen dataclass, from which its parser, its records and its Python face are made.
+"""A command's options as one frozen dataclass, which makes its parser, its records and its keyword arguments in Python.
 
 @dataclass(frozen=True)
 class Mine(Options):
-    seed: int = option("run", 0, "of the random numbers", type=natural)
+    seed: int = option("run", 0, "random seed", type=natural)
 
 Mine.add_arguments(parser)          argparse: --seed, with its help, its type and its default
 Mine.parsed(parser.parse_args())    what was given on a command line
-Mine.of({"seed": 3})                the same checks and sentences for values that come from Python or from a file
+Mine.of({"seed": 3})                the same checks and messages for values from Python or from a file
 """
 
 import argparse
@@ -19,7 +19,7 @@ from ..errors import InputError
 
 
 def option(group, default, help, *, recorded=True, changeable=False, **argument) -> Any:  # noqa: A002  as argparse has it
-    """A field of Options that stands on the command line; `argument` is what argparse takes: type, choices, metavar
+    """A field of Options that is an option on the command line; `argument` goes to argparse: type, choices, metavar
 
     recorded    whether a resumed run needs it again
     changeable  whether a resumed run may change it: it affects the model by rounding at most
@@ -65,7 +65,7 @@ class Options:
 
     @classmethod
     def of(cls, values):
-        """The options that a command line with these {name: value} would give; InputError where it would be an error"""
+        """The options that a command line with these {name: value} would give; InputError if it would be refused"""
         parser = _Raising(allow_abbrev=False, add_help=False)
         cls.add_arguments(parser)
         for name in values:

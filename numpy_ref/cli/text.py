@@ -1,4 +1,4 @@
-"""Text on a terminal: tables, widths of wide letters, wrapping at 80 columns, the progress bar, a reader who leaves."""
+"""Text on a terminal: tables, widths of wide letters, wrapping at 80 columns, the progress bar, a closed pipe."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ WIDTH = 80
 
 
 def wrap(text, indent="    "):
-    """Lines of at most 80 columns, without control characters, which a file's names may hold"""
+    """Lines of at most 80 columns, without control characters, which file names may hold"""
     return textwrap.wrap(printable(text), WIDTH, subsequent_indent=indent)
 
 
@@ -25,12 +25,12 @@ def clean(item):
 
 
 def counted(n, unit):
-    """1 row, 2 rows"""
+    """A number with its unit: 1 row, 2 rows"""
     return f"{n:,} {unit}{'' if n == 1 else 's'}"
 
 
 def signed(x, form=".4f"):
-    """- 0.5000 or + 0.5000, as it stands behind another number"""
+    """A number to add to another, with its sign: - 0.5000 or + 0.5000"""
     return f"{'-' if x < 0 else '+'} {abs(x):{form}}"
 
 
@@ -40,7 +40,7 @@ def width(text):
 
 
 def pad(text, size):
-    """text in exactly `size` columns, cut with an ellipsis where it is longer"""
+    """text in exactly `size` columns, cut with an ellipsis if it is longer"""
     if width(text) > size:
         ends = accumulate(map(width, text))  # column in which each letter ends
         text = "".join(letter for letter, end in zip(text, takewhile(lambda end: end < size, ends), strict=False)) + "…"
@@ -62,9 +62,9 @@ LINE_EVERY = 10  # seconds
 
 
 def progress_bar(iterable=None, unit="it", *, delay=2, leave=False, **how):
-    """A tqdm bar on standard error for what takes more than two seconds
+    """A tqdm bar on standard error for work that takes more than two seconds
 
-    Where standard error is no terminal, as in a log: nothing for ten seconds, then one line every ten seconds.
+    If standard error is not a terminal but a log: nothing for ten seconds, then one line every ten seconds.
     """
     from tqdm import tqdm
 
@@ -77,7 +77,7 @@ def progress_bar(iterable=None, unit="it", *, delay=2, leave=False, **how):
 
 
 class _Lines:
-    """A stream on which what would be drawn over and over becomes lines"""
+    """A stream that prints each state of the bar as a line of its own, where a terminal would overwrite the last"""
 
     def __init__(self, stream):
         self.stream, self.encoding = stream, getattr(stream, "encoding", None)
@@ -92,7 +92,7 @@ class _Lines:
 
 @contextmanager
 def reader_may_leave():
-    """What goes wrong on the standard output, as where `| head` has left, is raised when the block is done"""
+    """Raises an error of the standard output, such as a pipe that `| head` has closed, only at the end of the block"""
     screen = _Screen(sys.stdout)
     with redirect_stdout(screen):
         yield
@@ -126,7 +126,7 @@ class _Screen:
 
 
 def wrapped(text, indent="    "):
-    """Lines of at most 80 columns, also of characters that take two, and of paths without a blank"""
+    """Lines of at most 80 columns, even with characters that take two columns and with long paths without a blank"""
     lines: list = []
     for line in wrap(text, indent):
         lines.append("")

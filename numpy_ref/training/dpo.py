@@ -1,8 +1,8 @@
 """The command `dpo` of both packages: a language model trained on preferences, without a reward model in between.
 
-It starts from a model that `sft` made, which is its reference too. The loop, the saves and the resume are those of
-`train`. The logged names are those of TRL's DPOTrainer; here a pair whose implicit rewards tie counts one half in the
-accuracies.
+It starts from a model that `sft` made, which is also its reference unless --ref-model names another. The loop, the
+saves and the resume are those of `train`. The logged names are those of TRL's DPOTrainer; here a pair whose implicit
+rewards tie counts one half in the accuracies.
 """
 
 import math
@@ -32,29 +32,32 @@ ECOSYSTEM = {"eval_accuracy": "eval_rewards/accuracies", "eval_margin": "eval_re
 
 @dataclass(frozen=True)
 class PolicyOptions(Options):
-    """What is trained, and how far it may go from its reference"""
+    """The model that is trained, its reference, and its loss"""
 
-    loss, ties, margin_per_rank = "pairwise", "drop", 0.0  # dpo has no choice of these
+    loss, ties, margin_per_rank = "pairwise", "drop", 0.0  # dpo offers no choice of these
 
     init_from: str | None = option("model", None, "the language model to train: one that sft made", metavar="DIR")
     ref_model: str | None = option(
-        "model", None, "the reference, of the same sizes; --init-from if left out", metavar="DIR"
+        "model", None, "the reference model, of the same sizes; --init-from if left out", metavar="DIR"
     )
-    dtype: str = option("model", "float32", "of weights and arithmetic", choices=["float32", "float64"])
+    dtype: str = option(
+        "model", "float32", "floating-point type of the weights and of the arithmetic", choices=["float32", "float64"]
+    )
     beta: float = option(
         "loss",
         0.1,
-        "implicit reward, in log-odds, of a nat of log-ratio: the smaller, the farther from the reference",
+        "implicit reward in log-odds for each nat of log-ratio; a smaller value lets the model move farther from its "
+        "reference",
         type=positive,
     )
-    label_smoothing: float = option("loss", 0.0, "share of labels taken to be flipped (cDPO)", type=at_least(0, 0.5))
+    label_smoothing: float = option("loss", 0.0, "assumed share of flipped labels (cDPO)", type=at_least(0, 0.5))
 
 
 @dataclass(frozen=True)
 class DpoOptions(RunOptions, EvaluationOptions, OptimisationOptions, PolicyOptions, DataOptions):
     """The options of `dpo`"""
 
-    learning_rate: float = option("optimisation", 1e-3, "its peak", type=at_least(0))
+    learning_rate: float = option("optimisation", 1e-3, "peak learning rate", type=at_least(0))
     per_device_train_batch_size: int | None = batch_size_in("pairs")
 
 
@@ -66,7 +69,7 @@ def begin_from_language_model(options, saved):
 
 
 def learner_options(options):
-    """What a PolicyLearner is told about its loss; a run that is resumed has its reference in its save"""
+    """Keyword arguments of a PolicyLearner about its loss; a resumed run finds its reference in the save"""
     loss = {"beta": options.beta, "label_smoothing": options.label_smoothing}
     return loss if options.ref_model is None or options.resume else loss | {"reference": reference(options)}
 
@@ -89,7 +92,7 @@ def reference(options):
 
 
 def described(tokenizer):
-    """bytes (a vocabulary of 260)"""
+    """A tokenizer as messages name it, for example: bytes (a vocabulary of 260)"""
     return f"{tokenizer.name} (a vocabulary of {tokenizer.vocab_size})"
 
 
@@ -105,7 +108,7 @@ def load(options, tokenizer):
 
 
 def starts(tokens):
-    """Where each response begins: behind the only sep, which no text can spell        (B, K, T) -> (B, K)"""
+    """Where each response begins: after the only sep, because no text can spell one        (B, K, T) -> (B, K)"""
     return 1 + (tokens == SEP).argmax(-1)
 
 
@@ -118,7 +121,7 @@ def learn(learner, data, chosen, step):
 
 
 class PairLog(Log):
-    """Sums steps up over all their pairs, under the names of TRL's DPOTrainer"""
+    """Averages over all pairs of the logged steps, under the names of TRL's DPOTrainer"""
 
     arrays = ("rewards", "logps")
 
@@ -143,7 +146,7 @@ def evaluate(learner, held):
 
 
 def report(directory, learner, held):
-    """Prints what a user wants to know at the end, beside what it can be compared with"""
+    """Prints the final scores, next to the values to compare them with"""
     if held is None:
         print("held-out  nothing was held out: give --eval-data FILE to see how the model does on new pairs")
     else:

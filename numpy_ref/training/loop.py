@@ -38,7 +38,7 @@ class Job:
             runs.log(self.directory, line)
 
     def save(self, step):
-        """A whole checkpoint"""
+        """Writes a complete checkpoint"""
         runs.save(
             self.directory,
             step,

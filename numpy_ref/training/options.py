@@ -1,7 +1,7 @@
-"""The options of `train` and `sft`: type, default, help, and whether a resumed run keeps the value.
+"""The options of `train` and `sft`: type, default, help, and whether a resumed run may change the value.
 
-Each command has a class of options; its bases are groups, and the last base comes first in the help. Where a command
-means an option in another way, its class declares the option again with its own help.
+Each command has a class of options; its bases are groups, and the last base comes first in the help. If an option means
+something else in one command, the class of that command declares it again with its own help.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from ..ranking import TIES
 
 LOSSES = ("pairwise", *OBJECTIVES)
 CACHE = (
-    "keep the tokens of the files here for the next start; default: large files (from 32 MB, packed 4 MB) in "
-    "~/.cache/reward-by-hand, others in memory only"
+    "keep the tokens of the data files in this directory for the next start; default: ~/.cache/reward-by-hand for "
+    "large files (from 32 MB, packed 4 MB), memory only for smaller ones"
 )
 
 
@@ -38,9 +38,11 @@ class SourceOptions(Options):
         "in place of --data: an id of the Hugging Face hub, or a local directory; needs the extra hf",
         metavar="NAME",
     )
-    dataset_config: str | None = option("data", None, "which part of the dataset, where it has several", metavar="NAME")
-    dataset_train_split: str = option("data", "train", "to train on", metavar="NAME")
-    dataset_test_split: str | None = option("data", None, "held out; none if left out", metavar="NAME")
+    dataset_config: str | None = option(
+        "data", None, "the configuration of the dataset, if it has several", metavar="NAME"
+    )
+    dataset_train_split: str = option("data", "train", "the split to train on", metavar="NAME")
+    dataset_test_split: str | None = option("data", None, "the held-out split; none if left out", metavar="NAME")
     data_sha256: str | None = found()
     eval_data_sha256: str | None = found()
     dataset_sha256: str | None = found()
@@ -53,7 +55,7 @@ class TokenOptions(Options):
     vocab_size: int | None = option(
         "data",
         None,
-        "for token ids (chosen_ids, rejected_ids): how many there are; one more than the largest if left out",
+        "size of the vocabulary, for data that are token ids (chosen_ids, rejected_ids); largest id + 1 if left out",
         type=positive_int,
     )
     cache_dir: str | None = option(
@@ -64,18 +66,21 @@ class TokenOptions(Options):
         changeable=True,
     )
     max_length: int = option(
-        "data", 1024, "in tokens; a prompt with a longer response is left out and counted", type=positive_int
+        "data",
+        1024,
+        "most tokens of a prompt with its response; a row with a longer response is left out and counted",
+        type=positive_int,
     )
 
 
 @dataclass(frozen=True)
 class DataOptions(TokenOptions, ColumnOptions, SourceOptions):
-    """What is read"""
+    """All options about the data"""
 
 
 @dataclass(frozen=True)
 class ModelOptions(Options):
-    """What is trained"""
+    """The model that is trained"""
 
     init_from: str | None = option(
         "model",
@@ -84,10 +89,12 @@ class ModelOptions(Options):
         "are then that model's",
         metavar="DIR",
     )
-    n_layer: int = option("model", 2, "blocks", type=positive_int)
-    n_head: int = option("model", 4, "attention heads", type=positive_int)
-    n_embd: int = option("model", 32, "channels", type=positive_int)
-    dtype: str = option("model", "float32", "of weights and arithmetic", choices=["float32", "float64"])
+    n_layer: int = option("model", 2, "number of blocks", type=positive_int)
+    n_head: int = option("model", 4, "attention heads of each block", type=positive_int)
+    n_embd: int = option("model", 32, "number of channels", type=positive_int)
+    dtype: str = option(
+        "model", "float32", "floating-point type of the weights and of the arithmetic", choices=["float32", "float64"]
+    )
 
 
 @dataclass(frozen=True)
@@ -99,15 +106,15 @@ class LossOptions(Options):
         "pairwise",
         "pairwise: Bradley-Terry on single pairs, with the file's margins; a ranked list becomes all its C(K, 2) pairs "
         "without the ties, shuffled among those of other prompts, so that a response is run K - 1 times. kwise: all "
-        "pairs of a list as one batch element, each response run once. plackett-luce: each list as a row of choices, "
-        "the best of all, the best of the rest, ...",
+        "pairs of a list as one batch element, each response run once. plackett-luce: each list as a row of choices: "
+        "the best of all, then the best of the rest, ...",
         choices=LOSSES,
     )
     ties: str = option(
         "loss",
         "drop",
-        "equal ranks with --loss kwise. drop: leave ties out; half: half a win for each side; the others model them, "
-        "with a parameter that is trained and reported",
+        "how --loss kwise treats equal ranks. drop: leave ties out; half: half a win for each side; the others model "
+        "them, with a parameter that is trained and reported",
         choices=list(TIES),
         type=tie_word,
     )
@@ -145,18 +152,28 @@ class LossOptions(Options):
 
 def batch_size_in(what):
     """The option --per-device-train-batch-size of a command that counts `what`"""
-    size = f"in {what}; 16 for a file, 64 for the world if left out; a batch is run at once, padded to its longest text"
+    size = (
+        f"batch size in {what}; if left out, 16 for a file and 64 for the built-in world; a batch is run at once, "
+        "padded to its longest text"
+    )
     return option("optimisation", None, size, type=positive_int)
 
 
 @dataclass(frozen=True)
 class OptimisationOptions(Options):
-    """How far and how fast"""
+    """How long to train, with which batches and learning rates"""
 
-    learning_rate: float = option("optimisation", 5e-3, "its peak", type=at_least(0))
-    warmup_steps: int | None = option("optimisation", None, "a tenth of all steps if left out", type=natural)
+    learning_rate: float = option("optimisation", 5e-3, "peak learning rate", type=at_least(0))
+    warmup_steps: int | None = option(
+        "optimisation",
+        None,
+        "steps in which the learning rate rises to its peak; a tenth of all if left out",
+        type=natural,
+    )
     num_train_epochs: float = option("optimisation", 1.0, "passes over the data", type=at_least(0))
-    max_steps: int | None = option("optimisation", None, "overrides the epochs", type=positive_int)
+    max_steps: int | None = option(
+        "optimisation", None, "number of steps; overrides --num-train-epochs", type=positive_int
+    )
     per_device_train_batch_size: int | None = batch_size_in("texts")
     weight_decay: float = option(
         "optimisation", 0.01, "AdamW's: each step shrinks all weights by this times the learning rate", type=at_least(0)
@@ -167,7 +184,12 @@ class OptimisationOptions(Options):
         "how the learning rate falls after the warm-up: along a cosine or a line to a tenth of its peak, or not at all",
         choices=list(SCHEDULES),
     )
-    seed: int = option("optimisation", 0, "of the world, the weights and the order", type=natural)
+    seed: int = option(
+        "optimisation",
+        0,
+        "random seed for the built-in world, the initial weights and the order of the data",
+        type=natural,
+    )
     batch_size: int | None = found()
 
     @property
@@ -178,12 +200,12 @@ class OptimisationOptions(Options):
 
 @dataclass(frozen=True)
 class EvaluationOptions(Options):
-    """When to evaluate, and what follows from it"""
+    """When to evaluate, which weights to keep, and when to stop early"""
 
     eval_steps: int | None = option(
         "evaluation",
         None,
-        "evaluate on the held-out data this often; only at the end if left out",
+        "steps between two evaluations on the held-out data; only at the end if left out",
         type=positive_int,
         changeable=True,
     )
@@ -191,7 +213,10 @@ class EvaluationOptions(Options):
         "evaluation", False, "keep the weights of the best evaluation and make them the finished model"
     )
     metric_for_best_model: str = option(
-        "evaluation", "loss", "what says which evaluation is best; a name of metrics.jsonl", metavar="NAME"
+        "evaluation",
+        "loss",
+        "the score that decides which evaluation is best, by its name in metrics.jsonl",
+        metavar="NAME",
     )
     early_stopping_patience: int | None = option(
         "evaluation",
@@ -204,17 +229,25 @@ class EvaluationOptions(Options):
 
 @dataclass(frozen=True)
 class RunOptions(Options):
-    """Where it is written, and how often"""
+    """Where the run is written, and how often"""
 
     output_dir: str | None = option(
-        "run", None, "a new directory; if left out runs/COMMAND, runs/COMMAND-2, ...", metavar="DIR", recorded=False
+        "run",
+        None,
+        "a new directory for the run; if left out, runs/COMMAND, runs/COMMAND-2, ...",
+        metavar="DIR",
+        recorded=False,
     )
     logging_steps: int = option(
-        "run", 10, "steps summed up in one line of metrics.jsonl", type=positive_int, changeable=True
+        "run", 10, "steps averaged in one line of metrics.jsonl", type=positive_int, changeable=True
     )
     save_steps: int = option("run", 100, "steps between two checkpoints", type=positive_int, changeable=True)
     resume: str | None = option(
-        "run", None, "go on with this run from its last save, with its own options", metavar="DIR", recorded=False
+        "run",
+        None,
+        "directory of a run to go on with, from its last save and with its own options",
+        metavar="DIR",
+        recorded=False,
     )
 
 

@@ -27,11 +27,11 @@ def train_reward_model(
 ) -> TrainedModel:
     """Trains a reward model by hand-derived gradients, as `python -m numpy_ref train` does
 
-    data, eval_data  a path, or a list of dicts as a file's rows; None is the built-in world
-    output_dir       a new directory for the run; None keeps the model in memory alone
-    options          those of the command: max_steps=100, learning_rate=1e-3, loss="kwise", ...
+    data, eval_data  a path, or a list of dicts like the rows of a file; None is the built-in world
+    output_dir       a new directory for the run; None keeps the model in memory only
+    options          the command's options: max_steps=100, learning_rate=1e-3, loss="kwise", ...
 
-    InputError, in the command's own words, for a misspelled option, a value out of range, a row that cannot be read.
+    InputError, in the command's own words, for a misspelled option, a value out of range or a row that cannot be read.
     """
     return trained(
         lambda values: run(TrainOptions.of(values), REWARD_MODEL, Learner), load, data, output_dir, eval_data, options
@@ -41,7 +41,7 @@ def train_reward_model(
 def trained(
     train: Callable, load_model: Callable, data: Rows | None, output_dir: Place, eval_data: Rows | None, options: dict
 ) -> TrainedModel:
-    """Runs train({option: value}) on files or rows, and loads what it has saved"""
+    """Runs train({option: value}) on files or rows, and loads the model that it saved"""
     with ExitStack() as until_the_end:
         values = {name: value for name, value in options.items() if value is not None}
         for name, rows in {"data": data, "eval_data": eval_data}.items():

@@ -13,7 +13,7 @@ FILES = ("data", "eval_data")
 
 
 def recorded(options):
-    """The options that a resumed run needs again, as they stand in state.json"""
+    """{name: value} of the options that a resumed run needs again, as state.json records them"""
     return {name: getattr(placed(options), name) for name in options.names("recorded")}
 
 
@@ -96,10 +96,10 @@ def _could_be(kind, name, value):
 
 
 def check_fits(options, saved, total_steps):
-    """InputError if step and length of a save contradict its weights"""
+    """InputError if the step of a save is beyond the last one, or it has too few positions for --max-length"""
     n_positions = (
         len(saved.weights["body.pos.weight"]) if saved.weights else options.max_length
-    )  # for a pretrained body
+    )  # a pretrained body has no weights in the save
     if saved.step > total_steps or (options.max_length > n_positions and not is_world(options)):
         raise InputError(
             f"--resume {options.resume}: after step {saved.step} of {total_steps}, with {n_positions} positions for "
@@ -108,7 +108,7 @@ def check_fits(options, saved, total_steps):
 
 
 def warn_other_machine(then, now):
-    """Warns if machine, versions or threads changed: bitwise equality with an uninterrupted run then ends"""
+    """Warns if machine, versions or threads changed: the run is then no longer bitwise equal to an uninterrupted one"""
     differ = [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]
     if differ:
         print(f"warning   not bitwise the uninterrupted run: {', '.join(differ)}")

@@ -27,7 +27,7 @@ from .start import begin, first_weights, saved_run
 
 
 class Texts(NamedTuple):
-    """Chosen responses after their prompts, as token ids; a row's tokens from its start on are to be predicted"""
+    """Chosen responses after their prompts, as token ids; of each row the tokens from its start on are predicted"""
 
     rows: Sequence  # N arrays of ids
     start: np.ndarray  # (N,)
@@ -45,7 +45,7 @@ def texts(tokenizer, preferences, max_length):
 
 
 def texts_of(tokens, max_length):
-    """`texts` of Tokens; a response begins behind the only sep, which no text can spell        -> Texts"""
+    """`texts` of Tokens; a response begins after the only sep, as no text can spell one        -> Texts"""
     rows, too_long, repeated = chosen_texts(tokens, max_length)
     return Texts(rows, np.array([1 + np.argmax(ids == SEP) for ids in rows], int), too_long, repeated)
 
@@ -55,7 +55,7 @@ def load(options, tokenizer=None):
     check_source(options)
     if is_world(options):
         tokenizer = world_tokenizer(tokenizer)
-        sets = zip(world.make_world(options.seed), (1, 3), strict=True)  # streams of random numbers, for the labels
+        sets = zip(world.make_world(options.seed), (1, 3), strict=True)  # the random streams of the labels
         data, held = (
             texts(tokenizer, world.rank(np.random.default_rng([options.seed, stream]), responses), options.max_length)
             for responses, stream in sets
@@ -101,7 +101,7 @@ def arrays(data, chosen):
 
 
 class TokenLog(Log):
-    """Sums steps up over all their tokens"""
+    """Averages over all tokens of the logged steps"""
 
     arrays = ()
     numbers = (*Log.numbers, "tokens")
@@ -114,7 +114,7 @@ class TokenLog(Log):
 
 
 def evaluate(learner, held, max_tokens=2**14):
-    """Loss and perplexity over all held-out tokens, texts of similar length together"""
+    """Loss and perplexity over all held-out tokens, in batches of texts of similar length"""
     order, first, total = sorted(range(len(held.rows)), key=lambda i: -len(held.rows[i])), 0, 0.0
     while first < len(order):
         chunk = order[first : first + max(1, max_tokens // len(held.rows[order[first]]))]
@@ -126,7 +126,7 @@ def evaluate(learner, held, max_tokens=2**14):
 
 
 def report(directory, learner, held):
-    """What a user wants to know at the end, beside what it can be compared with"""
+    """Prints the final scores, next to those of a model that knows nothing"""
     if held is None:
         print("held-out  nothing was held out: give --eval-data FILE to see how the model does on new texts")
     else:
@@ -138,7 +138,7 @@ def report(directory, learner, held):
 
 
 def random_weights(options, tokenizer):
-    """A language model's random weights: those of a reward model, and an unembedding for its head"""
+    """Random weights of a language model: the body of a reward model, and an unembedding in place of its head"""
     params = first_weights(options, tokenizer)
     rng = np.random.default_rng([options.seed, 4])
     unembedding = init_unembedding(rng, tokenizer.vocab_size, options.n_embd, np.dtype(options.dtype))

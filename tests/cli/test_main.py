@@ -450,7 +450,7 @@ def test_help_lists_the_commands(package, capsys):
     out = capsys.readouterr().out
     for command in ("train", "score", *(["compare"] if package == "torch_impl" else [])):
         assert re.search(rf"^    {command} ", out, re.MULTILINE)
-    assert "141 where the reader of the screen has left" in " ".join(out.split())
+    assert "141 if the program that reads the output has ended early" in " ".join(out.split())
     with pytest.raises(SystemExit) as ended:
         run(package)
     assert ended.value.code == 2
