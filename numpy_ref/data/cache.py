@@ -28,7 +28,7 @@ from .tokens import COLUMNS, Tokens, id_type
 
 LARGE, LARGE_PACKED = 2**25, 2**22  # bytes: larger files are cached; .gz and .parquet unpack to about eight times
 READS = 4096  # reads before memory is released; a read maps up to 64 KB, so at most 256 MB are held
-# The modules whose code decides which tokens a file becomes; a test holds the list to the imports of `reader`.
+# The modules whose code decides which tokens a file becomes; a test compares the list with the imports of `reader`.
 MAKE_TOKENS = ("preference", "reader", "row", "ranked", "conversation", "parquet", "whole_files", "tokenizer", "tokens")
 RECENT = 2 * 10**9  # ns: a file changed again within the clock's tick would look the same
 
@@ -130,7 +130,7 @@ def opened(place):
 
 
 class Mapped:
-    """An array in a file, of which slices are read; now and then the pages that were read are released
+    """An array in a file, read slice by slice; after every READS slices the memory pages that were read are released
 
     Otherwise they would count as this process's memory. The system still caches them, so reading them again is fast.
     """

@@ -93,6 +93,6 @@ def split_transcripts(texts):
 
 
 def shared(sides):
-    """How many leading items all sides have in common; each side keeps at least one as its response"""
+    """The number of leading items that all sides share; each side keeps at least one item as its response"""
     limit = min(map(len, sides)) - 1
     return next((i for i in range(limit) if not same([side[i] for side in sides])), limit)

@@ -20,7 +20,7 @@ class Held(NamedTuple):
     rows: list
     true: np.ndarray | None
     baseline: float  # how often the longer response is the better one
-    ranks: np.ndarray | None = None  # (N, K) of a file's lists, which may differ in length and hold ties
+    ranks: np.ndarray | None = None  # (N, K), if from a file, whose lists may differ in length and hold ties
     kept: str = ""  # how many of a file's pairs or prompts were kept, in words
 
 

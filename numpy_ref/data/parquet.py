@@ -40,7 +40,7 @@ def parquet_rows(path) -> Iterator[dict]:
                 yield from map(_as_json, batch.to_pylist())
     except InputError:
         raise
-    except (ArrowException, OSError, ValueError) as error:  # ValueError: a damaged text is no UTF-8
+    except (ArrowException, OSError, ValueError) as error:  # ValueError: a damaged text is not UTF-8
         raise InputError(
             f"{path}: not a readable Parquet file ({first_line(error)}): copy or download it again"
         ) from None

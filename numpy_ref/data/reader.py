@@ -1,4 +1,4 @@
-"""Preferences, read and checked row by row: JSONL, JSON, CSV, Parquet or a dataset; a pair or a ranked list a row.
+"""Preferences, read and checked row by row: JSONL, JSON, CSV, Parquet or a dataset; each row a pair or a ranked list.
 
     {"prompt": "sort b a", "chosen": "a b", "rejected": "b a", "margin": 1.0}
     {"chosen_ids": [5, 17, 3], "rejected_ids": [5, 17, 9]}                                  from your own tokenizer
@@ -67,12 +67,12 @@ def read_rows(source, columns=None) -> Iterator[tuple[int, Preference | InputErr
 
 
 def unit(source) -> str:
-    """What the numbers of a source's rows count"""
+    """Whether the rows of a source are numbered by "row", or by "line" of the file"""
     return "row" if has_columns(source) or is_array(source) else "line"
 
 
 def place(source, index) -> str:
-    """pairs.jsonl, line 7: where the row of this index, from 0, stands; blank lines count as lines"""
+    """The place of the row with this index from 0, for example "pairs.jsonl, line 7"; blank lines count as lines"""
     numbers = (number for number, _ in texts(source)) if unit(source) == "line" else count(1)
     return f"{source}, {unit(source)} {next(islice(numbers, index, None), index + 1)}"
 
@@ -145,7 +145,7 @@ def _lines(path, at):
 def longer_wins(preferences) -> float:
     """The share of pairs whose longer response was chosen, the baseline to beat; equal lengths count one half
 
-    A ranked list counts as all its pairs, without those that the label ties.
+    A ranked list counts as all its pairs except those of equal rank.
     """
     lengths = (
         (length_of(preference.responses[i]), length_of(preference.responses[j]))

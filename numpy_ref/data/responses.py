@@ -83,9 +83,9 @@ def up_to_end(ids):
 
 
 def true_reward(prompt, response):
-    """The true reward of any text, also of one that the world's sampler cannot produce        -> ()
+    """The true reward of any text, even of one that the world's sampler cannot produce        -> ()
 
-    An answer counts if it is in its place. Rude words count once, courteous words count once, every filler counts.
+    An answer counts only in its place. Rude words count once, courteous words count once, every filler counts.
     """
     asked, words = prompt.split(), response.split()
     wanted = [FACTS[task][question] for task, question in zip(asked[::2], asked[1::2], strict=True)]

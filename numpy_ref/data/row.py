@@ -15,7 +15,7 @@ from .ranked import LIST_COLUMNS, has_several_correct, ranked_list, several_corr
 REQUIRED, COLUMNS = ("chosen", "rejected"), ("chosen", "rejected", "prompt", "margin")
 EXAMPLE = 'one object a line, as {"prompt": "...", "chosen": "...", "rejected": "..."}'
 RENAMED = ("prompt", "chosen", "rejected", "margin", "responses", "ranks", "scores")  # each has an option --X-column
-IDS_COLUMNS = (  # TRL's names of today, its older ones, and those of its older manuals
+IDS_COLUMNS = (  # TRL's current names, its older ones, and those in its older manuals
     ("chosen_ids", "rejected_ids"),
     ("chosen_input_ids", "rejected_input_ids"),
     ("input_ids_chosen", "input_ids_rejected"),

@@ -142,12 +142,12 @@ def check_source(options):
 
 
 def _column(name):
-    return option("data", None, f"what your data call the column {name}", metavar="NAME")
+    return option("data", None, f"the name of the column {name} in your data", metavar="NAME")
 
 
 @dataclass(frozen=True)
 class ColumnOptions(Options):
-    """The options that give columns other names"""
+    """The options for data whose columns have other names"""
 
     prompt_column: str | None = _column("prompt")
     chosen_column: str | None = _column("chosen")

@@ -25,7 +25,7 @@ def load_file(tokenizer, option, path, max_length, keep_tied=False, columns=None
 
 
 def described(tokenizer, option, source, data, ranked, max_length):
-    """How many pairs (or prompts, of ranked lists) were kept, and why the others were left out"""
+    """Says how many pairs (or prompts of ranked lists) were kept, and why the others were left out"""
     if not data.rows:
         found = data.too_long + data.identical + data.all_tied
         raise InputError(
@@ -61,7 +61,7 @@ def named(formats):
 
 
 def kept_share(data):
-    """4 of 6 pairs kept (66.7%)"""
+    """How many rows were kept, for example: 4 of 6 pairs kept (66.7%)"""
     kept, left_out = len(data.rows), data.too_long + data.identical + data.all_tied
     unit = "pair" if are_pairs(data.ranks) else "prompt"
     return f"{kept:,} of {counted(kept + left_out, unit)} kept ({kept / (kept + left_out):.1%})"

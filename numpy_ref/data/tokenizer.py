@@ -1,8 +1,8 @@
 """Text to token ids and back: words of a given vocabulary, or the bytes of any text in any language.
 
 The layout is bos, prompt, sep, response, eos, and the reward is read at eos. No text can spell one of the four special
-tokens: an `<eos>` that a user types is five bytes, or an unknown word. `preference.as_text` makes a text of messages.
-For data that are token ids already there is no text and no layout: TokenIds.
+tokens: an `<eos>` that a user types is five bytes, or an unknown word. `preference.as_text` turns messages into a text.
+TokenIds is for data that are token ids already, which have no text and no layout.
 
 On disk a tokenizer is a Hugging Face `tokenizers` file, which the ecosystem can read.
 """
@@ -199,7 +199,7 @@ def config_without_specials(tokenizer):
 
 
 def load(directory):
-    """The tokenizer that `save` wrote; InputError for another file"""
+    """The tokenizer that `save` wrote; InputError if another program wrote the file"""
     without = Path(directory) / "token_ids.json"
     path = without if without.is_file() else Path(directory) / "tokenizer.json"
     try:
@@ -273,7 +273,7 @@ def _document(tokenizer):
 
 
 WORD_LEVEL = {"type": "WordLevel", "unk_token": "<unk>"}  # <unk> is in no vocabulary, so an unknown word is an error
-# The vocabulary of words holds the special tokens; so that a typed <eos> is not one, it is cut into < and eos>.
+# The vocabulary of words holds the special tokens. A typed <eos> must not become one, so it is cut into < and eos>.
 CUT = {"type": "Split", "pattern": {"Regex": "^<(?=(pad|bos|sep|eos)>$)"}, "behavior": "Isolated", "invert": False}
 SPACES = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, CUT]}
 

@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
     A response that occurs twice in a row is stored once: within a row, equal starts mean equal responses.
     """
 
-    ids: Any  # all responses end to end: an array, or cache.Mapped, of which slices are read
+    ids: Any  # all responses end to end: an array or a cache.Mapped, read in slices
     start: np.ndarray  # (R,) where a response begins in ids
     length: np.ndarray  # (R,) in tokens
     letters: np.ndarray  # (R,) in characters, without the prompt
@@ -40,7 +40,7 @@ class Tokens(NamedTuple):
 
 
 def id_type(tokenizer):
-    """16 bits an id if the vocabulary allows it, else 32"""
+    """16 bits for each id if the vocabulary is small enough, else 32"""
     return "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
 
 
@@ -101,7 +101,7 @@ def tokens_in_memory(tokenizer, rows, where=nth):
 
 
 def check_vocabulary(tokens, vocab_size, where=nth):
-    """InputError names the first preference with an id that the vocabulary does not hold"""
+    """InputError names the first preference with an id outside the vocabulary"""
     if tokens.largest < vocab_size:
         return
     row_of = np.repeat(np.arange(len(tokens.size)), tokens.size)
@@ -155,7 +155,7 @@ class Ragged(Sequence):
         return out
 
     def pairs(self):
-        """Yields blocks of (item, i, j): all places i < j in values that belong to one item, in lexicographic order"""
+        """Yields blocks of (item, i, j): all pairs of places i < j in one item's values, in lexicographic order"""
         behind = np.repeat(self.first[1:], self.sizes) - np.arange(1, len(self.values) + 1)  # later places of the item
         before = np.concatenate([[0], np.cumsum(behind)])  # (R + 1,)
         piece_of = np.repeat(np.arange(len(self)), self.sizes)

@@ -33,7 +33,7 @@ def is_table(path) -> bool:
 
 
 def is_array(path) -> bool:
-    """Whether this is a JSON array; a .json file may also hold an object a line"""
+    """Whether this is a JSON array; a .json file may also hold one object per line"""
     return suffix_of(path) == ".json" and first_bytes(path).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
 
 
@@ -49,7 +49,7 @@ def text_of(path) -> str:
 
 
 def array_items(path) -> Iterator[str]:
-    """Yields the text of each item of a JSON array, unchanged except that it is on one line"""
+    """Yields the text of each item of a JSON array, unchanged but on one line"""
     text = text_of(path)
     at = GAP.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
     number = 0
@@ -132,5 +132,5 @@ def _value(name, cell, as_json):
     try:
         json.loads(cell)
     except (ValueError, RecursionError):
-        return json.dumps(cell)  # the check of the row says what is expected instead
+        return json.dumps(cell)  # the check of the row will say what is expected
     return cell.replace("\r", " ").replace("\n", " ")

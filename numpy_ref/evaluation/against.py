@@ -1,8 +1,8 @@
 """`evaluate --model A --against B`: is B better than A?
 
-Both models score the same pairs, and each prompt is drawn again with all its pairs, for both at once: the pairs that
-are hard for both cancel in the difference, so its interval is much shorter than those of A and B suggest. It speaks of
-these two models, not of the ways in which they were trained: another seed gives other models.
+Both models score the same pairs, and the bootstrap draws the same prompts, with all their pairs, for both. Pairs that
+are hard for both cancel in the difference, so its interval is much shorter than those of A and B suggest. The result
+is about these two models, not about the ways in which they were trained: another seed gives other models.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Do annotators agree more than by chance? Percent agreement, kappa and alpha, with their uncertainty.
 
-Chance is what the annotators' own label frequencies would give: 0 is chance, 1 is full agreement. No torch twin: there
-is no gradient here.
+Chance agreement is computed from the annotators' own label frequencies. Kappa and alpha are 0 at chance and 1 at full
+agreement. There is no torch twin, because there is no gradient here.
 
 Sources: Cohen 1960 and 1968; Fleiss, Cohen & Everitt 1969 (standard error); Fleiss 1971; Gwet 2008 (standard error of
 Fleiss' kappa); Krippendorff 2011, Computing Krippendorff's Alpha-Reliability.
@@ -72,7 +72,7 @@ def fleiss_kappa(counts):
     if expected == 1:
         raise InputError("every annotator used the same label: kappa is 0/0 where nobody could disagree")
     kappa = (agreement.mean() - expected) / (1 - expected)
-    influence = (agreement - 2 * (1 - kappa) * (share @ labels)) / (1 - expected)  # less its mean, as std takes it
+    influence = (agreement - 2 * (1 - kappa) * (share @ labels)) / (1 - expected)  # std subtracts its mean
     return float(kappa), float(influence.std(ddof=1) / math.sqrt(len(counts)))
 
 
@@ -80,7 +80,7 @@ def krippendorff_alpha(ratings, level="nominal"):
     """α = 1 - D_o / D_e: observed over expected disagreement        (annotators, items), NaN where missing -> ()
 
     level       "nominal": labels differ or not;  "interval": squared difference;  "ordinal": squared number of ratings
-                between the two, half of either end counted. Items with fewer than two ratings say nothing.
+                between the two, plus half of those at each end. Items with fewer than two ratings are left out.
     """
     ratings = np.asarray(ratings, float)
     rated = ~np.isnan(ratings)
@@ -112,8 +112,8 @@ def squared_distance(values, totals, level):
 
 
 def same_length(first, second):
-    """Two annotators' labels as arrays; InputError where one is missing: None, NaN or pandas' NA"""
-    lists = list(first), list(second)  # an array of text would hold the text "nan" for a NaN
+    """Two annotators' labels as arrays; InputError if a label is missing: None, NaN or pandas' NA"""
+    lists = list(first), list(second)  # in an array of texts a NaN would become the text "nan"
     first, second = (np.asarray(labels) for labels in lists)
     if first.ndim != 1 or first.shape != second.shape or not len(first):
         raise InputError(

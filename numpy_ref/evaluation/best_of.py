@@ -1,7 +1,7 @@
 """Best-of-n: how good is the response that the model chooses among n?
 
 A file gives K responses to each prompt with their true scores. Of n responses drawn from the K without replacement, the
-model chooses the one of the highest reward. Its expected true score is a finite sum, so nothing is sampled.
+model chooses the one with the highest reward. Its expected true score is a finite sum, so nothing is sampled.
 Choosing moves the policy away from the one that wrote the responses, by a KL divergence of at most log n - (n - 1) / n.
 
 Sources: Stiennon et al. 2020, arXiv:2009.01325 (best-of-n); Beirami et al. 2024, arXiv:2401.01879 (the bound).
@@ -22,7 +22,7 @@ EXAMPLE = '{"prompt": "...", "responses": ["...", "..."], "scores": [0.5, 1.2]}'
 
 
 def selection(reward, n):
-    """P(response is chosen), the one of the highest reward among n of the K        (K,) -> (K,)
+    """P(response has the highest reward among n of the K, and so is chosen)        (K,) -> (K,)
 
     P(highest of n ≤ r) = C(#{reward ≤ r}, n) / C(K, n); responses of equal reward share their probability.
     """
@@ -37,7 +37,7 @@ def kl_bound(n):
 
 
 def read_scored(path, scorer):
-    """[(token ids of the responses, their true scores)] of the rows of a file with `responses` and `scores`"""
+    """[(token ids of the responses, their true scores)] for the rows of a file with `responses` and `scores`"""
     found = []
     for number, _, columns in raw_rows(path):
         with located(path, number):
@@ -58,7 +58,7 @@ def best_of(rewards, scores, rng):
     """The mean true score of best-of-n, n = 1 .. the shortest list        lists of (K,), lists of (K,) -> list of dicts
 
     score   the mean true score of the chosen response, with its 95 % interval over prompts
-    best    the same where the true scores choose, which no model can exceed
+    best    the same if the true scores choose; no model can exceed it
     """
     found = []
     for n in range(1, min(map(len, scores)) + 1):

@@ -1,11 +1,12 @@
 """Are the probabilities right? Of the pairs that a model predicts with 80 %, it should get four in five right.
 
-Which response of a pair stands first is arbitrary, and in a preference file the first one has always won: σ(margin)
-against "the first won" would be a curve that is 1 everywhere. So a pair is counted once, from the side that the model
-itself predicts: confidence σ(|m|) in [½, 1] against whether that side won. To count every pair from both sides gives
-this curve and its mirror image in (½, ½), and nothing more. A margin of 0 predicts nothing: ½ against ½.
+The order of the two responses is arbitrary, and in a preference file the first one has always won: a curve of "the
+first won" over σ(margin) would be 1 everywhere. So each pair is counted once, from the side that the model predicts:
+confidence σ(|m|) in [½, 1] against whether that side won. Counting every pair from both sides would only add the mirror
+image of this curve in (½, ½). A margin of 0 predicts neither side and counts as ½ against ½.
 
-All pairs are taken as independent. No torch twin: the one gradient here is that of the temperature, a single number.
+All pairs are treated as independent. There is no torch twin, because the only gradient here is that of the
+temperature, a single number.
 """
 
 from typing import NamedTuple
@@ -27,7 +28,7 @@ def folded(margin, first_won=1.0):
 
 
 class Curve(NamedTuple):
-    """A reliability curve: for each bin that is not empty its pairs, their mean confidence, and the share of right ones
+    """A reliability curve: number of pairs, mean confidence, and share of right predictions of each non-empty bin
 
     Sources: DeGroot & Fienberg 1983; Niculescu-Mizil & Caruana 2005.
     """
@@ -40,7 +41,7 @@ class Curve(NamedTuple):
 def places(confidence, bins=10, equal_mass=True):
     """The bin of each pair, from 0: bins with equally many pairs, or of equal width in [½, 1]        (N,) -> (N,)
 
-    Equal confidences are never parted: the order of the pairs changes nothing, and bins may be uneven or empty.
+    Pairs of equal confidence share a bin, so their order does not matter; bins may be uneven or empty.
     """
     n = len(confidence)
     inner = np.arange(1, bins)
@@ -68,7 +69,7 @@ def ece(curve):
 def ece_if_calibrated(confidence, rng, bins=10, equal_mass=True, draws=1000):
     """Mean and 95 % quantile of the ECE if every confidence were the true probability; they are not 0
 
-    The labels are drawn `draws` times with P(right) = confidence. An ECE beyond the quantile is no accident.
+    The labels are drawn `draws` times with P(right) = confidence. An ECE above the quantile is unlikely to be chance.
     Sources: Bröcker & Smith 2007 (such draws); Roelofs et al. 2022, arXiv:2012.08668 (how large the bias is).
     """
     place, n = places(confidence, bins, equal_mass), len(confidence)
@@ -82,8 +83,9 @@ def ece_if_calibrated(confidence, rng, bins=10, equal_mass=True, draws=1000):
 def squared_calibration_error(confidence, right, bins=10, equal_mass=True):
     """Σ_b n_b / N mean_{i ≠ j in b} d_i d_j,  d = right - confidence        (N,), (N,) -> (), without bias
 
-    The square of a bin's mean d holds each d_i², which is never 0; left out, what remains is (right_b - confidence_b)²
-    in expectation, 0 for a calibrated model, and so sometimes negative. A bin of one pair tells nothing and counts 0.
+    The square of a bin's mean d contains every d_i², which is positive even for a calibrated model. Without these terms
+    the expectation is (right_b - confidence_b)², which is 0 for a calibrated model, so the estimate is sometimes
+    negative. A bin with a single pair counts 0.
     Source: the debiased estimator of Kumar, Liang & Ma 2019, arXiv:1909.10155, here for confidences that differ within
     a bin.
     """
@@ -98,8 +100,9 @@ def squared_calibration_error(confidence, right, bins=10, equal_mass=True):
 def brier_parts(curve):
     """reliability - resolution + uncertainty = the Brier score of the bins' mean confidences        Murphy 1973
 
-    reliability Σ w (c - a)² is lost by wrong probabilities, resolution Σ w (a - ā)² is won by telling sure pairs from
-    unsure ones, and uncertainty ā (1 - ā) stays: w = n_b / N, c and a the bin's confidence and accuracy, ā the mean.
+    reliability Σ w (c - a)² is the cost of wrong probabilities, resolution Σ w (a - ā)² is the gain from telling sure
+    pairs from unsure ones, and uncertainty ā (1 - ā) does not depend on the bins. w = n_b / N, c and a are the bin's
+    confidence and accuracy, and ā is the mean of a.
     """
     weight = curve.pairs / curve.pairs.sum()
     overall = weight @ curve.right
@@ -109,16 +112,16 @@ def brier_parts(curve):
 
 
 def check(confidence, right):
-    """InputError if there is no pair, or another number of labels than of pairs"""
+    """InputError if there are no pairs, or if the numbers of confidences and labels differ"""
     if np.ndim(confidence) != 1 or np.shape(confidence) != np.shape(right) or not len(confidence):
         raise InputError(f"confidence {np.shape(confidence)} and right {np.shape(right)}: one length expected, not 0")
 
 
-# One number for all margins: P = σ(m / T)
+# The temperature is one number T for all margins: P = σ(m / T)
 
 
 class Temperature(NamedTuple):
-    """T and its certificate: the loss falls below `low` and rises above `high`, so its one minimum lies between"""
+    """T and its certificate: the loss falls below `low` and rises above `high`, so its only minimum lies between"""
 
     temperature: float
     low: float
@@ -129,7 +132,7 @@ class Temperature(NamedTuple):
 def temperature_loss(beta, margin):
     """f(β) = mean[-log σ(β m)],  f' = -mean[m σ(-β m)],  f'' = mean[m² σ'(β m)] ≥ 0        (), (N,) -> (), (), ()
 
-    Convex in β = 1 / T, which it is not in T.
+    The loss is convex in β = 1 / T, but not in T.
     """
     x = beta * margin
     slope = -(margin * sigmoid(-x)).mean()
@@ -140,11 +143,11 @@ def fit_temperature(margin):
     """T > 0 with the least mean[-log σ(m / T)], by Newton's method on β = 1 / T        (N,) -> Temperature
 
     margin      reward of the chosen minus reward of the rejected response, on pairs that the model was not trained on
-    f' rises, so a bracket of its zero is kept, and a Newton step that leaves it is replaced by the middle. There is no
-    finite T > 0 where no margin is negative (T → 0: always surer is always better), nor where their mean is not
-    positive (T = ∞, an even guess, is better than the model): InputError.
+    f' increases, so the method keeps a bracket around its zero and replaces a Newton step that leaves it by the
+    midpoint. InputError if no finite T > 0 is the best: if no margin is negative, the loss falls all the way to T → 0;
+    if the mean margin is not positive, T = ∞, an even guess, is better than the model.
 
-    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2, whose two-class case this is.
+    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2, for two classes.
     """
     scale = check_margins(np.asarray(margin, float))
     m, steps = margin / scale, 0

@@ -1,7 +1,7 @@
 """The command `evaluate` of both packages: how good rewards are on held-out preferences, and which shortcuts,
 such as length, explain them.
 
-Every figure is printed beside what it is to be compared with: an interval, a baseline, the best reachable value.
+Every figure is printed beside values to compare it with: an interval, a baseline, the best reachable value.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--temperature",
         metavar="T",
-        help="a number, or `fit`: probabilities σ(margin / T); fitted on --temperature-data",
+        help="divide the margins by T, P = σ(margin / T): a number, or `fit` to fit it on --temperature-data",
     )
     parser.add_argument(
         "--temperature-data",
@@ -38,18 +38,23 @@ def add_arguments(parser):
     parser.add_argument(
         "--against",
         metavar="DIR",
-        help="another model: is it better than --model? the differences with intervals over the same pairs",
+        help="another model: is it better than --model? prints the differences on the same pairs, with intervals",
     )
     parser.add_argument(
         "--best-of",
         action="store_true",
-        help="of a file with responses and their true scores: the score of the response that the model chooses among n",
+        help="for a file with responses and true scores: the true score of the response that the model chooses among n",
     )
-    parser.add_argument("--bins", type=positive_int, default=10, help="of the reliability curve, of as many pairs each")
+    parser.add_argument(
+        "--bins", type=positive_int, default=10, help="bins of the reliability curve, equally many pairs in each"
+    )
     parser.add_argument("--figure", metavar="FILE", help="draw the reliability curve and accuracy by length, as .png")
     parser.add_argument("--json", metavar="FILE", help=f"write every figure as JSON; {STDOUT}")
     parser.add_argument(
-        "--seed", type=natural, default=0, help="of the bootstrap, and of the world: that of the training"
+        "--seed",
+        type=natural,
+        default=0,
+        help="random seed of the bootstrap and of the built-in world; for the world give the seed of the training",
     )
 
 
@@ -71,7 +76,7 @@ def run(args, scorer_of=numpy_scorer):
     if args.figure:
         from .figure import draw_evaluation
 
-        draw_evaluation(result, args.figure)  # files first: whoever reads the screen, as `head`, may leave
+        draw_evaluation(result, args.figure)  # files first: the reader of the screen, such as `head`, may stop early
     if args.json:
         write_json(args.json, result)
     if args.json != "-":
@@ -94,7 +99,7 @@ def measure(scorer, path, subset_column=None, temperature=None, temperature_data
             if path is None:
                 return evaluate_pairs.load_world(seed, scorer)
             return evaluate_pairs.load_file(path, scorer, subset_column)
-        except InputError as error:  # of two models one may read what the other does not
+        except InputError as error:  # of two models, only one may be able to read the data
             raise InputError(f"{option}: {error}" if other else str(error)) from None
 
     data = held_out("--model", scorer)

@@ -9,9 +9,9 @@ from .intervals import wilson
 
 @styled
 def evaluation(result):
-    """The reliability curve, after a temperature beside it, and accuracy by how much longer the better response is
+    """The reliability curve, also after a temperature if asked for, and accuracy by the length of the better response
 
-    result      what `evaluate` measured: its "calibration", "by_length" and, if asked for, "temperature"
+    result      what `evaluate` measured: "calibration", "by_length" and, if asked for, "temperature"
     """
     figure = new_figure(11, 4.8, "Does the model mean what it says, and is it fooled by length?")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.15])

@@ -1,7 +1,7 @@
 """Confidence intervals of accuracies, by resampling what the pairs have in common.
 
-Pairs of one response are not independent, nor are those of one prompt: resampling single pairs gives intervals that
-are too short. Where there are many prompts these are drawn; where there are few, their responses.
+Pairs that share a response or a prompt are not independent, and resampling single pairs gives intervals that are too
+short. If there are many prompts, whole prompts are resampled; if there are few, their responses.
 """
 
 import math
@@ -15,9 +15,9 @@ from ..errors import InputError
 def wilson(wins, n, level=0.95):
     """The shares p with |wins / n - p| ≤ z √(p (1 - p) / n)        (), () -> (), ()        Wilson 1927
 
-    n independent pairs. Unlike p ± z √(p (1 - p) / n) the interval lies inside [0, 1] and is never empty, not even
-    where no pair or every pair was won. It is wide enough for the mean of any n independent numbers in [0, 1] too,
-    since none of them varies more than p (1 - p).
+    The n pairs are independent. Unlike p ± z √(p (1 - p) / n) the interval lies inside [0, 1] and never shrinks to a
+    point, not even if no pair or every pair was won. It is also wide enough for the mean of any n independent numbers
+    in [0, 1], because their variance is at most p (1 - p).
     """
     if n < 1 or not 0 <= wins <= n:
         raise InputError(f"{wins} of {n}: an interval needs n of 1 or more, and 0 to n wins")
@@ -38,10 +38,10 @@ def prompts_interval(score, prompt, rng, draws=2000, level=0.95):
 
 
 def responses_interval(score, pairs, prompt, rng, draws=2000, level=0.95):
-    """A bootstrap over the responses of each prompt; a pair counts as often as both its responses        (N,), (N, 2)
+    """A bootstrap over the responses of each prompt; a pair weighs the product of its responses' counts    (N,), (N, 2)
 
-    For few prompts with many comparisons among the same responses. It speaks of other responses to these prompts, not
-    of other prompts.  Source: Snijders & Borgatti 1999 (the vertex bootstrap).
+    For few prompts with many comparisons among the same responses. The interval is about other responses to these
+    prompts, not about other prompts.  Source: Snijders & Borgatti 1999 (the vertex bootstrap).
     """
     ends, index = np.unique(pairs, return_inverse=True)
     index = index.reshape(-1, 2)

@@ -37,8 +37,8 @@ def measured(pairs, won, rng, bins):
 def with_interval(score, margin, pairs, rng):
     """{"value", "low", "high", "interval"}: Wilson's if each prompt has one pair, else a bootstrap over prompts
 
-    Wilson's is for shares of pairs that were right or not; expectations and losses have the bootstrap too. Where every
-    pair of every prompt went the same way the bootstrap would be a single point: Wilson's for that many prompts.
+    Wilson's interval is for shares of right pairs; expectations and losses always have the bootstrap. If every
+    pair has the same result, the bootstrap would be a single point: then Wilson's, with n the number of prompts.
     """
     each = score(margin, pairs.true, each=True)
     n_prompts, value = len(np.unique(pairs.prompt)), float(each.mean())

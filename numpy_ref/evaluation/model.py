@@ -61,9 +61,9 @@ class TrainedModel:
     ) -> Mapping[str, Any]:
         """Every figure of `evaluate --json` on held-out comparisons: accuracy, loss, intervals, calibration, length
 
-        rows     a path, or a list of dicts as a file's rows; the built-in world's if left out
-        seed     of the bootstrap, and of the world
-        against  another model: ["against"] says for accuracy and loss whether it is better, over the same pairs
+        rows     a path, or a list of dicts like the rows of a file; the built-in world's if left out
+        seed     random seed of the bootstrap and of the built-in world
+        against  another model: ["against"] says whether it has a better accuracy and loss on the same pairs
         """
         other = against and (against.directory, against.scorer)
         with nullcontext() if rows is None else as_file(rows) as path:

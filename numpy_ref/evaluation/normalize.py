@@ -1,16 +1,17 @@
-"""Rewards with mean 0, and if asked deviation 1 or calibrated margins, without a change of the model's form.
+"""Gives rewards mean 0, and if asked deviation 1 or calibrated margins, without changing the form of the model.
 
-The loss leaves a constant in every reward free, and the head has no bias to set it with. The last norm has one:
+The loss does not determine a constant in all rewards, and the head has no bias to set it with. The last norm has one:
 
     r = w · (g ⊙ x̂ + b)          b ← b - c w / (w · w)     takes exactly c from every reward,  as w · w / (w · w) = 1
                                  w ← w / s                  divides every reward by s
 
-No other number changes, the file stays an ordinary sequence classifier, and no reader has to know of it. A last norm
-without a bias (RMSNorm, as in Llama) holds no shift: there the scale is folded and the mean stands in config.json.
+No other number changes: the file stays an ordinary sequence classifier, which every program reads as before. A last
+norm without a bias (RMSNorm, as in Llama) cannot hold a shift: then only the scale is folded into the head, and the
+mean is written to config.json.
 
 A shift changes no preference. A division by s changes P = σ(margin) to σ(margin / s): standardised rewards are no
-log-odds any more, and log loss, Brier score and calibration are others. Divided by a fitted temperature instead they
-are log-odds again, and better ones.
+longer log-odds, so log loss, Brier score and calibration change. Rewards divided by a fitted temperature are log-odds
+again, and better calibrated.
 
 Sources: Ouyang et al. 2022, arXiv:2203.02155, section 3.5 (mean 0); Ziegler et al. 2019, arXiv:1909.08593, section 2.2
 (mean 0, variance 1).
@@ -51,7 +52,7 @@ def check_numbers(mean, std):
 
 
 def of_raw(config, mean, std):
-    """The total shift and division of the raw rewards, after those of config.json:  m₀ + s₀ m,  s₀ s"""
+    """The total shift and division of the raw rewards, those of config.json included:  m₀ + s₀ m,  s₀ s"""
     check_numbers(mean, std)
     before, scale = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
     return before + scale * mean, scale * std
@@ -60,8 +61,8 @@ def of_raw(config, mean, std):
 def mean_in_config(directory, mean):
     """Writes reward_mean into config.json if the last norm has no bias to hold it (RMSNorm); 0 removes it
 
-    Our own `score` and `evaluate` subtract it. Other readers do not: their rewards are all larger by it, and every
-    difference of two rewards is the same. The scale is always in the head, so no reward_std stays.
+    Our own `score` and `evaluate` subtract it. Other programs do not: their rewards are all larger by it, with the same
+    differences. The scale is always in the head, so reward_std is removed.
     """
     path = Path(directory, "config.json")
     numbers = {"reward_mean": mean} if mean else {}
@@ -72,7 +73,7 @@ def mean_in_config(directory, mean):
 def moments(reward, eps):
     """Mean and standard deviation, √ mean (r - mean)²; InputError if all rewards are equal        (R,)"""
     mean, std = float(reward.mean()), float(reward.std())
-    if std <= 100 * eps * abs(reward).max():  # what the order of a sum can do to equal rewards
+    if std <= 100 * eps * abs(reward).max():  # rounding alone can make equal rewards differ this much
         raise InputError(
             f"every reference reward is {mean:g}: their deviation is 0, and nothing can be divided by it: give other "
             "responses, or --mean-only"

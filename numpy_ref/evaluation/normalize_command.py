@@ -21,7 +21,7 @@ from .score_files import checked, located, raw_rows, responses_of
 
 
 def reference_responses(path):
-    """(line number, prompt, responses) of each row: the best response of a labelled row, all of an unlabelled one"""
+    """(line number, prompt, responses) of each row: the best responses of a labelled row, all of an unlabelled one"""
     for number, _, columns in raw_rows(path):
         with located(path, number):
             if {"rejected", "ranks", "scores", "answers"} & columns.keys():
@@ -52,20 +52,22 @@ def add_arguments(parser):
         "--data",
         metavar="FILE",
         required=True,
-        help="reference responses: of a labelled row the best one counts, of one without labels every one",
+        help="reference responses: the best ones of a labelled row, or all of a row without labels",
     )
     parser.add_argument("--output-dir", metavar="DIR", required=True, help="a new directory for the normalised model")
     scale = parser.add_mutually_exclusive_group()
-    scale.add_argument("--mean-only", action="store_true", help="mean 0, no division: P = σ(margin) stays")
+    scale.add_argument(
+        "--mean-only", action="store_true", help="shift to mean 0 without a division: P = σ(margin) stays"
+    )
     scale.add_argument(
         "--temperature",
         metavar="T",
-        help="mean 0, divided by T instead of the deviation: a number, or `fit` on --data, which then needs labels",
+        help="shift to mean 0 and divide by T, not by the deviation: a number, or `fit` on --data, which needs labels",
     )
 
 
 def run(args, scorer_of=numpy_scorer, write=None):
-    """Measures, folds, writes; returns the exit status
+    """Measures the rewards, folds mean and scale into the weights, writes the model; returns the exit status
 
     write(source, target, numbers) -> what was done with the numbers (mean, scale, why, reference, count)
     """
@@ -104,7 +106,7 @@ def fit_on(path, scorer):
 
 
 def fold(source, target, numbers):
-    """The model with the numbers in its weights; a tie parameter is in log-odds and goes with them"""
+    """Writes the model with the numbers in its weights; a tie parameter is in log-odds and stays only if scale is 1"""
     source = directory_of(source)
     (params, n_head, tokenizer), config, (mean, scale, *_) = load_model(source), read_config(source), numbers
     ties = {name: config[name] for name in ("ties", *LEARNED_TIES.values()) if name in config and scale == 1}

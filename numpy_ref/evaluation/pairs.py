@@ -28,24 +28,24 @@ class Data(NamedTuple):
     lengths: np.ndarray  # (N, K), in characters
     prompts: np.ndarray  # (N,) equal numbers for equal prompts
     subsets: list | None  # N names
-    true: np.ndarray | None  # (N, K) rewards, where the world knows them
+    true: np.ndarray | None  # (N, K) true rewards, known only for the built-in world
     about: str
-    row: np.ndarray  # (N,) the number of each in its file, from 0
+    row: np.ndarray  # (N,) the index of each row in its file, from 0
     left_out: str = ""
-    labels: list | None = None  # N (subset, id), where all rows are those of RewardBench 2
+    labels: list | None = None  # N (subset, id), if all rows are those of RewardBench 2
 
 
 class Comparisons(NamedTuple):
     """M pairs, the better response first: by label, or by true reward if that is known"""
 
     margin: np.ndarray
-    true: np.ndarray  # the true margin, ∞ where the label is what it says
+    true: np.ndarray  # the true margin; ∞ for a label of a file, which is taken as certain
     longer: np.ndarray  # by how many characters the first response is longer, relative to the longer of the two
     prompt: np.ndarray
-    row: np.ndarray  # of the file, which is the same for all models
+    row: np.ndarray  # the index of the row in the file, the same for all models
     subset: np.ndarray | None
     rewards: np.ndarray  # of all responses, (R,), each minus its list's mean
-    lengths: np.ndarray  # the same of their lengths
+    lengths: np.ndarray  # their lengths, minus the list's mean too
 
 
 def load_file(path, scorer, subset_column=None):
@@ -60,7 +60,7 @@ def load_file(path, scorer, subset_column=None):
     subsets, labels = (found and [found[i] for i in data.kept] for found in (subsets, labels))
     left_out += f", {data.all_tied} all tied" if data.all_tied else ""
     about = f"{path}: {kept_share(data)}"
-    # Rows without a prompt are prompts of their own.
+    # A row without a prompt counts as a prompt of its own.
     names = [preference.prompt or i for i, preference in enumerate(kept)]
     ranks, lengths = collate_ranks(data.ranks), collate_ranks(lengths)
     return Data(data.rows, ranks, lengths, numbered(names), subsets, None, about, data.kept, left_out, labels)
@@ -87,7 +87,7 @@ def with_labels(path, column):
 
 
 def check_ids(path, labels):
-    """InputError with file and line for a row of RewardBench 2's Ties whose id is none, or an earlier row's"""
+    """InputError with file and line if a row of RewardBench 2's Ties has no valid id, or that of an earlier row"""
     rows: dict = {}
     for index, name in ((index, name) for index, (subset, name) in enumerate(labels) if subset == TIES):
         try:

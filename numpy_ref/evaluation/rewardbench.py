@@ -1,6 +1,6 @@
-"""RewardBench 2: each prompt has correct and incorrect responses. Has a correct one the highest reward?
+"""RewardBench 2: each prompt has correct and incorrect responses. Does a correct one have the highest reward?
 
-accuracy    of a prompt: the share of correct ones among the responses of the highest reward
+accuracy    for each prompt: the share of correct responses among those with the highest reward
 Ties        this subset has prompts with one correct answer (id "ref:7") and with several ("tied:7"). All of them
             should be above every incorrect one, and by more than they differ among themselves.
 
@@ -9,7 +9,7 @@ With `spread` = best - worst correct reward and `gap` = worst correct - best inc
     0.3 mean[gap > 0 | ref] + 0.3 mean[gap > 0 | tied] + 0.2 mean[gap > spread] + 0.2 mean[gap' > spread]
     + 0.01 mean[tanh(gap' / spread - 1)],        gap' = min(gap, gap of the same number's ref)
 
-where the last three are means over tied prompts whose ref is there too.
+where the last three are means over the tied prompts that have a ref of the same number.
 
 Source: Malik et al. 2025, arXiv:2506.01937, with the weights of its published scorer.
 """
@@ -49,7 +49,7 @@ def ties_parts(ref, tied):
         return None
     spread, gap = np.array([tied[number] for number in both]).T
     hard = np.minimum(gap, [ref[number][1] for number in both])
-    with np.errstate(divide="ignore", invalid="ignore"):  # no spread: ±∞, and 0 / 0 says nothing
+    with np.errstate(divide="ignore", invalid="ignore"):  # spread 0 gives ±∞, and 0 / 0 counts 0
         lead = np.nan_to_num(np.tanh(hard / spread - 1))
     one, several = ([found[1] > 0 for found in prompts.values()] for prompts in (ref, tied))
     values = np.mean(one), np.mean(several), np.mean(gap > spread), np.mean(hard > spread), np.mean(lead)
@@ -67,7 +67,7 @@ def number_of(name):
 def measured(reward, ranks, labels):
     """{"subsets", "score", "ties"} of N prompts        (N, K), (N, K) 1 correct, 2 incorrect, 0 none; N (subset, id)
 
-    score   the mean over subsets, in which each weighs one; a Ties score that cannot be formed is left out
+    score   the mean over subsets with equal weights; a Ties score that cannot be computed is left out
     """
     rows = [(r[k > 0], k[k > 0] == 1) for r, k in zip(reward, ranks, strict=True)]
     found: dict = {"subsets": [], "ties": None}

@@ -1,4 +1,4 @@
-"""The command `score` of both packages: responses to one prompt ranked by their rewards, or a file of them scored.
+"""The command `score` of both packages: ranks responses to one prompt by their rewards, or scores a file.
 
 score --model DIR --prompt P R1 R2 ...
 score --model DIR --data FILE --output FILE
@@ -45,7 +45,7 @@ def numpy_scorer(directory):
 def standardised(raw_rewards, config):
     """(r - reward_mean) / reward_std, with the numbers of config.json that the weights cannot hold        -> function
 
-    A model that has neither is given back as it is.
+    If config.json has neither number, raw_rewards is returned unchanged.
     """
     mean, std = config.get("reward_mean", 0.0), config.get("reward_std", 1.0)
     if not all(isinstance(x, int | float) and abs(x) <= sys.float_info.max for x in (mean, std)) or std <= 0:
@@ -71,7 +71,7 @@ def rewards_with_bar(scorer, rows):
 def add_arguments(parser):
     """The options of `score`"""
     parser.add_argument("--model", metavar="DIR", required=True, help="a run or model directory of either package")
-    parser.add_argument("--prompt", default="", help="what the responses answer")
+    parser.add_argument("--prompt", default="", help="the prompt that the responses answer")
     parser.add_argument("responses", metavar="RESPONSE", nargs="*", help="one or more responses")
     parser.add_argument(
         "--data",
@@ -89,7 +89,7 @@ def add_arguments(parser):
 
 
 def run(args, scorer_of=numpy_scorer):
-    """One prompt's responses as a table, or a file's with `score_file`"""
+    """Prints the responses to one prompt as a table, or scores a file; returns the exit status"""
     if args.data is not None and (args.responses or args.prompt):
         raise InputError("--data: the file has its own prompts and responses: give either, not both")
     if args.data is None and args.output != "-":
@@ -104,7 +104,7 @@ def run(args, scorer_of=numpy_scorer):
 
 
 def score_file(scorer, args):
-    """Writes each row of --data with its rewards; --output appears once it is whole
+    """Writes each row of --data with its rewards; --output appears when it is complete
 
     A row that is too long for the model gets the reward null, and is counted; with --strict it is an InputError.
     """

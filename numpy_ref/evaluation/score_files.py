@@ -4,8 +4,8 @@
     {"prompt": "sort b a", "responses": ["b a", "a b", "a a"]}     -> rewards, order, best_probability
     {"prompt": "sort b a", "chosen": "a b", "rejected": "b a"}     -> the same, of [chosen, rejected]
 
-Whatever a preference file may hold is read; its labels are not looked at. A line is kept letter by letter, and what is
-added stands at its end: no number is rounded, no column lost.
+Every format of a preference file is read, and labels are ignored. Each line is kept letter by letter, and the new
+columns are added at its end: no number is rounded, no column lost.
 """
 
 import json
@@ -21,9 +21,9 @@ from ..errors import InputError
 from ..layers import softmax
 
 EXAMPLE = '{"prompt": "...", "response": "..."} or {"prompt": "...", "responses": ["...", "..."]}'
-MOST_RESPONSES, MOST_TOKENS = 1024, 2**18  # of one chunk: what is in memory at a time
+MOST_RESPONSES, MOST_TOKENS = 1024, 2**18  # in one chunk; one chunk is in memory at a time
 ADDED = ("reward", "rewards", "order", "best_probability", "reason")
-# What would confuse a terminal: the carriage return is white space of JSON, the others stand inside texts.
+# Characters that would confuse a terminal. In JSON a carriage return is white space; the others occur only in texts.
 SHOWN = {ord("\r"): " "} | {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
@@ -52,7 +52,7 @@ def checked(columns):
 
 
 def responses_of(columns):
-    """The prompt and the responses in the order of the row, checked like those of a training; the labels are made up"""
+    """The prompt and the responses in the order of the row, checked as for a training, with made-up labels"""
     prompt = {name: columns[name] for name in ("prompt",) if name in columns}
     if "response" in columns:
         texts = [columns["response"]]
@@ -68,7 +68,7 @@ def responses_of(columns):
         raise InputError(f"there is no column of responses (found: {found}): write {EXAMPLE}")
     if not texts:
         raise InputError(f"there is no response: write {EXAMPLE}")
-    ranks = [float(i) for i in range(1, len(texts) + 2)]  # of one more: a list has two or more
+    ranks = [float(i) for i in range(1, len(texts) + 2)]  # the last response is repeated, as a list needs two
     preference = checked(prompt | {"responses": [*texts, texts[-1]], "ranks": ranks})
     return preference.prompt, preference.responses[:-1]
 
@@ -92,15 +92,15 @@ def encoded(scorer, columns):
 class Row(NamedTuple):
     """A row to be scored"""
 
-    number: int  # of its line
+    number: int  # line or row of the file
     text: str
     alone: bool  # whether it has one response
     ids: list
-    reason: str  # why there are no ids, else empty
+    reason: str  # why there are no ids, or empty
 
 
 def chunks(scorer, path):
-    """Lists of Row, each list no larger than the bounds, or of one row"""
+    """Yields lists of Row, each within the bounds or with a single row"""
     chunk: list[Row] = []
     responses = tokens = 0
     for number, text, columns in raw_rows(path):
@@ -116,9 +116,9 @@ def chunks(scorer, path):
 
 
 def scored_rows(scorer, path):
-    """(Row, its line with what `added` gives at the end) of every row, chunk by chunk
+    """Yields (Row, its line with the columns of `added` at the end) for every row, chunk by chunk
 
-    A row that the model cannot read to its end gets "reward": null and the reason; nothing is cut.
+    A row that the model cannot read to its end gets "reward": null and the reason; no text is truncated.
     """
     for chunk in chunks(scorer, path):
         readable = [row.ids for row in chunk if row.ids]
@@ -134,8 +134,8 @@ def added(reward, alone):
     """The reward of one response; for several their rewards, order and P(best) = softmax(rewards)        (K,) -> dict
 
     order               places in the row's list from 0, the best first; equal rewards in the order of the row
-    best_probability    that a response is preferred to all others at once: Luce's choice axiom (Luce 1959), the first
-                        choice of Plackett-Luce, and of two responses σ(margin). It takes rewards for log-odds.
+    best_probability    that a response is preferred to all others at once, by Luce's choice axiom (Luce 1959): the
+                        first choice of Plackett-Luce, and σ(margin) for two responses. Assumes rewards in log-odds.
     """
     if alone:
         return {"reward": float(reward[0])}

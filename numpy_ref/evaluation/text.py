@@ -3,7 +3,7 @@
 from ..cli.text import counted, table
 
 NAMES = {"accuracy": "accuracy", "loss": "log loss", "brier": "Brier score", "longer_wins": "the longer one wins"}
-FEW = 20  # prompts: drawn again from fewer, the percentiles of a mean fall short of their 95 %
+FEW = 20  # prompts: with fewer, a 95 % bootstrap interval of a mean covers less than 95 %
 
 
 def as_text(result):
