@@ -318,7 +318,7 @@ def claimed(path):
         yield
         return
     held = path.with_name(f".{_short(path.name)}.lock")
-    with lock(held, f"{path}: another process is writing it") as alone, _unfinished(held):  # removed while held
+    with lock(held, f"{path}: another process is writing it") as alone, _unfinished(held):  # removed while it is held
         if alone:
             remove_left(path)
         yield
