@@ -119,7 +119,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Adds the default to each help text; short metavars, N and X, keep the help within 80 columns"""
 
     def _get_help_string(self, action):
-        has_one = action.default not in (None, False, argparse.SUPPRESS) and action.option_strings
+        has_one = action.default not in (None, False, "", argparse.SUPPRESS) and action.option_strings
         shown = has_one and "default" not in action.help  # the text gives it in its own words
         default = f"{action.default:g}" if isinstance(action.default, float) else action.default
         return f"{action.help} (default: {default})" if shown else action.help
