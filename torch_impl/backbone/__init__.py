@@ -1,13 +1,17 @@
 """Reward models on pretrained bodies; `load_saved` reads one back for `score`. In reading order:
 
-model, saved        the reward model on any body, and how it is saved and loaded
-load, tokenizer     a body and its tokenizer, from a directory, the hub or a GGUF file
-reading             which hidden states a head reads
-features, frozen    a head alone on features that are computed once
-options             what can be asked for
-card                what a model's README says of it
-learner             all weights, or LoRA additions
-normalize, command  `normalize` and `train` for such models
+model           the reward model on any body
+saved           saves it as a directory and loads it
+load            a body and its tokenizer from a directory, the hub or a GGUF file
+tokenizer       the tokenizer with this project's interface
+reading         the hidden states that a head reads
+features        features of a frozen body, computed once
+frozen          trains a head alone on these features
+options         the options for pretrained models
+card            the README of a saved model
+learner         trains all weights, or LoRA additions
+normalize       `normalize` for such models
+command         `train` for such models
 """
 
 from .saved import load_saved

@@ -1,4 +1,4 @@
-"""README.md of a reward model on a pretrained body: the same parts as numpy_ref's card, and the text that it reads."""
+"""README.md of a reward model on a pretrained body: numpy_ref's parts, and the text that the model expects."""
 
 import re
 from pathlib import Path
@@ -52,9 +52,9 @@ def short(model, tokenizer):
 def write(directory, model, tokenizer, data, measured, options, versions):
     """README.md of a finished run
 
-    data        what was trained on, as batches.Encoded
-    measured    {} where nothing was held out
-    options     of the training, with the SHA-256 of each file
+    data        the training data, as tokens.Encoded
+    measured    the held-out results; {} if nothing was held out
+    options     the options of the training, with the SHA-256 of each file
     """
     options = {name: value for name, value in options.items() if name not in OURS}
     parts = [header(options.get("dataset_name"), base_model(options)) + "# Reward model", about(model, options)]
@@ -82,7 +82,7 @@ def about(model, options):
 
 
 def how_it_reads(model, tokenizer):
-    """The text that the model expects, how it ends, and the code that makes it"""
+    """The text that the model expects, and the code that loads and runs it"""
     if model.plain:
         read, load = READ_BY_TRANSFORMERS, LOAD_BY_TRANSFORMERS.format(**as_code(tokenizer))
     else:
@@ -94,12 +94,12 @@ def how_it_reads(model, tokenizer):
 
 
 def after(layers):
-    """In words, the layers and tokens that the head reads"""
+    """In words, the layers that the head reads"""
     return f"after the blocks {', '.join(map(str, layers))}, all at once" if len(layers) > 1 else "after the last block"
 
 
 def as_code(tokenizer):
-    """The text of prompt and response as an expression, and the tokenizer's options for it"""
+    """The Python expression that makes the text, and the tokenizer's options for it"""
     if tokenizer.template is None:
         return {"text": r'prompt + "\n" + response + tokenizer.eos_token', "options": ""}
     text = f'{tokenizer.template!r}.replace("{{prompt}}", prompt).replace("{{response}}", response)'

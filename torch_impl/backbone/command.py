@@ -35,7 +35,7 @@ def run(options, device, **job):
 
 
 def saved(run):
-    """The state that a run on a pretrained body goes on from; the body itself is loaded anew"""
+    """The state from which a run on a pretrained body continues; the body itself is loaded anew"""
     arrays, state = runs.read_state(run)
     return runs.Saved({}, 0, None, arrays, **state)
 

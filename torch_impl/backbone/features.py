@@ -1,8 +1,8 @@
 """Features of a frozen body, computed once for each distinct response and kept on disk.
 
 The cache is one memory-mapped .npy file, named by what it depends on: the weights, the layers, the poolings and the
-token ids. Whatever changes has another name; a file that is not whole is computed again. Of two processes that need the
-same features one computes them while the other waits.
+token ids. If one of these changes, so does the name. A damaged file is computed again. If two processes need the same
+features, one computes them while the other waits.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def _whole(path, shape):
     """The cached array, or None if there is no usable one"""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # none; torn; no array at all
+    except (OSError, ValueError, EOFError):  # no file, a torn one, or no array
         return None
     return found if found.shape == shape and found.dtype == np.float32 and np.isfinite(found).all() else None
 

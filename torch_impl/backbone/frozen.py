@@ -1,7 +1,7 @@
 """`train --freeze-backbone`: computes the features once, then fits the best linear head exactly.
 
-Layer, pooling and ridge are chosen on prompts that are left out of the training data in turn. The held-out file is
-evaluated once, at the end.
+Layer, pooling and ridge are chosen by cross-validation: parts of the training prompts are left out in turn. The
+held-out file is evaluated once, at the end.
 """
 
 import time
@@ -32,9 +32,9 @@ from .reading import POOLINGS
 from .saved import note_on_loading
 
 RIDGES = (0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
-MANY_PROMPTS = 30  # from which on the bootstrap draws prompts
-COARSE = 6  # layers that are tried before the neighbours of the best
-ALIKE = 0.1  # lengths that differ by no more than this share of the longer one
+MANY_PROMPTS = 30  # from this many on, the bootstrap draws prompts
+COARSE = 6  # about so many layers are tried before the neighbours of the best
+ALIKE = 0.1  # responses are of similar length if they differ by at most this share of the longer one
 NOT_USED = (
     *("loss", "ties", "margin_per_rank", "label_smoothing", "center_rewards_coefficient", "learning_rate", "dtype"),
     *("warmup_steps", "num_train_epochs", "max_steps", "per_device_train_batch_size", "use_peft", "lora_r"),
@@ -71,7 +71,7 @@ def run(options, device):
     print("          it may be deleted at any time")
 
     def read(head, pooling):
-        """What the head reads        -> (M, len(head) C)"""
+        """The head's input        -> (M, len(head) C)"""
         found = features[:, [layers.index(n) for n in head], poolings.index(pooling)]
         return found.reshape(len(rows), -1).astype(float)
 
@@ -212,7 +212,7 @@ def choose(options, read, pairs, fold, heads, poolings):
 
 
 def coarse_to_fine(loss_of, n):
-    """Losses of some of n neighbours: a sixth of them, the last among them, then ever closer to the best"""
+    """Losses of some of n neighbours: about COARSE at equal distances from the last on, then closer to the best"""
     stride = max(1, n // COARSE)
     found = {i: loss_of(i) for i in range(n - 1, -1, -stride)}
     while stride > 1:
@@ -229,7 +229,7 @@ def _best_of_each(scores, poolings):
 
 
 def evaluate(finished, held, prompts):
-    """Prints and returns how the saved model does on the held-out pairs, beside the length of the responses"""
+    """Prints and returns the scores of the saved model on the held-out pairs, and how often the longer response wins"""
     rows, pairs = distinct(held.rows)
     reward = all_rewards(finished.rewards, [[row] for row in rows])[:, 0]
     margin = reward[pairs[:, 0]] - reward[pairs[:, 1]]
@@ -255,13 +255,13 @@ def evaluate(finished, held, prompts):
 
 
 def as_card_takes_it(measured, prompts):
-    """What `evaluate` measured on pairs of these prompts, by the names of storage.model_card"""
+    """The result of `evaluate` on pairs of these prompts, under the names of storage.model_card"""
     result, n = measured | {"eval_accuracy_interval": measured["eval_interval"]}, len(set(prompts))
     return {"result": result, "floors": {}, "baseline": measured["eval_longer_wins"], "prompts": n, "kept": ""}
 
 
 def interval_of(score, pairs, prompts):
-    """(the interval, what was drawn)"""
+    """(the interval of the mean score, in words what the bootstrap drew)"""
     rng, prompt = np.random.default_rng(0), np.unique(prompts, return_inverse=True)[1]
     if prompt.max() + 1 >= MANY_PROMPTS:
         return intervals.prompts_interval(score, prompt, rng), counted(prompt.max() + 1, "prompt")

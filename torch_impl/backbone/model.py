@@ -1,7 +1,7 @@
 """A reward model on a pretrained body from the Hugging Face ecosystem: hidden states (reading.py), a head without bias.
 
-The end of a response is its explicit length, never looked for by the pad token; padding stands on the right; dropout
-is off. How it is saved and loaded: see saved.py.
+A response ends at its explicit length; the pad token is never used to find the end. Padding is on the right, and
+dropout is off. saved.py saves and loads the model.
 """
 
 from contextlib import contextmanager
@@ -17,20 +17,20 @@ from .load import load_pretrained, transformers_library, with_pad_token
 from .reading import CAUSAL, blocks_of, cut_layers, features_of
 from .tokenizer import BackboneTokenizer
 
-ALONE = ("mlp", "attn.c_proj", "self_attn.o_proj", "self_attn.q_proj")  # parts of a block that see each token alone
+ALONE = ("mlp", "attn.c_proj", "self_attn.o_proj", "self_attn.q_proj")  # parts of a block that treat each token alone
 
 
 class BackboneReward(nn.Module):
     """tokens (B, K, T), length (B, K) -> rewards (B, K); the twin of reward_model.RewardModel on any causal body
 
-    r = Σ over the layers of w_l · h_l,  h_l the pooled state of layer l; the last layer alone unless others are named.
+    r = Σ over the layers of w_l · h_l,  h_l the pooled state of layer l. Without `layers` it is the last layer alone.
     The head starts at 0, where all rewards are 0 and the loss is ln 2.
     """
 
     def __init__(self, body, pooling="last", layers=None):
         super().__init__()
         fuse_gelu(body)
-        self.body, self.lean = body, body.config.model_type in CAUSAL  # lean: the last block runs where it is read
+        self.body, self.lean = body, body.config.model_type in CAUSAL  # lean: see last_block_at
         self.read(layers or (body.config.num_hidden_layers,), pooling)
         self.train(False)
 
@@ -49,7 +49,7 @@ class BackboneReward(nn.Module):
 
     @property
     def plain(self):
-        """Whether a sequence classifier of transformers reads the model right: the last token of the last layer"""
+        """Whether transformers' sequence classifiers give the same rewards: they read the last layer's last token"""
         return self.pooling == "last" and len(self.layers) == 1
 
     def forward(self, tokens, length):
@@ -71,9 +71,10 @@ class BackboneReward(nn.Module):
 
     @contextmanager
     def last_block_at(self, tokens, last):
-        """The last block's parts that see each token alone run at these tokens only        (n, T), (n, K)
+        """Runs the parts ALONE of the last block at these tokens only        (n, T), (n, K)
 
-        What they give at all other tokens is 0 and is never read: keys and values alone are needed of these.
+        At all other tokens their output is 0 and is never read. Attention needs only the keys and values there, and
+        these are still computed.
         """
         modules = self.parts_alone() if self.lean and self.pooling == "last" else []
         read = torch.zeros(tokens.shape, dtype=torch.bool, device=tokens.device)
@@ -84,24 +85,24 @@ class BackboneReward(nn.Module):
             yield
         finally:
             for module in modules:
-                del module.forward  # the class has its own
+                del module.forward  # the forward of its class is used again
 
     def parts_alone(self):
-        """The modules ALONE of the last block, as far as it has them"""
+        """The modules of the last block that ALONE names, if the block has them"""
         owner, name = blocks_of(self.body)
         last = getattr(owner, name)[-1]
         return [module for path in ALONE if (module := at_path(last, path)) is not None]
 
     def packs(self):
-        """Whether responses may share a row: bodies that are known to follow a mask of their caller, read at the end"""
+        """Whether responses may share a row: the body must obey the caller's mask, and the head read the last token"""
         sliding = "sliding_attention" in (getattr(self.body.config, "layer_types", None) or [])
         return self.plain and self.body.config.model_type in CAUSAL and not sliding
 
 
 def fuse_gelu(body):
-    """Puts PyTorch's GELU in the place of the one that transformers spells in eight operations: the same formula
+    """Replaces the GELU that transformers computes in eight operations by PyTorch's, which has the same formula
 
-    A training step of GPT-2's shape takes some 13 % less time (tests/benchmarks/trainer.py).
+    A training step of GPT-2's shape takes about 13 % less time (tests/benchmarks/trainer.py).
     """
     for module in list(body.modules()):
         for name, part in module.named_children():
@@ -125,7 +126,7 @@ def run_at(forward, at, x):
 def load_backbone(name_or_path=None, gguf_file=None, pooling="last", dtype=torch.float32, template=None):
     """(BackboneReward, BackboneTokenizer) with a new head on pretrained weights"""
     body, tokenizer = load_pretrained(name_or_path, gguf_file, dtype)
-    classifier_of(body.config, gguf_file or name_or_path)  # before any training: can the result be saved?
+    classifier_of(body.config, gguf_file or name_or_path)  # before any training: can a classifier hold the result?
     with_pad_token(body, tokenizer)
     words = BackboneTokenizer(tokenizer, positions(body.config), template)
     if words.encode("a", "b")[-1] == tokenizer.pad_token_id:
@@ -139,7 +140,7 @@ def positions(config):
 
 
 def classifier_of(config, name):
-    """The sequence classifier of this architecture without weights, which must have the head that is trained here"""
+    """This architecture's sequence classifier, without weights; InputError unless it has the head trained here"""
     transformers = transformers_library()
     config = type(config).from_dict(config.to_dict() | {"num_labels": 1})
     try:

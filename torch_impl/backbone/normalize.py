@@ -1,6 +1,6 @@
-"""`normalize` for a model on a pretrained body: the scale into the head, the mean into the last norm's bias.
+"""`normalize` for a model on a pretrained body: the scale goes into the head, the mean into the last norm's bias.
 
-Where this norm has no bias (RMSNorm, as in Llama), the mean stands in config.json as reward_mean.
+If this norm has no bias (RMSNorm, as in Llama), the mean goes into config.json as reward_mean.
 """
 
 import torch
@@ -20,7 +20,7 @@ NOTE = (
 
 
 def write(source, target, numbers):
-    """The model whose rewards are (r - mean) / scale; says where the two numbers are"""
+    """Writes the model with rewards (r - mean) / scale; returns "folded", or "in part" if config.json has the mean"""
     source = directory_of(source)
     model, tokenizer = load_model(source)
     mean, scale = of_raw(read_json(source / "config.json"), *numbers[:2])
@@ -40,8 +40,8 @@ def write(source, target, numbers):
 def fold(head, bias, mean, scale):
     """b ← b - mean w / (w · w) if there is a b, w ← w / scale        (1, L C), (C,)
 
-    The norm's bias reaches the head once for each layer that it reads, so w is the sum of the layers' weights here. A
-    mean over tokens keeps the shift.
+    The norm's bias reaches the head once for each layer that the head reads, so w in the first formula is the sum of
+    the layers' weights. A mean over tokens leaves the shift as it is.
     """
     if bias is not None:
         w = head.view(-1, len(bias)).sum(0)  # (C,)

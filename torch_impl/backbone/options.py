@@ -38,44 +38,44 @@ class BackboneOptions(Options):
     pooling: str = option(
         PRETRAINED,
         "last",
-        "read the state of the last token, as transformers does, or the mean over all tokens, which transformers "
-        "cannot read; auto: with --freeze-backbone whichever does better on prompts left out of --data",
+        "last: read the state of the last token, as transformers does; mean: the mean over all tokens, which "
+        "transformers cannot read; auto: with --freeze-backbone, the better one on prompts left out of --data",
         choices=["auto", "last", "mean"],
     )
     template: str | None = option(
         PRETRAINED,
         None,
-        "what prompt and response are put into, with {prompt} and {response}, \\n for a new line, and any of the "
-        "model's special tokens; prompt, new line, response and eos if left out",
+        "the text to make of prompt and response, with {prompt} and {response}, \\n for a new line, and any of the "
+        "model's special tokens; default: prompt, new line, response and eos",
         metavar="TEXT",
         type=_template,
     )
     use_peft: bool = option(PRETRAINED, False, "train low-rank additions (LoRA) and the head alone")
-    lora_r: int = option(PRETRAINED, 16, "their rank", type=positive_int)
-    lora_alpha: int = option(PRETRAINED, 32, "they are scaled by alpha / r", type=positive_int)
+    lora_r: int = option(PRETRAINED, 16, "rank of these additions", type=positive_int)
+    lora_alpha: int = option(PRETRAINED, 32, "the additions are scaled by alpha / r", type=positive_int)
     lora_target_modules: list[str] | None = option(
-        PRETRAINED, None, "peft's choice if left out; all-linear", metavar="NAME", nargs="+"
+        PRETRAINED, None, "modules to add to, or all-linear; default: peft's choice", metavar="NAME", nargs="+"
     )
     freeze_backbone: bool = option(FROZEN, False, "train the head alone, exactly, by Newton's method")
     layer: str | int = option(
-        FROZEN, "auto", "the block after which to read, or auto", metavar="N", type=_auto(positive_int)
+        FROZEN, "auto", "the block after which the head reads, or auto", metavar="N", type=_auto(positive_int)
     )
     head_layers: tuple[int, ...] | None = option(
         FROZEN,
         None,
-        "the blocks after which one head reads all at once, as in 6,12,18, instead of --layer; transformers cannot "
-        "read such a model",
+        "several blocks after which one head reads, such as 6,12,18, instead of --layer; transformers cannot read such "
+        "a model",
         metavar="N,N,...",
         type=_layers,
     )
-    ridge: str | float = option(FROZEN, "auto", "λ of λ/2 |w|², or auto", type=_auto(positive))
-    folds: int = option(FROZEN, 6, "into how many parts auto cuts the prompts at most", type=positive_int)
+    ridge: str | float = option(FROZEN, "auto", "λ of the penalty λ/2 |w|², or auto", type=_auto(positive))
+    folds: int = option(FROZEN, 6, "largest number of parts into which auto splits the prompts", type=positive_int)
 
 
 NAMES = ("model_name_or_path", "gguf_file")
 OURS = {"n_layer": "number of layers", "n_head": "number of heads", "n_embd": "number of channels"}
 OURS |= {"vocab_size": "vocabulary", "init_from": "weights"}  # options of the small models built here
-EXACT = ("layer", "head_layers", "ridge", "folds")  # of a frozen model alone
+EXACT = ("layer", "head_layers", "ridge", "folds")  # for a frozen model only
 
 
 def is_wanted(options, record=None):

@@ -10,14 +10,14 @@ from numpy_ref.errors import InputError
 
 POOLINGS = ("last", "mean")
 CAUSAL = ("gpt2", "llama", "qwen2", "qwen3")  # types whose rewards are tested to be the same in packed and padded rows
-LAYERS, NORMS = ("layers", "h"), ("norm", "ln_f", "final_layer_norm")  # what architectures call them
+LAYERS, NORMS = ("layers", "h"), ("norm", "ln_f", "final_layer_norm")  # their names in the architectures
 
 
 def features_of(body, tokens, length, layers, poolings):
-    """One forward pass, every layer read as it passes        (B, T), (B,) -> (B, L, P, C)
+    """The pooled states of all these layers from one forward pass        (B, T), (B,) -> (B, L, P, C)
 
-    A body that is known to be causal gets no mask: padding stands on the right, so no real token sees any, and
-    attention is faster without.
+    A body that is known to be causal gets no mask: padding is on the right, so no real token sees it, and attention is
+    faster without a mask.
     """
     last, found = body.config.num_hidden_layers, {}
 
@@ -72,7 +72,7 @@ def blocks_of(body):
         if isinstance(getattr(body, name, None), nn.ModuleList):
             return body, name
     kind, n = body.config.model_type, body.config.num_hidden_layers
-    raise InputError(f"models of type {kind} keep their blocks where they are not looked for: use --layer {n}")
+    raise InputError(f"models of type {kind} keep their blocks under an unknown name: use --layer {n}")
 
 
 def final_norm(body):

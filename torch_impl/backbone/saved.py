@@ -51,7 +51,7 @@ def note_on_loading(model, directory):
 def save_model(directory, model, tokenizer, learned_ties=None, gathered=None):
     """Writes config.json, the weights and the tokenizer's files into a directory
 
-    gathered  arrays by the model's names that stand for its own, which several processes may have between them
+    gathered  {name: array} to save in place of the model's own weights, which may be spread over processes
     """
     Path(directory).mkdir(parents=True, exist_ok=True)
     classifier = classifier_of(model.body.config, model.body.config.model_type)
@@ -96,7 +96,7 @@ def is_saved(directory):
     """Whether save_model wrote this directory, or this run's newest checkpoint"""
     try:
         config = read_json(directory_of(directory) / "config.json")
-    except InputError:  # whoever loads it says it
+    except InputError:  # loading the directory reports it
         return False
     return isinstance(config, dict) and "reward_pooling" in config
 

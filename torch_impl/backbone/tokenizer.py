@@ -1,9 +1,9 @@
-"""A pretrained model's own tokenizer with the interface of this house: (prompt, response) -> ids, eos at the end once.
+"""A pretrained model's own tokenizer with this project's interface: (prompt, response) -> ids, with one eos at the end.
 
-Two strings are joined as they are where one brings the white space between them, as TRL expects of its data, and by a
-newline where none does: "Why?" + "Because" must not become "Why?Because". Messages go through the tokenizer's chat
-template. A special token's name typed by a user is text, in a string and in a message: only the template's own text,
-and this file, make specials.
+Two strings are joined as they are if one of them brings the white space between them, as TRL expects of its data, and
+by a newline otherwise: "Why?" + "Because" must not become "Why?Because". Messages go through the tokenizer's chat
+template. If a user types the name of a special token, in a string or a message, it stays text: only the template's own
+text and this file make special tokens.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ PLACEHOLDER = "contentofmessage{}here"  # letters and digits only: no template t
 
 
 class BackboneTokenizer:
-    """Wraps a Hugging Face tokenizer; max_length is what the model reads at most
+    """Wraps a Hugging Face tokenizer; max_length is the largest number of tokens that the model reads
 
-    template  what two strings are put into, "Question: {prompt} Answer: {response}", with any special tokens; then
-              nothing else is added: neither bos nor eos
+    template  the text to make of two strings, such as "Question: {prompt} Answer: {response}", with any special
+              tokens. Nothing else is added, neither bos nor eos
     """
 
     def __init__(self, tokenizer, max_length, template=None):
@@ -36,7 +36,7 @@ class BackboneTokenizer:
 
     @property
     def expects(self):
-        """The text that two strings become, for a message"""
+        """A description of the text that is made of two strings"""
         if self.template is not None:
             return f"{self.template!r}"
         return f"the prompt, a new line, the response, and {self.tokenizer.eos_token} at the end"
@@ -80,10 +80,10 @@ class BackboneTokenizer:
         return [*ids, self.tokenizer.eos_token_id]
 
     def _rendered(self, turns):
-        """The template's text, and which spans of it are the template's own: around the contents
+        """The rendered text, and the spans of it that are the template's own, around the contents
 
-        The template is rendered once with placeholders and once as it is: if the contents put into the places give the
-        same text, it is known what came from whom. Some templates trim the contents.
+        The template is rendered with placeholders and with the contents. If the contents in place of the placeholders
+        give the same text, the spans are known. Some templates trim the contents.
         """
         marks = [PLACEHOLDER.format(i) for i in range(len(turns))]
         marked = self._template([turn | {"content": mark} for turn, mark in zip(turns, marks, strict=True)])
@@ -101,14 +101,14 @@ class BackboneTokenizer:
     def _template(self, turns):
         try:
             return self.tokenizer.apply_chat_template(turns, tokenize=False)
-        except Exception as error:  # a template raises what its author chose, through jinja's own classes
+        except Exception as error:  # jinja has many classes of errors
             if not type(error).__module__.startswith("jinja2"):
                 raise
             roles = ", ".join(turn["role"] for turn in turns)
             raise InputError(f"the chat template refuses messages of {roles}: {error}; mend their order") from None
 
     def _of_marked(self, text, own):
-        """The ids that Hugging Face gives, unless a special stands in the text that is not `own`"""
+        """The ids that Hugging Face gives; if there is a special in the text outside `own`, it becomes text"""
         spans = [match.span() for match in self.specials.finditer(text)]
         if all(any(low <= start and end <= high for low, high in own) for start, end in spans):
             return self._ids(text, split_special_tokens=False)
