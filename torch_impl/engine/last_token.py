@@ -1,9 +1,9 @@
 """The same rewards with less work: without padding, and with the last block computed at the last token only.
 
-Only each response's last token is read, so the last block needs every position's keys and values but one query. And
-responses of one batch differ in length: run in groups of similar length, they carry little padding. Both are exact
-rewrites of RewardModel.forward, whose rewards differ from these by rounding alone; tests/benchmarks/trainer.py says
-what each saves.
+The head reads each response's last token only, so the last block needs the keys and values of every position, but only
+one query. Responses of a batch differ in length, so they run in groups of similar length with little padding. Both are
+exact rewrites of RewardModel.forward: the rewards differ by rounding alone. tests/benchmarks/trainer.py measures what
+each saves.
 """
 
 from functools import partial
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-GROUP = 2**10  # tokens: a smaller group saves less padding than another round of calls costs
+GROUP = 2**10  # tokens: with smaller groups the extra calls cost more than the padding that they save
 
 
 def rewards(model, tokens, length, hidden=None):
     """RewardModel.forward        (B, K, T) ints, (B, K) ints -> (B, K), 0 where a list has no response: length 0
 
-    hidden  (n, T), (n,) -> (n, C): what the head reads, if the body is not this project's own
+    hidden  (n, T), (n,) -> (n, C): computes the head's input, if the body is not this project's own
     """
     hidden = hidden or partial(last_hidden, model.body)
     rows, lengths = tokens.flatten(0, 1), length.flatten()
@@ -33,7 +33,7 @@ def rewards(model, tokens, length, hidden=None):
 def by_length(lengths, group=GROUP):
     """Groups of rows that run together, shortest first; each group but the last has at least `group` padded tokens
 
-    (n,) ints -> list of arrays of indices; a row of length 0 is in none
+    (n,) ints -> list of arrays of indices; a row of length 0 is in no group
     """
     order = np.argsort(lengths, kind="stable")
     order, groups = order[np.count_nonzero(lengths == 0) :], []

@@ -3,8 +3,7 @@
 One step of torch_impl.train.Learner is one forward and one backward pass over the whole batch. Here the batch is cut
 into pieces (gradient accumulation), shared among processes (torchrun), run without padding (last_token.py), with
 activations computed twice rather than kept (gradient checkpointing), with weights spread over processes (FSDP), or in
-bfloat16.
-Each is the same step but for rounding, and bfloat16 but for its 8 bits.
+bfloat16. Each computes the same step up to rounding; that of bfloat16 is coarse, because it has only 8 bits.
 """
 
 from functools import partial
@@ -72,7 +71,7 @@ class Engine(Learner):
         return loss.item(), reward.cpu().numpy(), norm, lr
 
     def _zeros(self, shape):
-        return torch.zeros(shape, dtype=self.dtype, device=self.device)  # there nccl sums it
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)  # nccl sums it there
 
     def forward(self, tokens, length, margin, ranks):
         """The loss and the rewards of some of the batch's rows, for autograd"""
@@ -86,7 +85,7 @@ class Engine(Learner):
         """Rewards by the fastest path: whole modules if sharded, else without padding or repeated prompts"""
         if self.fsdp:  # sharded weights are gathered where a module is called as a whole
             return self.model(tokens, length)
-        shortest = last_token if self.gradient_checkpointing else shared_prompt  # which calls no block as a whole
+        shortest = last_token if self.gradient_checkpointing else shared_prompt  # shared_prompt calls no checkpoint
         return shortest.rewards(self.model, tokens, length)
 
     def sum_gradients(self):
@@ -122,7 +121,7 @@ class Engine(Learner):
 
     def _slot(self, parameter, step, first, second):
         slot = super()._slot(parameter, step, first, second)
-        return slot | {"step": slot["step"].to(parameter.device)}  # where the fused AdamW wants it
+        return slot | {"step": slot["step"].to(parameter.device)}  # the fused AdamW needs it there
 
     def _placed_as(self, parameter, array):
         whole = super()._placed_as(parameter, array)

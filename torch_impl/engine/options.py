@@ -11,7 +11,9 @@ class DeviceOptions(Options):
     """The device and the number of threads"""
 
     device: str = option("device", "cpu", "cpu, cuda, cuda:1, mps", metavar="NAME", changeable=True)
-    threads: int | None = option("device", None, "PyTorch's own choice if left out", type=positive_int, changeable=True)
+    threads: int | None = option(
+        "device", None, "number of threads; default: PyTorch's own", type=positive_int, changeable=True
+    )
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class EngineOptions(Options):
     gradient_accumulation_steps: int = option(
         "processors and memory",
         1,
-        "batches summed up before a step: for less memory; each has --per-device-train-batch-size prompts, and under "
-        "torchrun each process has as many",
+        "batches whose gradients are summed before a step, to save memory; each has --per-device-train-batch-size "
+        "prompts; under torchrun each process has that many batches",
         type=positive_int,
         changeable=True,
     )
@@ -35,7 +37,7 @@ class EngineOptions(Options):
     bf16: bool = option(
         "processors and memory",
         False,
-        "matrix products in bfloat16; weights stay what they are. For a GPU: most processors are slower with it",
+        "matrix products in bfloat16; the weights keep their type. For a GPU: most CPUs are slower with it",
     )
 
     @property

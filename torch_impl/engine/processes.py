@@ -3,8 +3,8 @@
     torchrun --nproc-per-node 2 -m torch_impl train ...
 
 Each process holds the whole batch's indices and runs its share of the rows; gradients, losses and rewards are summed.
-A loss is a mean over the whole batch, so a process weighs its rows by their share of it: N processes take the step that
-one would take, to rounding, also where lists differ in length and the last batch does not divide.
+The loss is a mean over the whole batch, so each process weights its rows by their share of the batch. N processes then
+take the same step as one, up to rounding, even if lists differ in length or the last batch does not divide by N.
 """
 
 import os
@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from numpy_ref.errors import InputError
 
-PATIENCE = timedelta(minutes=10)  # for a process that is slower than the others, as a save on a slow disk
+PATIENCE = timedelta(minutes=10)  # how long to wait for a slower process, such as one that saves to a slow disk
 
 
 class Processes:
@@ -29,9 +29,10 @@ class Processes:
         self.met = False  # whether all of them have taken a step together
 
     def parts(self, n, pieces=1):
-        """Slices of n rows: this process's share, in as many pieces
+        """Slices of n rows: this process's share, cut into `pieces`
 
-        Where n does not divide, some are empty: with sharded weights each piece is a meeting of all processes.
+        If there are fewer rows than pieces, some slices are empty. They are kept, because with sharded weights all
+        processes must run the same number of pieces.
         """
         bounds = [n * i // (self.size * pieces) for i in range(self.size * pieces + 1)]
         return [slice(bounds[i], bounds[i + 1]) for i in range(self.rank * pieces, (self.rank + 1) * pieces)]
@@ -49,7 +50,7 @@ class Processes:
         self.met = True
 
     def any(self, flag):
-        """Whether it is true in any process: Ctrl-C may reach one before the others"""
+        """Whether the flag is true in any process: Ctrl-C may reach one before the others"""
         if self.size == 1:
             return flag
         found = torch.tensor(int(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
@@ -63,7 +64,7 @@ def start(device):
         return Processes()
     on_gpu = device.startswith("cuda")
     if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # which "cuda" then means
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # "cuda" then means this GPU
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
     processes = Processes(dist.get_rank(), dist.get_world_size())
     if processes.rank:
@@ -78,7 +79,7 @@ def alone(what):
 
 
 class Ended(BaseException):
-    """torchrun ends the others when one process is gone"""
+    """Raised on SIGTERM: torchrun sends it to the other processes when one is gone"""
 
 
 def _ended(*_):
@@ -86,11 +87,11 @@ def _ended(*_):
 
 
 def end_together(run, processes):
-    """The exit status of run(), with one sentence for what went wrong in any process instead of one from each
+    """The exit status of run(); a failure becomes a sentence, and one that all processes share is printed once
 
-    A process that is killed says nothing, so another must: it learns of it from a broken connection, or from torchrun,
-    whichever is first, and is given half a minute to end. Before the first step only the first process could have
-    failed alone, over the run's directory, and has said so.
+    A process that is killed prints nothing, so another one must. It notices a broken connection or gets a signal from
+    torchrun, whichever comes first, and then has half a minute to end. Before the first step only process 0 can fail
+    alone, over the run's directory; it prints its own sentence, so the others print nothing.
     """
     if processes.size > 1:
         signal.signal(signal.SIGTERM, _ended)
@@ -99,8 +100,9 @@ def end_together(run, processes):
     except InputError:
         if processes.size > 1:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if processes.rank:  # what strikes all is said by the first, whose end ends this one too; else it is said here
-            time.sleep(20)  # a busy machine takes its time to end this one
+        # If every process has this error, process 0 prints it and its exit ends this process. Otherwise this one does.
+        if processes.rank:
+            time.sleep(20)  # on a busy machine the end takes a while to arrive
         raise
     except (RuntimeError, Ended) as error:  # RuntimeError: what torch.distributed raises when another process is gone
         if not isinstance(error, Ended) and (processes.size == 1 or not _is_of_a_connection(error)):

@@ -1,6 +1,6 @@
 """Weights spread over processes (FSDP): sharded, gathered, and set from a whole array.
 
-It is a file of its own because PyTorch takes most of a second to load what it needs.
+This is a separate file because PyTorch takes most of a second to load these modules.
 """
 
 from torch.distributed.fsdp import fully_shard
@@ -9,8 +9,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 def shard(module):
     """Each process keeps its share of the module's weights"""
-    sharded = fully_shard(module, reshard_after_forward=True)  # or an evaluation leaves them whole
-    sharded.set_gradient_divide_factor(1.0)  # a sum, as the losses' shares ask for
+    sharded = fully_shard(module, reshard_after_forward=True)  # otherwise an evaluation leaves them gathered
+    sharded.set_gradient_divide_factor(1.0)  # a sum: the losses are already weighted by their shares
 
 
 def gathered(tensor):

@@ -1,12 +1,12 @@
 """A prompt computed once for all its responses: an exact rewrite of the forward pass, for lists with long prompts.
 
-The responses of a list stand behind their prompt in one row, each at the positions that it would have alone:
+The responses of a list follow their prompt in one row, each at the positions that it would have alone:
 
-    tokens      p p p p a a a b b        a token of b sees the prompt and b, none of a: a tree of two branches
+    tokens      p p p p a a a b b        a token of b sees the prompt and b, but not a: a tree of two branches
     positions   0 1 2 3 4 5 6 4 5
 
-Attention is causal, so whatever the K texts of a list begin with in common, prompt or not, has the same hidden states
-in each of them. What it saves is in tests/benchmarks/trainer.py.
+Attention is causal, so the common beginning of the K texts of a list, prompt or not, has the same hidden states in each
+of them. tests/benchmarks/trainer.py measures what this saves.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ import torch
 
 from . import last_token
 
-PAYS = 0.85  # of the tokens: above this, the mask costs more than the shared tokens save
+PAYS = 0.85  # share of the tokens that remain: above this, the mask costs more than the shared tokens save
 
 
 class Packed(NamedTuple):
@@ -25,8 +25,8 @@ class Packed(NamedTuple):
 
     tokens: np.ndarray  # (B, S)
     position: np.ndarray  # (B, S)
-    branch: np.ndarray  # (B, S) 0 for what all share, k + 1 for what is response k's alone
-    last: np.ndarray  # (B, K) where each response's last token stands; 0 where a list has no response
+    branch: np.ndarray  # (B, S) 0 for the shared tokens, k + 1 for those of response k alone
+    last: np.ndarray  # (B, K) the place of each response's last token; 0 where a list has no response
     size: np.ndarray  # (B,) real tokens
 
 
@@ -44,7 +44,7 @@ def pack(tokens, length):
     own = np.maximum(length - shared[:, None], 0)  # (B, K)
     size = shared + own.sum(1)
     B, K, T = tokens.shape
-    end = shared[:, None] + own.cumsum(1)  # (B, K): one behind each response's last
+    end = shared[:, None] + own.cumsum(1)  # (B, K): the place after each response's last token
     place, column = np.arange(size.max()), np.arange(size.max())[None]
     branch = (column[..., None] >= np.concatenate([shared[:, None], end], 1)[:, None]).sum(-1)  # (B, S)
     of = np.clip(branch - 1, 0, K - 1)
@@ -58,8 +58,8 @@ def pack(tokens, length):
 def rewards(model, tokens, length, hidden=None, hidden_alone=None):
     """RewardModel.forward        (B, K, T) ints, (B, K) ints -> (B, K), 0 where a list has no response
 
-    hidden, hidden_alone    what the head reads, of packed rows as by `last_hidden` and of rows as by last_token's, if
-                            the body is not this project's own
+    hidden, hidden_alone    replace `last_hidden` of this file and of last_token.py, if the body is not this project's
+                            own
     """
     hidden = hidden or partial(last_hidden, model.body)
     packed = pack(tokens.cpu().numpy(), length.cpu().numpy())
