@@ -1,10 +1,22 @@
 """The same reward model in PyTorch's own primitives, differentiated by autograd. Read each file beside numpy_ref's.
 
+In reading order:
+
+losses -> layers -> attention -> transformer -> reward_model        the heart, in one sitting
+ranking, listwise, ties, objectives, language_model                 other objectives
+dpo, policy                                                         from reward to policy
+optim -> train, learners                                            training it
+compare, stages                                                     the command `compare`: both packages, side by side
+
+bradley_terry, check, evaluation, training      the PyTorch side of numpy_ref's folders
+engine                                          the training step in less time and memory, and on more processors
+backbone                                        reward models on pretrained bodies
+
     import torch_impl
     torch_impl.pairwise_loss(chosen, rejected).backward()
     model = torch_impl.load("runs/first")
 
-Whatever stands in `__all__` is imported when it is first used.
+Every name of `__all__` is imported when it is first used.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""python -m torch_impl COMMAND: the reward model by autograd, and both side by side.
+"""python -m torch_impl COMMAND: the reward model by autograd, and a comparison with the one by hand.
 
-Each function below imports one command and returns (add_arguments, run): a command does not wait for the others.
+Each function below imports one command and returns (add_arguments, run), so no command waits for another's imports.
 """
 
 import os
@@ -68,7 +68,7 @@ def normalize():
 
 
 def using(command, more=lambda _: {}):
-    """(add_arguments, run) of a command of numpy_ref that uses a model, here on a device; more(args) -> keywords"""
+    """(add_arguments, run) of a command of numpy_ref that uses a model, with a device; more(args): keywords of run"""
     from .engine.options import DeviceOptions
     from .evaluation.score import torch_scorer
     from .training.command import use_device

@@ -1,7 +1,7 @@
 """The command `compare`: the same reward model trained twice from the same weights on the same batches, in float64.
 
-By numpy_ref with every gradient derived by hand, by torch_impl with autograd. At the checked steps both gradients are
-taken at the same weights and must agree; the two runs themselves never touch, so rounding may drive them apart.
+numpy_ref derives every gradient by hand, torch_impl uses autograd. At the checked steps both gradients are taken at the
+same weights and must agree. The two runs are independent of each other, so rounding may drive them apart.
 """
 
 import time
@@ -45,10 +45,10 @@ def add_arguments(parser):
         "--stage",
         choices=["reward-model", "all"],
         default="reward-model",
-        help="all: the whole path, a language model, a reward model on it, DPO and a policy; it writes no files",
+        help="all: train a language model, a reward model on it, DPO and a policy; this writes no files",
     )
     parser.add_argument("--steps", type=positive_int, default=525, help="training steps of 64 pairs")
-    parser.add_argument("--seed", type=natural, default=0, help="of the world, the weights and the order")
+    parser.add_argument("--seed", type=natural, default=0, help="random seed for world, weights and order of the data")
     parser.add_argument(
         "--output-dir", metavar="DIR", help="a new directory; runs/compare, runs/compare-2, ... if left out"
     )
@@ -56,7 +56,7 @@ def add_arguments(parser):
 
 @reader_may_leave()
 def run(args):
-    """Trains both, prints one screen, writes the run directory; status 1 if they disagree beyond the bound"""
+    """Trains both, prints one screen, writes the run directory; returns 1 if they disagree beyond the bound, else 0"""
     torch.set_num_threads(1)
     if args.stage == "all":
         return stages.run(args)
@@ -130,7 +130,7 @@ def line(step, history):
 
 
 def report(history, rewards, results, held):
-    """The one screen; true if both sides agree within the stated bounds"""
+    """Prints the result on one screen; true if both sides agree within the stated bounds"""
     losses = {side: np.array(values) for side, values in history["loss"].items()}
     hand, auto = losses["numpy_ref"], losses["torch_impl"]
     print("\nLosses of both runs; gradients at the same weights, in eps of the largest entry\n")

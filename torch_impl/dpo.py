@@ -1,7 +1,7 @@
 """Direct preference optimisation in PyTorch's own primitives. Formulas: numpy_ref/dpo.py.
 
-The margin is said as the paper's eq. 7 groups it, policy against policy and reference against reference, so that a
-mistake in one package does not hide in the other.
+The margin is grouped as in the paper's eq. 7, policy against policy and reference against reference. numpy_ref groups
+it otherwise, so that a mistake in one package does not hide in the other.
 """
 
 import torch.nn.functional as F

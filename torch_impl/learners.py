@@ -1,4 +1,4 @@
-"""The language model's learners in PyTorch; the methods of those in numpy_ref/learners.py."""
+"""The language model's learners in PyTorch, with the same methods as those in numpy_ref/learners.py."""
 
 import torch
 

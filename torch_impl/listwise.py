@@ -1,7 +1,7 @@
 """Plackett-Luce in PyTorch's own primitives; autograd finds the gradient. Formulas: numpy_ref/listwise.py.
 
-The sums over what is ranked below are logcumsumexp: off by eps times the list's largest |reward|, a term that the
-two-part sums of numpy_ref do not have.
+The sums over the lower ranks use logcumsumexp, which is off by eps times the list's largest |reward|. The two-part sums
+of numpy_ref do not have this error.
 """
 
 import torch
@@ -23,5 +23,5 @@ def plackett_luce_loss(rewards, ranks, top=None):
     below = torch.searchsorted(ranks.neg(), ranks.neg())  # how many stand before the first of the same rank
     above = ranks.shape[1] - torch.searchsorted(ranks.neg(), ranks.neg(), right=True)
     chooses = present & (below > (~present).sum(1, keepdim=True)) & (above < (top or ranks.shape[1]))
-    rest = x.logcumsumexp(1).gather(1, (below - 1).clamp(min=0))  # worst first: log Σ e^r of what is ranked below
+    rest = x.logcumsumexp(1).gather(1, (below - 1).clamp(min=0))  # worst first: log Σ e^r over the lower ranks
     return mean_over_prompts(-torch.where(chooses, F.logsigmoid(x - rest), 0).sum(1), chooses.any(1))

@@ -11,7 +11,7 @@ def log_tie_parameter(ties, raw_tie):
 
 
 def kwise(rewards, ranks, ties="drop", raw_tie=None, margin_per_rank=0.0):
-    """All pairs of each list; `raw_tie` is a tensor that wants a gradient, if the tie model has a parameter"""
+    """All pairs of each list; `raw_tie` is the tensor of the tie model's parameter, if it has one"""
     log_tie = None if raw_tie is None else log_tie_parameter(ties, raw_tie)
     return kwise_loss(rewards, ranks, ties, log_tie, margin_per_rank)
 

@@ -15,7 +15,7 @@ def warmup_cosine(optimiser, total_steps, peak, warmup_steps, final_share=0.1):
     return warmup(optimiser, warmup_steps, cosine)
 
 
-def warmup_linear(optimiser, total_steps, peak, warmup_steps, final_share=0.1):  # noqa: ARG001  it is the optimiser's
+def warmup_linear(optimiser, total_steps, peak, warmup_steps, final_share=0.1):  # noqa: ARG001  the optimiser has it
     """numpy_ref.optim.warmup_linear"""
     iterations = max(1, total_steps - warmup_steps)
     return warmup(optimiser, warmup_steps, LinearLR(optimiser, 1.0, final_share, total_iters=iterations))

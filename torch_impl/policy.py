@@ -40,7 +40,7 @@ def clipped_loss(logits, actions, advantage, old_log_p, clip=0.2):
 
 
 def best_of_n(log_p, reward, n):
-    """The distribution of the best of n draws, any of equal ones        (A,), (A,) -> (A,)"""
+    """P(a is the best of n draws); equal rewards share in proportion to π        (A,), (A,) -> (A,)"""
     p = log_p.exp()
     at_most, below = (compared.to(p) @ p for compared in (reward <= reward[:, None], reward < reward[:, None]))
     return p / (at_most - below) * (at_most**n - below**n)

@@ -1,6 +1,6 @@
 """Ranked lists in PyTorch's own primitives; autograd finds the gradient. Formulas, ties: numpy_ref/ranking.py.
 
-Here a list's comparisons are a (K, K) table, where numpy_ref lays them end to end.
+Here a list's comparisons are a (K, K) table. numpy_ref puts the comparisons of all lists into one array.
 """
 
 import torch
@@ -33,6 +33,6 @@ def kwise_loss(rewards, ranks, ties="drop", log_tie=None, margin_per_rank=0.0):
         log_p = (wins + 0.5 * tied * (ties == "half")) * F.logsigmoid(d)
     else:
         win, tie, _ = {"rao-kupper": rao_kupper, "davidson": davidson}[ties](d, log_tie).unbind(-1)
-        log_p = torch.where(wins, win, 0) + torch.where(tied, tie / 2, 0)  # a tie stands in the table twice
+        log_p = torch.where(wins, win, 0) + torch.where(tied, tie / 2, 0)  # a tie is in the table twice
     count = (wins + (0.5 * tied if ties != "drop" else 0)).sum((1, 2))
     return mean_over_prompts(-log_p.sum((1, 2)) / count.clamp(min=1), count > 0)

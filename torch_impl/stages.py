@@ -5,8 +5,9 @@
     dpo             the same language model learns the preferences without a reward model
     policy          GRPO: a softmax over enumerated responses climbs the reward model's reward minus β KL
 
-Both packages start a stage from the same weights and see the same batches. At its first, middle and last step both
-gradients are taken at the same weights. What a stage is good for, the true reward says, on prompts that no stage saw.
+Both packages start a stage from the same weights and see the same batches. At its first, middle and last step (in the
+policy's stage: at every update) both gradients are taken at the same weights. The true reward measures the result of a
+stage, on prompts that no stage saw.
 """
 
 import time
@@ -42,13 +43,13 @@ N_LAYER, N_HEAD, N_EMBD, BATCH = 2, 4, 32, 64
 STEPS = {"sft": 160, "reward model": 200, "dpo": 100, "policy": 60}
 RATES = {"sft": 5e-3, "reward model": 5e-3, "dpo": 2e-3, "policy": 0.1}
 DPO_BETA, KL_BETA = 0.1, 0.3
-DRAWN = 200  # texts that a language model is measured by
+DRAWN = 200  # texts by which a language model is measured
 PROMPTS, POOL, GROUP = 16, 1000, 16  # of the policy: prompts, responses to each, responses drawn at a step
 BOUND = 100  # eps of the largest gradient entry
 
 
 class Result(NamedTuple):
-    """The outcome of a stage; true rewards are pairs, of numpy_ref and of torch_impl"""
+    """The outcome of a stage; before and after are true rewards, after a pair: of numpy_ref and of torch_impl"""
 
     name: str
     first: float
@@ -90,7 +91,7 @@ class Path:
         return result._replace(before=before, after=self._written_by_both(learners))
 
     def reward_model(self):
-        """The reward model: the true reward of the best of six by its rewards; before training, of any of the six"""
+        """The reward model: the true reward of the best of six by its rewards; before: the mean of the six"""
         params = language_model.to_reward_model(unflatten(self.language_model), self._rng(6))
         learners = self._learners("reward model", (train.Learner, torch_train.Learner), flatten(params))
 
@@ -166,7 +167,7 @@ class Path:
     def _responses(self):
         """log π_ref, the reward model's rewards and the true ones of a pool of responses to held-out prompts (N, A)
 
-        The pool is drawn from all 19,655 responses without replacement, the likelier ones first.
+        The pool is drawn from all 19,655 responses without replacement, in proportion to their probabilities.
         """
         rng, columns = self._rng(8), []
         for prompt in self.held.prompts[:PROMPTS]:
@@ -244,7 +245,7 @@ def difference(by_hand, by_autograd):
 
 
 def run(args):
-    """All stages; prints one screen; status 1 if they disagree beyond the bound"""
+    """Runs all stages and prints one screen; returns 1 if the packages disagree beyond the bound, else 0"""
     if given := sorted(args.given & {"steps", "output_dir"}):
         raise InputError(f"--{given[0].replace('_', '-')}: --stage all does not use it: leave it out")
     began = time.perf_counter()

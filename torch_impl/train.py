@@ -104,7 +104,7 @@ class Learner:
         return moments
 
     def restore(self, weights, state, step):
-        for _ in range(step):  # without gradients the optimisers do nothing, and the schedules walk to their place
+        for _ in range(step):  # without gradients the optimisers do nothing; the schedules advance
             for part in self.stepping:
                 part.step()
         self.load(weights | state)
@@ -115,7 +115,7 @@ class Learner:
             self.tie_optimiser.state[p] = slot
 
     def load(self, weights):
-        """Takes these weights, and "tie.raw_tie" if a tie model's parameter is trained"""
+        """Replaces the weights, and "tie.raw_tie" if a tie model's parameter is trained"""
         for name, p in [*self._trained(), *((f"tie.{name}", p) for name, p in self.tie.items())]:
             p.data.copy_(self._placed_as(p, weights[name]))
 
@@ -123,7 +123,7 @@ class Learner:
         return flag
 
     def learned_ties(self):
-        """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}, {} if none was learned"""
+        """{"ties": the model of ties, "log_theta" or "log_nu": its parameter}; {} if none was learned"""
         if not self.tie:
             return {}
         ties = self.loss_options["ties"]
@@ -154,7 +154,7 @@ class Learner:
 
 
 def model_of(weights, n_head):
-    """The RewardModel, or with an unembedding the LanguageModel, that has these flattened weights"""
+    """The RewardModel with these flattened weights, or the LanguageModel if they have an unembedding"""
     vocab_size, n_embd = weights["body.tok.weight"].shape
     n_layer = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("body.blocks."))
     kind = RewardModel if "head.weight" in weights else LanguageModel

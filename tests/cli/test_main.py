@@ -115,7 +115,7 @@ def test_bad_input_is_the_same_sentence_in_both_packages(package, capsys):
 
 def test_a_device_that_is_not_there_is_one_sentence(capsys):
     for name in ("cuba", "cuda:99", "cpu:x"):
-        assert refused(capsys, "torch_impl", "train", "--device", name).startswith(f"--device {name}: not to be had")
+        assert refused(capsys, "torch_impl", "train", "--device", name).startswith(f"--device {name}: not available")
 
 
 @pytest.mark.parametrize(

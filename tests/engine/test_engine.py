@@ -341,4 +341,4 @@ def test_a_user_is_told_that_bf16_is_slow_on_a_processor(tmp_path, capsys):
     data = write_rows(tmp_path / "a.jsonl", numbers(8))
     options = ["--data", data, *TINY, "--max-steps", "1", "--bf16", "--output-dir", str(tmp_path / "run")]
     assert run("torch_impl", "train", *options) == 0
-    assert "note      --bf16 on a processor: most take longer" in capsys.readouterr().out
+    assert "note      --bf16 on a CPU: on most a step takes longer" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The linear head by autograd and L-BFGS. The formulas stand in numpy_ref/bradley_terry/linear_head.py."""
+"""The linear head by autograd and L-BFGS. Formulas: numpy_ref/bradley_terry/linear_head.py."""
 
 import torch
 import torch.nn.functional as F

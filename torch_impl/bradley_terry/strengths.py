@@ -1,6 +1,6 @@
-"""Bradley-Terry for tables by autograd and L-BFGS. The formulas stand in numpy_ref/bradley_terry/strengths.py.
+"""Bradley-Terry for tables by autograd and L-BFGS. Formulas: numpy_ref/bradley_terry/strengths.py.
 
-It is the reward loss with a table of strengths for a network; strengths are the only parameters, one for each item.
+It is the reward loss with one strength for each item in place of a network.
 """
 
 import torch
@@ -12,7 +12,7 @@ from ..ties import davidson, rao_kupper, rao_kupper_threshold
 def log_likelihood(strength, pairs, home=None, log_nu=None, log_theta=None):
     """Σ wins log P(first) + ties log P(tie) + losses log P(second)        (N,) -> ();  pairs hold tensors
 
-    Without a tie parameter ties are left out.
+    Without a tie parameter, ties are left out.
     """
     d = strength[pairs.first] - strength[pairs.second] + (0 if home is None else home * pairs.at_home)
     if log_nu is None and log_theta is None:
@@ -24,8 +24,8 @@ def log_likelihood(strength, pairs, home=None, log_nu=None, log_theta=None):
 def fit(pairs, home=False, ties="drop", ridge=0.0, max_iterations=2000):
     """The strengths of greatest likelihood by L-BFGS -> strength (N,) of mean 0, h, tie parameter (log ν or log θ)
 
-    ties is "drop", "davidson" or "rao-kupper". What is minimised is the mean over the games: on their sum L-BFGS
-    stalls where a line search no longer sees the loss move. Whether strengths exist is not asked here.
+    ties is "drop", "davidson" or "rao-kupper". L-BFGS minimises the mean over the games: on the sum it stalls when its
+    line search no longer sees the loss change. This function does not check whether the strengths exist.
     """
     pairs = pairs._replace(**{name: torch.as_tensor(getattr(pairs, name)) for name in pairs._fields[1:]})
     games = pairs.wins.sum() + pairs.losses.sum() + (0 if ties == "drop" else pairs.ties.sum())
@@ -45,7 +45,7 @@ def fit(pairs, home=False, ties="drop", ridge=0.0, max_iterations=2000):
         return mean_loss
 
     options = {"max_iter": max_iterations, "history_size": 50, "tolerance_grad": 1e-15, "tolerance_change": 0}
-    for line_search in ("strong_wolfe", None):  # the line search compares losses, blind to the last 1e-9; then without
+    for line_search in ("strong_wolfe", None):  # a line search compares losses and misses the last 1e-9
         optimiser = torch.optim.LBFGS([strength, effects], line_search_fn=line_search, **options)
         optimiser.step(loss)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""check_backward for PyTorch: what autograd returns, against the complex step or differences of the forward alone."""
+"""check_backward for PyTorch: autograd's gradients against the complex step or differences of the forward pass."""
 
 import copy
 
@@ -11,9 +11,11 @@ from numpy_ref.check.backward import check_backward
 def check_autograd_function(function, inputs, **options):
     """AssertionError unless F.backward is the gradient of F.forward at these inputs, which may be tensors or arrays
 
-    function  a torch.autograd.Function; inputs in the order of `apply`; what is no floating tensor has no gradient.
-    The options are those of numpy_ref.check.backward.check_backward. Unlike torch.autograd.gradcheck it names the
-    mistake, judges each gradient by its own size, and works in float32 as well.
+    function  a torch.autograd.Function
+    inputs    the arguments of `apply` in order; only tensors and arrays of floats have a gradient
+
+    The options are those of numpy_ref.check.backward.check_backward. Unlike torch.autograd.gradcheck, this check names
+    the mistake, judges each gradient by its own size, and works in float32 as well.
     """
     given = {f"input{place}": to_array(value) for place, value in enumerate(inputs)}
     forward, backward = pair(lambda *tensors: function.apply(*tensors))
@@ -23,7 +25,7 @@ def check_autograd_function(function, inputs, **options):
 def check_module(module, inputs, **options):
     """AssertionError unless autograd's gradients of module(*inputs) are right, for the inputs and every parameter
 
-    The module is copied, in float64 and as in evaluation: with dropout left on, the forward pass would be random.
+    A copy of the module runs in float64 and in evaluation mode, because dropout would make the forward pass random.
     """
     twin = copy.deepcopy(module).double().eval()
     values = tuple(to_array(value, double=True) for value in inputs)
@@ -39,7 +41,7 @@ def check_module(module, inputs, **options):
 
 
 def pair(function):
-    """(forward, backward) of arrays from a function of tensors; backward is what autograd makes of it"""
+    """(forward, backward) of arrays from a function of tensors; backward uses autograd"""
 
     def forward(*arrays):
         with torch.no_grad():
@@ -59,12 +61,12 @@ def pair(function):
 
 
 def to_array(value, double=False):
-    """A tensor as an array; whatever is no tensor or array stays as it is"""
+    """A tensor as an array; `double` makes floats float64; any other value stays as it is"""
     if isinstance(value, torch.Tensor):
         value = value.detach().numpy().copy()
     return value.astype(float) if double and getattr(getattr(value, "dtype", None), "kind", "") == "f" else value
 
 
 def to_tensor(value):
-    """An array as a tensor of its own; whatever is no array stays as it is"""
+    """An array as a new tensor; any other value stays as it is"""
     return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value

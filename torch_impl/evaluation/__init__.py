@@ -1,5 +1,5 @@
 """Using a model, by PyTorch. In reading order:
 
 score   the rewards of any saved model
-model   a trained model in Python
+model   `load`: a trained model in Python
 """

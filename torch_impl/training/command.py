@@ -20,14 +20,14 @@ REWARD_MODEL = command.REWARD_MODEL._replace(learner_options=lambda o: o.of_lear
 
 
 def use_device(options):
-    """Sets the threads and checks the device, which a user may have misspelled or not have"""
+    """The torch.device, after setting the threads; InputError if the device is misspelled or missing"""
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
         torch.empty(1, device=options.device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch built without CUDA
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {options.device}: not to be had here ({reason}): use --device cpu") from None
+        raise InputError(f"--device {options.device}: not available here ({reason}): use --device cpu") from None
     return torch.device(options.device)
 
 
@@ -42,7 +42,7 @@ def train_with(options):
     job = {"n_processes": processes.size, "writes": processes.rank == 0, "device": device, "processes": processes}
 
     if options.bf16 and device.type == "cpu":
-        print("note      --bf16 on a processor: most take longer for a step, one 1.8 times")
+        print("note      --bf16 on a CPU: on most a step takes longer (1.8 times on the one measured)")
 
     def run():
         if is_wanted(options, record_of(options.resume)):
@@ -53,7 +53,7 @@ def train_with(options):
 
 
 def record_of(run):
-    """The recorded options of a run that is resumed, as they are on the disk; None if there is none"""
+    """The options recorded by the run that is resumed, unchecked; {} if it has none, None if no run is resumed"""
     if run is None:
         return None
     if not Path(run, "latest").is_file():

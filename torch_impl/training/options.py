@@ -18,14 +18,15 @@ class TrainOptions(DeviceOptions, BackboneOptions, EngineOptions, options.TrainO
     cache_dir: str | None = option(
         "data",
         None,
-        f"{options.CACHE}. With --freeze-backbone, the features; if left out, beside the run's directory",
+        f"{options.CACHE}. With --freeze-backbone: keep the features here; default: beside the run's directory",
         metavar="DIR",
         changeable=True,
     )
     learning_rate: float = option(
         "optimisation",
         options.TrainOptions.learning_rate,
-        f"its peak; if left out, {FULL_RATE:g} for a pretrained model, {LORA_RATE:g} with --use-peft, else %(default)s",
+        f"peak learning rate; default: {FULL_RATE:g} for a pretrained model, {LORA_RATE:g} with --use-peft, else "
+        "%(default)s",
         type=at_least(0),
     )
 
