@@ -5,17 +5,26 @@ The heart is `strengths`. In reading order:
 answer          `fit` and `rank`: one call from games or rankings to strengths with their names
 
 strengths       the likelihood, its gradient and the fit
-outcomes, fitted        one row of games, with or without ties; what a fit returns
+outcomes        the log-likelihood of one row of games, with or without ties
+fitted          the result of a fit
 win_counts      games as counts of wins between pairs
-small_tables            Newton's method on the square table of wins, the shortest way
-newton, spanning_tree, mm       the solver of large tables, its preconditioner, and the oldest way
-existence, effects      when strengths exist; when a home effect and a tie parameter do
-inference       standard errors, intervals, tests
+small_tables    Newton's method on the square table of wins: the shortest solver
+newton          Newton's method for large tables
+spanning_tree   its preconditioner for tables in which few pairs met
+mm              the oldest solver: minorise-maximise
+existence       when strengths exist
+effects         when a home effect and a tie parameter exist
+inference       standard errors, intervals, the bootstrap
 plackett_luce   the same for whole rankings
 linear_head     the same convex problem for a head on frozen features
-columns, games, byte_columns    games from columns in memory, from a file, from a large plain file
+columns         games from columns in memory
+games           games from a file
+byte_columns    the columns of a plain file, read fast
 rankings        rankings from a file
-command, text, figure, tables       `python -m numpy_ref fit`
+command         the command `python -m numpy_ref fit`
+text            its result as text, HTML and JSON
+figure          its pictures
+tables          two tables of games, as examples
 """
 
 from .answer import Comparison, NoEstimate, Strengths, fit, rank

@@ -125,7 +125,7 @@ class Strengths:
         return Comparison(difference, error, low, high, p_value)
 
     def _error(self, weights) -> float:
-        """√(c' C c) of a contrast c of strengths, by a solve where there is no covariance"""
+        """√(c' C c) of a contrast c of strengths, by a solve if there is no covariance"""
         if self.covariance is None:
             return float(inference.contrast(self.fitted, weights)[1])
         n = len(self.items)
@@ -169,13 +169,14 @@ def fit(
     games       columns, as a DataFrame or a dict: winner, loser[, count]; a, b, wins_a, wins_b[, ties]; or model_a,
                 model_b, winner (columns.py); a list of (winner, loser[, count]); a square table, wins of row over
                 column, with its labels; or the name of a file
-    home        estimates an advantage of the item at home: a, except where the column `neutral` or `site` says else
+    home        estimates an advantage of the item at home: a, unless the column `neutral` or `site` says otherwise
     ties        "davidson" or "rao-kupper" model them, "half" gives half a win to each side, "drop" leaves them out
     ridge       1 / variance of a normal prior on the strengths; 0 is no prior
     reference   the item of strength 0; None: the mean of all is 0
     errors      standard errors: "auto" up to 3,000 items, "solve" for more, "none"
     weights     counts need not be whole
-    Raises NoEstimate where no estimate exists, naming the items or the effect; InputError for other input.
+
+    Raises NoEstimate if no estimate exists, naming the items or the effect, and InputError for wrong input.
     """
     found = games_of(games, labels, weights, home)
     if home and not found.ordered:
@@ -192,16 +193,18 @@ def rank(
 ) -> Strengths:
     """Plackett-Luce strengths: the best is chosen among all, P = e^λ / Σ e^λ, then the next among the rest
 
-    rankings    lists of names, the best first, of any length; a data frame, a row a ranking; or the name of a file.
-                Tied places are refused
-    ranked      how many places at the head of each list are in order, where the rest was not ranked
-    reference, level        as in fit.  Raises NoEstimate and InputError as fit does.
+    rankings    lists of names, the best first, of any length; a data frame with one ranking per row; or the name of a
+                file. Tied places are refused
+    ranked      how many places at the head of each list are in order, if the rest was not ranked
+    reference, level        as in fit
+
+    Raises NoEstimate and InputError as fit does.
     """
     if isinstance(rankings, (str, Path)):
         lists = read_rankings(rankings)
     else:
         if hasattr(rankings, "columns") and hasattr(rankings, "to_numpy"):
-            rankings = rankings.to_numpy()  # a row a ranking; short ones end in missing cells
+            rankings = rankings.to_numpy()  # one ranking per row; short ones end in missing cells
         if isinstance(rankings, Mapping) or not isinstance(rankings, Iterable):
             raise InputError(f"rankings={shortened(rankings)}: expected a list of rankings, each a list of names")
         lists = [named_places(ranking, f"ranking {row}") for row, ranking in enumerate(rankings)]
@@ -219,7 +222,7 @@ def rank(
 
 
 def named_places(ranking, where):
-    """A ranking as a list of names without missing ones at its end; InputError for what is none"""
+    """A ranking as a list of names without missing ones at its end; InputError if it is not a ranking"""
     if isinstance(ranking, (str, Mapping)) or not isinstance(ranking, Iterable):
         raise InputError(f"{where}: {shortened(ranking)}: expected a list of names, the best first")
     places = ranking.tolist() if isinstance(ranking, np.ndarray) else list(ranking)
@@ -270,7 +273,7 @@ def numbered_columns(frame):
 
 
 def games_of_frame(frame, weights, home):
-    """A data frame: a square table where rows and columns hold the same names, else columns of games -> Games"""
+    """A data frame -> Games: a square table if rows and columns have the same names, else columns of games"""
     names, rows = [str(name) for name in frame.columns], [str(name) for name in getattr(frame, "index", ())]
     if len(names) > 1 and sorted(names) == sorted(rows):
         return games_of_square(frame.to_numpy()[[rows.index(name) for name in names]], list(frame.columns), weights)
@@ -282,7 +285,7 @@ def games_of_frame(frame, weights, home):
 
 
 def games_of_square(table, labels, weights):
-    """A square table of wins of row over column -> Games; the diagonal says nothing"""
+    """A square table of wins of row over column -> Games; the diagonal is ignored"""
     expected = "expected a square table, wins of row over column, and as many different labels as it has rows"
     try:
         wins = np.asarray(table, float)
@@ -293,7 +296,7 @@ def games_of_square(table, labels, weights):
         raise InputError(f"{shortened(table)} with labels {shortened(labels)}: {expected}") from None
     if wins.shape != (n, n) or len(labels) != n or different != n:
         raise InputError(f"a table of shape {wins.shape} with {len(labels)} labels: {expected}")
-    first, second = np.nonzero(~np.eye(n, dtype=bool))  # where nobody won, too: such an item is an item
+    first, second = np.nonzero(~np.eye(n, dtype=bool))  # also pairs without a win: they may hold items that never won
     winner, loser = [labels[i] for i in first], [labels[j] for j in second]
     columns = {"winner": winner, "loser": loser, "count": wins[first, second]}
     return games_of_columns(columns, lambda k: f"row {winner[k]!r}, column {loser[k]!r}", weights)

@@ -1,7 +1,7 @@
-"""The columns of a plain table, without a Python object for each cell: by NumPy, a large table by pyarrow if installed.
+"""Reads the columns of a plain table without a Python object for each cell.
 
-A table that is not plain (quotes, blank lines, rows of different lengths, long cells) gives None: games.py then reads
-it cell by cell and names the line of a mistake.
+NumPy reads it; a large table is read by pyarrow, if that is installed. A table that is not plain (quotes, blank lines,
+rows of different lengths, long cells) gives None: games.py then reads it cell by cell and names the line of a mistake.
 """
 
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 from .columns import Labels
 
 LONGEST = 64  # bytes of a cell
-LARGE = 4_000_000  # bytes of a table: below, importing pyarrow takes longer than what its faster reading saves
+LARGE = 4_000_000  # bytes of a table: below this, importing pyarrow takes longer than its faster reading saves
 MASKS = np.array([(1 << 8 * k) - 1 for k in range(9)], np.uint64)  # the first k bytes of a word
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash: 2⁶⁴ / golden ratio
 TABLE_BITS = 22
@@ -20,7 +20,9 @@ TABLE_BITS = 22
 def plain_columns(body, delimiter, header, texts, numbers):
     """{name: Labels or numbers} of the wanted columns, None if the table is not plain
 
-    body        the bytes below the header;  header the names of its columns;  texts, numbers those that are wanted
+    body            the bytes below the header
+    header          the names of all columns
+    texts, numbers  the names of the wanted columns
     """
     if not body or body.isspace() or b'"' in body or b"\0" in body:
         return None
@@ -35,7 +37,7 @@ def plain_columns(body, delimiter, header, texts, numbers):
 
 
 def arrow_columns(body, delimiter, header, texts, numbers):
-    """plain_columns by pyarrow; None where it is not installed or refuses a cell"""
+    """plain_columns by pyarrow; None if it is not installed or refuses a cell"""
     try:
         import pyarrow
         from pyarrow import csv
@@ -45,7 +47,7 @@ def arrow_columns(body, delimiter, header, texts, numbers):
     text, whole = pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.int64()
     types = {str(header.index(name)): text if name in texts else whole for name in [*texts, *numbers]}
     options = {
-        "read_options": csv.ReadOptions(column_names=names, block_size=min(len(body), 2**30)),  # one dictionary
+        "read_options": csv.ReadOptions(column_names=names, block_size=min(len(body), 2**30)),  # one block
         "parse_options": csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
         "convert_options": csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
     }
@@ -104,7 +106,7 @@ def words(padded, starts, lengths):
 
 
 def text_column(padded, starts, lengths):
-    """Labels of a column of text; None if a cell is too long or no name of an item could be read from it"""
+    """Labels of a column of text; None if a cell is too long or a name is not UTF-8"""
     if lengths.max() > LONGEST:
         return None
     row = representative(words(padded, starts, lengths))
@@ -119,10 +121,10 @@ def text_column(padded, starts, lengths):
 
 
 def representative(parts):
-    """For each row, one and the same row among all that are equal to it        list of (rows,) words -> (rows,)
+    """For each row, the number of a row that represents all rows equal to it        list of (rows,) words -> (rows,)
 
-    Rows of one hash share a place in a table, which remembers one of them. If two different rows share a place, another
-    hash is tried; of many different rows some always do, and sorting decides.
+    Rows with the same hash share a place in a table, which remembers one of them. If two different rows share a place,
+    another hash is tried. Among many different rows some always share one; then the rows are sorted.
     """
     rows = np.arange(len(parts[0]))
     remembered = np.empty(1 << TABLE_BITS, np.int64)
@@ -140,7 +142,7 @@ def representative(parts):
 
 
 def number_column(padded, starts, lengths):
-    """A column of numbers; None for a cell that is no number"""
+    """A column of numbers; None unless every cell has 1 to 16 digits and nothing else"""
     if not 0 < lengths.min() <= lengths.max() <= 16:
         return None
     buffer, value = np.frombuffer(padded, np.uint8), np.zeros(len(starts), np.int64)

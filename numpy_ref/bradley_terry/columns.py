@@ -1,12 +1,12 @@
-"""Columns of games -> Games: three layouts, told apart by the names of their columns. Other columns are let be.
+"""Columns of games -> Games: three layouts, told apart by the names of their columns. Other columns are ignored.
 
     winner, loser[, count][, site]                      a row is a game, or `count` games that went the same way
     a, b, wins_a, wins_b[, ties][, neutral][, site]     a row is a pair
     model_a, model_b, winner[, count]                   a row is a game; winner is model_a, model_b, tie or
     or a, b, winner[, count][, neutral][, site]         "tie (bothbad)" (the Chatbot Arena's words), or a, b, tie
 
-For a home effect a is at home, unless `neutral` is true; `site` names who is at home, and is empty on neutral ground.
-Where no home effect is asked for, a site of another kind, such as a town, is let be too.
+For a home effect, a is at home unless `neutral` is true; `site` names who is at home, and is empty on neutral ground.
+If no home effect is asked for, a site of another kind, such as a town, is ignored too.
 """
 
 import math
@@ -30,7 +30,7 @@ YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0", "")
 
 
 class Games(NamedTuple):
-    """Items in sorted order and their games; `ordered` where it is known who is at home"""
+    """Items in sorted order and their games; `ordered`: it is known who is at home"""
 
     items: list
     pairs: Pairs
@@ -38,7 +38,7 @@ class Games(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """A column of text that is already numbered: names[code[k]] stands in row k"""
+    """A column of text that is already numbered: row k holds names[code[k]]"""
 
     names: list
     code: np.ndarray
@@ -62,7 +62,7 @@ def games_of_columns(
     """Columns by their role -> Games.  Raises InputError that names the row by `where`
 
     weights     counts may be any numbers that are not negative
-    home        a home effect is wanted: a column site or neutral that names no ground is refused, not let be
+    home        a home effect is wanted: a site or neutral that does not say who is at home is refused, not ignored
     names       {role: what the column is called where it comes from}, if that is another name
     """
     columns = {name: by_position(column) for name, column in columns.items()}
@@ -79,14 +79,14 @@ def games_of_columns(
 
 
 def by_position(column):
-    """A column whose entry k is row k, where a pandas Series goes by its index; missing numbers stay missing"""
+    """A column whose entry k is row k (a pandas Series looks k up in its index); missing numbers stay missing"""
     if not hasattr(column, "iloc"):
         return column
     return column.to_numpy() if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf" else column.tolist()
 
 
 def refuse_containers(column, name, where):
-    """InputError for a cell that is a list, a dict or anything else that is no key of a dict"""
+    """InputError for a cell that is a list, a dict or anything else that is not hashable"""
     for row, value in enumerate([] if isinstance(column, Labels) else column):
         if not isinstance(value, Hashable):
             raise InputError(f"{where(row)}: {name} is {shortened(value)}, expected text or a number")
@@ -119,7 +119,7 @@ def games_of_cells(columns, where, weights, home, called):
 
 
 def named_as_in_arena(columns):
-    """Whether a and b are called model_a and model_b, both of them; one column alone of a pair is any other column"""
+    """Whether both a and b are called model_a and model_b; one of them alone is an ordinary column"""
     return {"model_a", "model_b"} <= set(columns) and not {"a", "b"} <= set(columns)
 
 
@@ -134,7 +134,7 @@ def check_layout(columns, header=None):
 
 
 def check_lengths(columns):
-    """InputError for a column that is no list or array, or where columns differ in length"""
+    """InputError for a column that is no list or array, or if columns differ in length"""
     lengths = {}
     for name in (name for name in columns if name in ROLES):
         column = columns[name]
@@ -176,7 +176,7 @@ def is_missing(value):
 
 
 def as_word(value):
-    """The text of a cell, empty if it is missing; a column of whole numbers of which some are missing holds floats"""
+    """The text of a cell, empty if it is missing; 3.0 is 3, because pandas makes numbers floats if some are missing"""
     if is_missing(value) or value == "nan":
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -218,7 +218,7 @@ def numbers(column, name, where, weights):
 
 
 def as_number(value):
-    """A number, or NaN for what is none: to Python 1_000 is one, in a table it is a slip"""
+    """A number, or NaN if the value is none; float() would accept 1_000, which is a slip in a table"""
     try:
         return math.nan if isinstance(value, str) and "_" in value else float(value)
     except (TypeError, ValueError):
@@ -237,7 +237,7 @@ def factorize(column) -> tuple[list, np.ndarray]:
 
 
 def check_different(items, first, second, where):
-    """InputError where an item meets itself"""
+    """InputError if an item meets itself"""
     if len(first) and (first == second).any():
         row = int(np.argmax(first == second))
         raise InputError(f"{where(row)}: {items[first[row]]!r} is compared with itself; take it out")
@@ -296,7 +296,7 @@ def check_names(names, columns, where):
 
     kinds: dict[type, object] = {}
     trimmed: dict[str, object] = {}
-    for name in [*filter(is_missing, names), *names]:  # where one is missing, pandas makes all whole numbers floats
+    for name in [*filter(is_missing, names), *names]:  # missing ones first: they make pandas' whole numbers floats
         if type(name) not in (str, int) or (type(name) is str and name.strip().lower() in ("", "nan")):
             raise InputError(f"{place(name)}: {name!r} is not the name of an item; expected text or a whole number")
         kinds.setdefault(type(name), name)

@@ -49,7 +49,7 @@ true; `site` names the item at home and is empty on neutral ground. A file for
 --rankings has a header, then one ranking a row, the best item first. Tied
 places are refused.
 
-Exit status: 0; 1 where no estimate exists; 2 for bad input.
+Exit status: 0; 1 if no estimate exists; 2 for bad input.
 """
 
 
@@ -98,7 +98,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Reads, fits, prints; the exit status: 0, or 1 where no estimate exists"""
+    """Reads, fits, prints; returns the exit status: 0, or 1 if no estimate exists"""
     check_options(args)
     name = args.rankings or args.file or games.BASEBALL
     progress = partial(progress_bar, unit=" lines")
@@ -118,7 +118,7 @@ def run(args):
 
 
 def check_options(args):
-    """InputError for options that no file could make right"""
+    """InputError for options that are wrong with any file"""
     check_figure(args.figure)
     if args.json == "" or (args.json and not args.file and DATA.search(args.json)):  # a flag in version 0.1.0
         raise InputError(f"--json now takes a file to write, and {STDOUT}: write {args.json or 'FILE'} --json -")
@@ -136,7 +136,7 @@ def check_options(args):
 
 
 def write(args, result, lines):
-    """JSON, and the text where JSON does not go to the screen; the screen is last, because its reader may leave"""
+    """Writes JSON, then prints the text unless JSON went to the screen; last, because a screen's reader may leave"""
     if args.json:
         write_json(args.json, result)
     if args.json != "-":
@@ -144,7 +144,7 @@ def write(args, result, lines):
 
 
 class NotDetermined(Exception):
-    """There is no estimate: why, and (items, sentence, Strengths or None) of each group"""
+    """There is no estimate: `problem` says why; `groups` holds (items, sentence, Strengths or None) of each group"""
 
     def __init__(self, items, problem, groups):
         super().__init__(problem)
@@ -169,7 +169,7 @@ def fit_rankings(args, progress):
 
 
 def fit_games(args, path, progress):
-    """Strengths from a file of games, and the intervals of the bootstrap where they are asked for"""
+    """Strengths from a file of games, and the intervals of the bootstrap if they are asked for"""
     names = {role: getattr(args, f"{role}_column") for role in ROLES if getattr(args, f"{role}_column")}
     table = games.read_games(path, progress, names, args.weights, assumed, args.home)
     if args.home and not table.ordered:
@@ -187,7 +187,7 @@ def fit_games(args, path, progress):
 
 
 def assumed(text):
-    """Says on standard error what was assumed of a file"""
+    """Prints to standard error what was assumed about a file"""
     print(text, file=sys.stderr)
 
 
@@ -201,7 +201,7 @@ def named(reference, items):
 
 
 def resampled(answer, args):
-    """Intervals by the bootstrap, around the reference, in the order of the items"""
+    """Bootstrap intervals of the strengths relative to the reference, in the order of the items"""
     rng, progress = np.random.default_rng(args.seed), partial(progress_bar, unit=" resamples")
     drawn, without = inference.bootstrap(answer.fitted, rng, args.bootstrap, progress)
     if len(drawn) < FEWEST_RESAMPLES:

@@ -62,9 +62,9 @@ def reason(arrows, n, home, model):
 
 
 def tie_direction(tail, head, c, s, n):
-    """A g for which c + g s has no negative cycle, as (numerator, denominator); None where there is no such g
+    """A g for which c + g s has no negative cycle, as (numerator, denominator); None if there is no such g
 
-    g starts at 0. A negative cycle with C = Σc and S = Σs is cured by no g short of -C/S, so g moves there. If one
+    g starts at 0. A negative cycle with C = Σc and S = Σs stays negative until g reaches -C/S, so g moves there. If one
     cycle needs a larger g and another one a smaller g, no g exists (Dinkelbach's method).
     """
     numerator, denominator, direction = 0, 1, 0
@@ -107,7 +107,7 @@ def negative_cycle(tail, head, weight, n):
 def cycle_of_parents(parent, tail):
     """The arrows of a cycle among each item's parent arrow, -1 for none        (N,), (E,) -> (cycle,) or None"""
     n = len(parent)
-    above = np.append(np.where(parent < 0, n, tail[parent]), n)  # item n is the end of the line
+    above = np.append(np.where(parent < 0, n, tail[parent]), n)  # n stands for "no parent"
     ancestor = above
     for _ in range(n.bit_length()):
         ancestor = ancestor[ancestor]

@@ -117,7 +117,7 @@ def describe_groups(groups, pairs, items):
 def describe(groups, winner, loser, items):
     """One sentence on each group: which of the others it never lost to or never beat, or that it met none of them
 
-    A long group that holds most items is the rest of the table: only its size is given, as the few are the culprits.
+    Of a long group that holds most items only the size is given, because the few other items are the cause.
     """
     group_of = np.empty(len(items), int)
     for k, group in enumerate(groups):
@@ -146,7 +146,7 @@ def others_met(group, item, n_groups):
 
 
 def name_group(group, items, at_most=6):
-    """ "A, B and C"; of a long list the first few and how many more, of a long name its beginning"""
+    """ "A, B and C"; a long list is cut to the first few and "n more", a long name to its beginning"""
     names = [str(items[i]) for i in group[:at_most]]
     names = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names]
     if len(group) > at_most:

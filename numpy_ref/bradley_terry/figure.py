@@ -20,8 +20,8 @@ def plot_strengths(answer, bootstrap=None):
 def draw_fit(answer, path, bootstrap=None):
     """Strengths with intervals; wins of row over column, observed and predicted, on one colour scale
 
-    Of rankings the strengths alone. Beyond 40 items the strongest 40 are drawn. Raises InputError where matplotlib
-    cannot write such a file.
+    For rankings it draws the strengths alone, and of more than 40 items the strongest 40. Raises InputError if
+    matplotlib cannot write such a file.
     """
     if hasattr(answer.fitted, "pairs"):
         figure = new_figure(15, 2.6 + 0.24 * max(min(len(answer.items), SHOWN), 8), "")
@@ -97,7 +97,7 @@ def expected_share(d, fitted):
 
 
 def draw_matrix(axes, matrix, names, title):
-    """One matrix; white where two never met, the share written into the cells while there is room"""
+    """One matrix, white where two never met; with up to 12 items the shares are written into the cells"""
     image = axes.imshow(matrix, vmin=0, vmax=1, cmap="cividis")
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)

@@ -1,4 +1,4 @@
-"""What a fit returns: the strengths with their certificate, or the reason why there are none."""
+"""The result of a fit: the strengths with their certificate, or the reason why there are none."""
 
 import math
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from .win_counts import Pairs
 
 
 class Fit(NamedTuple):
-    """Strengths with their certificate. Where there is no estimate every number is NaN and `problem` says why"""
+    """Strengths with their certificate. If there is no estimate, every number is NaN and `problem` says why"""
 
     pairs: Pairs
     rows: Pairs  # the pairs with their ties resolved
     ties: str  # as asked for
-    model: str | None  # of ties, where there are any
+    model: str | None  # the model of ties, None if there are no ties
     ridge: float
     strength: np.ndarray  # (N,), mean 0
     home: float | None
@@ -31,7 +31,7 @@ class Fit(NamedTuple):
 
 
 def with_estimate(x, certificate, value, home, **asked):
-    """Fit from the parameters x = (λ, h if home, tie parameter if modelled); without a certificate no numbers"""
+    """Fit from the parameters x = (λ, h if home, tie parameter if modelled); no numbers if not converged"""
     if not certificate["converged"]:
         problem = (
             f"no maximum found: after {certificate['iterations']} Newton steps the decrement is "

@@ -1,8 +1,7 @@
 """Files of games: CSV, TSV or JSON lines, plain or .gz.
 
 The columns are those of columns.py, by these names or by names that the caller gives. Lines that begin with # before
-the header are comments. A separator ; or tab is recognised. What is wrong is said with file and line, nothing is
-repaired.
+the header are comments. A separator ; or tab is recognised. Errors name the file and the line; nothing is repaired.
 """
 
 import csv
@@ -27,10 +26,10 @@ def read_games(path, progress=iter, names=None, weights=False, note=str, home=Tr
     """The games of a file -> Games.  Raises InputError with file and line
 
     progress    wraps the iteration over the lines of a long file
-    names       {role: the name of its column in the file}, where it is another, as {"winner": "home team"}
+    names       {role: the name of its column in the file} if that is another name, such as {"winner": "home team"}
     weights     counts may be fractions
-    note        is told in a sentence what was assumed
-    home        a home effect is wanted: a column site or neutral that names no ground is refused, not let be
+    note        is called with a sentence on each assumption
+    home        a home effect is wanted: a site or neutral that does not say who is at home is refused, not ignored
     """
     path, names = Path(path), names or {}
     data, suffix = read_bytes(path)
@@ -48,7 +47,7 @@ def read_games(path, progress=iter, names=None, weights=False, note=str, home=Tr
 
 
 def read_bytes(path):
-    """A file's content, unpacked, and what its name says it is: csv, tsv or jsonl"""
+    """A file's content, unpacked, and the format that its name says: csv, tsv or jsonl"""
     packed = path.suffix.lower() == ".gz"
     name = path.name[:-3] if packed else path.name
     suffix = name.rpartition(".")[2].lower()
@@ -60,7 +59,7 @@ def read_bytes(path):
 
 
 def as_text(data, path):
-    """UTF-8 bytes as text; InputError names the line of a byte that is not"""
+    """UTF-8 bytes as text; InputError names the line of a byte that is not UTF-8"""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -69,7 +68,7 @@ def as_text(data, path):
 
 
 def separator_of(header, suffix, path, note, fits=lambda cells: len(cells) > 1):
-    """The first separator that splits the header into cells that fit; the one by the file's name comes first"""
+    """The first separator that splits the header into cells that fit; that of the file's suffix is tried first"""
     expected = "\t" if suffix == "tsv" else ","
     marks = [expected, *(mark for mark in SEPARATORS if mark != expected and mark in header)]
     found = [mark for mark in marks if fits(header.split(mark))] or [mark for mark in marks if mark in header] or marks
@@ -88,12 +87,12 @@ def has_layout(header, names):
 
 
 def renamed(header, names, where):
-    """A header with the names of the roles; InputError where a column is missing or stands twice"""
+    """A header with the names of the roles; InputError if a column is missing or occurs twice"""
     for role, name in names.items():
         if name not in header:
             raise InputError(f"{where}: there is no column {name!r} for {role}; found {', '.join(header)[:300]}")
     taken = {name: role for role, name in names.items()}
-    roles = [taken.get(name, None if name in names else name) for name in header]  # a role that moved leaves its name
+    roles = [taken.get(name, None if name in names else name) for name in header]  # a role given to another column
     for role in WANTED:
         if roles.count(role) > 1:
             raise InputError(f"{where}: a column stands twice: {', '.join(header)[:300]}")
@@ -101,7 +100,7 @@ def renamed(header, names, where):
 
 
 def roles_of(header, names, where):
-    """renamed, and checked for a layout"""
+    """`renamed`, with a check of the layout"""
     for name in names.values():
         if [*names.values()].count(name) > 1:
             several = " and ".join(role for role in names if names[role] == name)
@@ -168,7 +167,7 @@ def json_records(data, path, progress):
 
 
 def json_columns(data, path, names, progress):
-    """JSON lines -> {role: column} and the line of each row; every line has the first one's roles"""
+    """JSON lines -> {role: column} and the line of each row; every line must have the roles of the first"""
     columns: dict[str, list] = {}
     numbers: list[int] = []
     for number, record in json_records(data, path, progress):

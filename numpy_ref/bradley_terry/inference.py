@@ -43,7 +43,7 @@ def covariance(fitted):
 def contrast_errors(covariance, n, reference=None):
     """√ var(λ_i - λ_reference) of the n strengths, then of the effects, from `covariance`        -> (N + extra,)
 
-    reference       an item, whose own error is then 0; none: the mean of all items
+    reference       an item, whose own error is then 0; None: the mean of all items
     """
     c = covariance.copy()
     c[:n] -= c[:n].mean(0) if reference is None else c[reference].copy()

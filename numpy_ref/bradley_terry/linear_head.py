@@ -92,7 +92,7 @@ def fit_standardised(features, pairs, ridge):
 def left_out_margins(features, pairs, groups, ridges):
     """Margins of every pair by heads that were fitted without its group        (M, C), (N, 2), (N,), (R,) -> (R, N)
 
-    The features' scale, too, comes from the responses of the other groups' pairs alone.
+    The features' scale is also computed without the group, from the responses of the other pairs.
     """
     margins = np.empty((len(ridges), len(pairs)))
     for group in np.unique(groups):

@@ -1,4 +1,4 @@
-"""Minorise-maximise: the oldest way to the same strengths, slow and without a step size (Zermelo 1929; Hunter 2004)."""
+"""Minorise-maximise: the oldest solver of the same problem, slow, without a step size (Zermelo 1929; Hunter 2004)."""
 
 import numpy as np
 
@@ -23,8 +23,8 @@ def mm_step(strength, pairs):
 def fit_mm(pairs, ties="half", tolerance=1e-6, max_iterations=100_000):
     """λ ← λ + log(won / expected), until every item is expected to win as often as it did -> Fit
 
-    Hunter 2004, eq. 3, on the log scale: every step climbs, no step length to choose, nothing can overflow. It takes
-    hundreds of steps where Newton takes five. ties is "half" or "drop". Raises InputError for a model of ties.
+    Hunter 2004, eq. 3, on the log scale: every step climbs, there is no step length to choose, nothing can overflow. It
+    takes hundreds of steps where Newton takes five. ties is "half" or "drop". Raises InputError for a model of ties.
     """
     if ties not in ("half", "drop"):
         raise InputError(f"ties={ties!r}: fit_mm can only halve or drop ties; use fit for a model of ties")
@@ -39,7 +39,7 @@ def fit_mm(pairs, ties="half", tolerance=1e-6, max_iterations=100_000):
         strength = strength + step
         if iteration % 100 == 0 or abs(step).max() <= tolerance / 100:
             at = strength - strength.mean()
-            x, certificate, here = newton(lambda x: likelihood_terms(x, rows), at, tolerance, 0)  # its certificate only
+            x, certificate, here = newton(lambda x: likelihood_terms(x, rows), at, tolerance, 0)  # certificate only
             if certificate["converged"]:
                 break
     return with_estimate(x, certificate | {"iterations": iteration}, here.value, False, **asked)

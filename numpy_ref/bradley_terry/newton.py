@@ -1,8 +1,8 @@
 """Newton's method for concave functions of many parameters, with two ways to find the step.
 
-Conjugate gradients make no n × n array. Elimination makes one, and is exact where they lose their digits.
+Conjugate gradients make no n × n array. Elimination makes one, and stays exact where they lose their digits.
 
-The function is given by f(x) -> Terms. A = -H is minus the matrix of second derivatives: H is negative, A positive.
+The function is given by f(x) -> Terms. A = -H is minus the matrix of second derivatives, so A is positive.
 """
 
 import math
@@ -25,16 +25,17 @@ class Terms(NamedTuple):
 
 
 def unchanged(vector):
-    """The projection that takes nothing out"""
+    """The projection that changes nothing"""
     return vector
 
 
 def conjugate_gradients(multiply, precondition, b, tolerance, project=unchanged):
     """x with |b - A x| ≤ tolerance |b|  in the norm |r|² = r' M⁻¹ r,  A = Aᵀ ≥ 0        (n,) -> (n,)
 
-    precondition    r -> M⁻¹ r, M being like A but easily solved; its diagonal is the simplest
-    project         takes out of a vector what A cannot produce: for Bradley-Terry a common shift
-    The search ends where A is singular along the direction q, q' A q ≤ 0; otherwise the last step would divide 0 by 0.
+    precondition    r -> M⁻¹ r, where M is like A but easier to invert; the simplest M is A's diagonal
+    project         removes from a vector the part that A cannot produce: for Bradley-Terry a common shift
+
+    The search ends if A is singular along the direction q, q' A q ≤ 0; otherwise the last step would divide 0 by 0.
 
     Source: Nocedal & Wright 2006, algorithm 5.3.
     """
@@ -63,7 +64,7 @@ def jacobi(x, here):  # noqa: ARG001
 def iterative(tolerance, project=unchanged, preconditioner=jacobi):
     """The step A⁻¹ g by conjugate gradients: no n × n array        -> solve(x, here)
 
-    A step is solved the more exactly the nearer the maximum is, so that the number of correct digits doubles.
+    Nearer the maximum a step is solved more exactly, so that each step doubles the number of correct digits.
     """
 
     def solve(x, here):
@@ -76,10 +77,10 @@ def iterative(tolerance, project=unchanged, preconditioner=jacobi):
 
 
 def direct(information, held=None):
-    """The step A⁻¹ g by elimination: no rounding adds up where A's entries differ widely        -> solve(x, here)
+    """The step A⁻¹ g by elimination: accurate even if A's entries differ widely        -> solve(x, here)
 
     information     x -> A as a square array; each parameter is measured in units that make A's diagonal 1
-    held            a parameter that does not move: for Bradley-Terry an item, as only differences count
+    held            a parameter that does not move: for Bradley-Terry an item, because only differences count
     """
 
     def solve(x, here):
@@ -100,14 +101,16 @@ def newton(f, x, tolerance, max_iterations=100, solve=None, limit=unchanged, ins
 
     δ is the Newton decrement, the distance to the maximum in units of the standard errors; the maximum is δ²/2 above.
     If no maximum exists, δ tends to 0 but the steps stay long; convergence therefore also requires a short step.
-    No δ below the rounding of the gradient can be reached. It grows with the data, as √(trace of A); where A is nearly
-    singular it is larger still, and a gradient that is zero but for rounding takes its place.
+    δ cannot fall below the rounding of the gradient, which grows with the data like √(trace of A). If A is nearly
+    singular, the rounding is larger still; then a gradient that is 0 up to rounding is enough.
 
-    A step that is not A⁻¹ g, because A is nearly singular, gives a δ that is too small: it is at least |g_i| / √A_ii.
+    If A is nearly singular, the computed step may not be A⁻¹ g, and δ comes out too small. Therefore at least
+    |g_i| / √A_ii is taken.
 
     solve       (x, f(x)) -> step; conjugate gradients if left out
-    limit       step -> a shorter one, where the curvature far away is not that of here
+    limit       step -> a shorter one, if the curvature changes too much along the step
     inside      x -> whether f is defined there, if it is not defined everywhere
+
     Returns x, its certificate (a dict), and f(x).  Source: Boyd & Vandenberghe 2004, section 9.5.
     """
     here, solve = f(x), solve or iterative(tolerance)
@@ -117,7 +120,7 @@ def newton(f, x, tolerance, max_iterations=100, solve=None, limit=unchanged, ins
             break
         with np.errstate(over="ignore", invalid="ignore"):  # far out as well
             step = solve(x, here)
-            at_least = (abs(here.gradient) / np.sqrt(here.diagonal)).max()  # δ by Cauchy-Schwarz, whatever the step
+            at_least = (abs(here.gradient) / np.sqrt(here.diagonal)).max()  # bounds δ, by Cauchy-Schwarz
             decrement = max(math.sqrt(max(here.gradient @ step, 0)), float(at_least))
         unit = 4 * np.finfo(x.dtype).eps * (1 + abs(x).max())  # rounding of x: that of g is at most unit · diagonal
         exact = (abs(here.gradient) <= unit * here.diagonal).all()

@@ -11,7 +11,7 @@ from .win_counts import Pairs, pairs_of_rows
 
 
 class TieModel(NamedTuple):
-    """The functions of numpy_ref/ties.py for one model, and its tie parameter where all items are equal
+    """The functions of numpy_ref/ties.py for one model, and its tie parameter if all items are equal
 
     at_equality     share of ties -> ν or θ
     """
@@ -81,7 +81,7 @@ def tied(d, wins, ties, losses, model, tie):
 
 
 def check_ties(ties):
-    """InputError for a word that is not in TIES; one that once was names its successor"""
+    """InputError for a word that is not in TIES; for an old word it names the new one"""
     if ties in OLD_WORDS:
         raise InputError(f"ties={ties!r} is now called {OLD_WORDS[ties]!r}; expected one of {', '.join(TIES)}")
     if ties not in TIES:
@@ -91,7 +91,7 @@ def check_ties(ties):
 def resolve_ties(pairs: Pairs, ties: str) -> tuple[Pairs, str | None]:
     """Pairs whose ties are modelled, halved or gone, and the model: "davidson", "rao-kupper" or None
 
-    Without a tie the estimate of either model is ν = 0 or θ = 1: no model is needed.
+    Without ties the estimate is ν = 0 or θ = 1, so no model is needed.
     """
     check_ties(ties)
     if ties in TIE_MODELS or not pairs.ties.any():

@@ -1,4 +1,4 @@
-"""Plackett-Luce for tables: strengths of items from rankings. Bradley-Terry is the case of two items a ranking.
+"""Plackett-Luce for tables: strengths of items from rankings. With two items per ranking it is Bradley-Terry.
 
 The best is chosen among all, the second among the rest, and so on; each choice is a softmax of the strengths:
 
@@ -21,7 +21,7 @@ from .newton import Terms, iterative, newton
 
 
 class RankingFit(NamedTuple):
-    """Strengths with their certificate. Where there is no estimate every number is NaN and `problem` says why"""
+    """Strengths with their certificate. If there is no estimate, every number is NaN and `problem` says why"""
 
     order: np.ndarray  # (R, K), padded with -1
     ranked: np.ndarray  # (R,), how many places are in order
@@ -38,8 +38,8 @@ class RankingFit(NamedTuple):
 def ranking_array(rankings, n_items=None, ranked=None):
     """Lists of items, best first -> order (R, K) padded with -1, ranked (R,), the number of items
 
-    A list may leave items out: then nothing is said about them. `ranked` (a number, or one for each list) says how many
-    places at its head are in order; the rest of the list came after them in an order that nobody wrote down.
+    A list may leave items out; it then says nothing about them. `ranked` (a number, or one for each list) says how many
+    places at the head of a list are in order; the rest of the list came after them in an unknown order.
     """
     sizes = np.array([len(ranking) for ranking in rankings])
     if not len(sizes) or sizes.min() < 2:
@@ -89,10 +89,10 @@ def likelihood_terms(x, order, ranked):
 
 
 def arrows(order, ranked):
-    """Each ranked item beats the next one in its list, the last ranked one all that follow        -> (E,), (E,)"""
+    """Each ranked item beats the next one in its list; the last ranked one beats all the rest        -> (E,), (E,)"""
     places = np.arange(order.shape[1] - 1)
     next_one = places < ranked[:, None]
-    follows = (places + 1 > ranked[:, None]) & (order[:, 1:] >= 0)  # behind the last ranked place, besides its next
+    follows = (places + 1 > ranked[:, None]) & (order[:, 1:] >= 0)  # the rest but its first, which next_one has
     last = np.broadcast_to(order[np.arange(len(order)), ranked - 1][:, None], follows.shape)
     return (
         np.concatenate([order[:, :-1][next_one], last[follows]]),
@@ -126,7 +126,7 @@ def fit_rankings(rankings, n_items=None, ranked=None, tolerance=1e-12, max_itera
 def ranking_covariance(fitted):
     """C with var(c'λ) = c' C c for every contrast c, from the exact information        -> (N, N)
 
-    The multiple of 1 1' that makes the information invertible is seen by no contrast.
+    A multiple of 1 1' makes the information invertible; it changes no contrast.
     """
     n = len(fitted.strength)
     here = likelihood_terms(fitted.strength, fitted.order, fitted.ranked)

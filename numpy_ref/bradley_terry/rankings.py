@@ -19,8 +19,9 @@ BREAK_TIES = "expected one item a place: break ties first"
 def read_rankings(path, progress=iter, note=str):
     """The rankings of a file -> lists of items, the best first.  Raises InputError with file and line
 
-    CSV or TSV: a header, then a row a ranking, one item a cell; cells at the end may be empty. JSON lines: a list, or
-    an object with `ranking`, or with `responses` and their `ranks`, 1 the best. `note` is told what was assumed.
+    CSV or TSV: a header, then one ranking per row, one item per cell; cells at the end may be empty. JSON lines: a
+    list, or an object with `ranking`, or with `responses` and their `ranks`, 1 the best. `note` is called with a
+    sentence on each assumption.
     """
     path = Path(path)
     data, suffix = read_bytes(path)
@@ -97,10 +98,10 @@ def checked_ranking(ranking, where):
 
 
 def refuse_equal_places(places, path):
-    """InputError for a place b=c, two items that are tied; other names may hold =        [(line, item), ...]
+    """InputError for a place b=c that ties two items; other names may contain =        [(line, item), ...]
 
-    It is a tie if b and c are items: each has a place of its own somewhere, or stands before and behind an =. In a name
-    such as rate=0.1 they are not.
+    It is a tie if b and c are items. An item has a place of its own somewhere, or occurs both before and after an =. In
+    a name such as rate=0.1 they are not items.
     """
     places = [(line, item) for line, item in places if isinstance(item, str)]
     sides = {item: [side.strip() for side in item.split("=")] for _, item in places if "=" in item}

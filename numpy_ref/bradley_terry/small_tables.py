@@ -1,15 +1,15 @@
-"""Newton's method on the square table of wins: up to some hundred items the fastest way, and the shortest to read.
+"""Newton's method on the square table of wins: the shortest solver, and up to a few hundred items the fastest.
 
     g = Σ_j wins_ij p_ji - wins_ji p_ij,  p_ij = w_i / (w_i + w_j) = σ(λ_i - λ_j),  w = e^λ the worths
     A = diag(Σ_j c_ij) - c,  c_ij = games_ij p_ij p_ji
 
-This g is the games won less those expected, Σ_j wins_ij - games_ij p_ij, without its difference of large numbers. It
-vanishes where its two sums are equal, so Newman multiplies each worth by their ratio: a sweep costs a ninth of a Newton
-step, and some sweeps before the first step save one to five of them.
+g is the number of games won less the number expected, Σ_j wins_ij - games_ij p_ij, written without that difference of
+large numbers. It is 0 if its two sums are equal, so Newman's sweep multiplies each worth by their ratio. A sweep costs
+a ninth of a Newton step, and a few sweeps before the first step save one to five steps.
 
-No step needs a line search. If the difference of two opponents moves by at most D, a curvature changes at most e^D
-times. So a step with D ≤ 1 climbs, and after it the decrement is at most e^{D/2} (e^D - 1 - D)/D times what it was. A
-longer step is cut to max(1, log(1 + D)), where the same bound on the curvature makes it climb.
+No step needs a line search. If a step moves the difference of two opponents by at most D, a curvature changes by at
+most a factor e^D. So a step with D ≤ 1 climbs, and it multiplies the decrement by at most e^{D/2} (e^D - 1 - D)/D. A
+longer step is cut to max(1, log(1 + D)); by the same bound on the curvature it then climbs.
 
 Sources: Sun & Tran-Dinh 2019, Math. Program. 178, 145-213 (generalised self-concordant functions); Newman 2023, JMLR
 24(238), 1-25 (the sweep).
@@ -30,14 +30,15 @@ WIDEST = 1000.0  # between two strengths; their worths are floats up to 1400
 def is_small(n, m):
     """Whether the square table is faster than conjugate gradients on its m rows
 
-    Measured: up to 100 items half the time or less; of tables in which most pairs met .8 of it at 250 items and the
-    same from 350 to 500, but twice as long at 250 items of which each met 8 to 30 others. A chain has a way of its own.
+    Measured: up to 100 items the table takes at most half the time. If most pairs met, it takes 0.8 of the time at 250
+    items and the same time from 350 to 500. If each item met only 8 to 30 others, it takes twice the time at 250 items.
+    For a chain, spanning_tree.py is faster.
     """
     return (n <= SMALL and (m > 2 * n or n <= 50)) or (n <= SMALL_IF_FULL and 4 * m >= n * n)
 
 
 def win_table(rows):
-    """How often row beat column        -> (N, N)"""
+    """How often the item of the row beat the item of the column        -> (N, N)"""
     n = rows.n_items
     one = np.bincount(rows.first * n + rows.second, rows.wins, n * n)
     other = np.bincount(rows.second * n + rows.first, rows.losses, n * n)
@@ -45,14 +46,14 @@ def win_table(rows):
 
 
 def worths(x):
-    """e^λ, shifted so that the largest and the smallest are as far from 1        (N,) -> (N,)"""
+    """e^λ, scaled so that the largest times the smallest is 1        (N,) -> (N,)"""
     return np.exp(x - (x.max() + x.min()) / 2)
 
 
 def slope_and_curvature(x, wins, games, ridge=0.0):
     """g and A, with the ridge's share; without a ridge A + m/N 1 1', which can be inverted        -> (N,), (N, N)
 
-    m is the mean of A's diagonal. What 1 1' adds moves only the common shift, of which g has none.
+    m is the mean of A's diagonal. The added term acts only on a common shift, and g has no such component.
     """
     w = worths(x)
     inverse = 1 / np.add.outer(w, w)
@@ -88,15 +89,15 @@ def guess(won, lost):
 
 
 def first_guess(wins, ridge):
-    """The guess of equal opponents, and some sweeps; none with a ridge, which lets items never win        -> (N,)
+    """`guess`, then SWEEPS sweeps; none with a ridge, which allows items that never won        -> (N,)
 
-    Two camps that meet only each other swing from side to side: what is in the middle of the last two sweeps is nearer.
+    If two camps meet only each other, the sweeps swing from side to side. The middle of the last two is nearer.
     """
     x = guess(wins.sum(1), wins.sum(0))
     if ridge:
         return x
     w = worths(x)
-    with np.errstate(all="ignore"):  # weights of very different sizes may put a worth out of the floats
+    with np.errstate(all="ignore"):  # weights of very different sizes may let a worth over- or underflow
         for _ in range(SWEEPS):
             before, w = w, sweep(w, wins)
         swept = (np.log(before) + np.log(w)) / 2
@@ -106,8 +107,8 @@ def first_guess(wins, ridge):
 def maximum_of_table(rows, ridge, tolerance, max_iterations):
     """The strengths of greatest (penalised) likelihood, their certificate, and l        -> (N,), dict, ()
 
-    Not converged where A is singular in floats, or so nearly that the gradient does not vanish: far out its entries may
-    differ by more than 10¹⁶ times.
+    Does not converge if A is singular in floats, or so nearly singular that the gradient stays above 0: at very large
+    strengths the entries of A may differ by a factor of more than 10¹⁶.
     """
     wins = win_table(rows)
     games = wins + wins.T
@@ -126,7 +127,7 @@ def maximum_of_table(rows, ridge, tolerance, max_iterations):
         converged = bool(math.isfinite(reached) and decrement <= reached)
     here = decided(difference(x, rows), rows.wins, rows.losses)
     slope = difference_backward(here.slope, rows) - ridge * x
-    if converged:  # |g| is so small if the step is A⁻¹ g
+    if converged:  # g must be this small if the step was A⁻¹ g
         converged = bool((abs(slope) <= 2 * reached * np.sqrt(np.diag(a))).all())
     norm = float(np.linalg.norm(slope))
     certificate = {"converged": converged, "iterations": iteration, "gradient_norm": norm, "decrement": decrement}
@@ -140,7 +141,7 @@ def longest_move(step, games):
 
 
 def shrinkage(longest):
-    """e^{D/2} (e^D - 1 - D)/D: how much smaller δ is after a full step; infinite after a cut one, which has no bound"""
+    """e^{D/2} (e^D - 1 - D)/D, which bounds δ after / δ before a full step; infinite for a cut step: no bound"""
     if longest > 1:
         return math.inf
     return math.exp(longest / 2) * (math.expm1(longest) - longest) / longest if longest > 1e-5 else longest

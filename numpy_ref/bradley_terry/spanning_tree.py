@@ -1,8 +1,8 @@
 """A tree through the graph of games, and its Laplacian solved by two cumulative sums.
 
-Where items meet only their neighbours, as in a ladder or a chain, information spreads one item per iteration of
-conjugate gradients, so they need as many iterations as the chain is long. A spanning tree connects all items at once:
-with its Laplacian as preconditioner a chain takes one iteration. (Where most pairs have met, the diagonal is better.)
+If items meet only their neighbours, as in a ladder or a chain, information spreads one item per iteration of conjugate
+gradients, so they need as many iterations as the chain has items. A spanning tree connects all items at once: with its
+Laplacian as preconditioner a chain takes one iteration. (If most pairs have met, the diagonal is better.)
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Tree(NamedTuple):
-    """The items in preorder: a subtree is the run from its top's place to `end`; row k leads down to place k + 1"""
+    """The items in preorder: a subtree is the places from its top up to `end`; rows[k] leads down to place k + 1"""
 
     items: np.ndarray  # (N,)
     end: np.ndarray  # (N,)
@@ -21,8 +21,8 @@ class Tree(NamedTuple):
 def solve_tree(tree, conductance, b):
     """x with Σ conductance (x_i - x_j) over the tree's edges at i = b_i, where Σ b = 0        (N - 1,), (N,) -> (N,)
 
-    What enters a subtree must leave it by the edge at its top: there x drops by (Σ b over the subtree) / conductance,
-    and x is the sum of the drops on the way from the root. Both sums run over preorder.
+    All that enters a subtree leaves it by the edge at its top. There x drops by (Σ b over the subtree) / conductance,
+    and x is the sum of the drops on the way from the root. Both are cumulative sums over the preorder.
     """
     prefix = np.concatenate([[0], np.cumsum(b[tree.items])])
     drop = (prefix[tree.end] - prefix[:-1])[1:] / conductance
@@ -34,7 +34,7 @@ def solve_tree(tree, conductance, b):
 
 
 def spanning_tree(first, second, games, n_items):
-    """The tree of most games (Kruskal 1956), or None where the graph falls apart        (M,), (M,), (M,) -> Tree"""
+    """The tree of most games (Kruskal 1956), or None if the graph is not connected        (M,), (M,), (M,) -> Tree"""
     leader = list(range(n_items))
 
     def find(i):
@@ -61,7 +61,7 @@ def preorder(neighbours):
     rows, end, place, stack = [], [0] * n_items, [-1] * n_items, [(0, -1)]
     while stack:
         item, row = stack.pop()
-        if item < 0:  # the subtree of this place is behind us
+        if item < 0:  # the subtree of this place is complete
             end[-item - 1] = len(items)
             continue
         place[item] = len(items)
@@ -73,7 +73,7 @@ def preorder(neighbours):
 
 
 def tree_preconditioner(pairs, conductances):
-    """The preconditioner of the tree of most games, None where there are many more rows than a tree has
+    """The preconditioner of the tree of most games, None if there are many more rows than a tree has
 
     conductances        (x, the tree's rows) -> their curvatures at x
     """

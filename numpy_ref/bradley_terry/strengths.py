@@ -8,7 +8,7 @@ The same loss and the same two gradients as the reward model's, with one paramet
     d²l/dd² = -(wins + losses) σ(d) σ(-d)
 
 Models of ties replace the second to fourth line (outcomes.py). Only differences count: strengths are given with mean
-0. The ridge is a normal prior of mean 0 and variance 1/ridge on every strength: it takes ridge/2 Σ λ² from l.
+0. The ridge is a normal prior of mean 0 and variance 1/ridge on every strength: it subtracts ridge/2 Σ λ² from l.
 
 Sources: Zermelo 1929; Bradley & Terry 1952.
 """
@@ -28,8 +28,8 @@ from .small_tables import guess, is_small, maximum_of_table
 from .spanning_tree import tree_preconditioner
 from .win_counts import blocks, difference, difference_backward, total_per_item, without_shift, won_and_lost
 
-LARGEST_RIDGE = 1e100  # at which every strength is 0 but for rounding
-DENSE_ITEMS = 3000  # the square array of so many takes 72 MB
+LARGEST_RIDGE = 1e100  # here every strength is already 0 but for rounding
+DENSE_ITEMS = 3000  # a square array for so many items takes 72 MB
 
 
 def row_terms(x, pairs, home, model):
@@ -84,7 +84,7 @@ def information(x, pairs, home=False, model=None):
 
 
 def penalised(x, parts, home=False, model=None, ridge=0.0):
-    """likelihood_terms summed over parts of the rows, with ridge/2 Σ λ² taken from l"""
+    """likelihood_terms summed over parts of the rows, less ridge/2 Σ λ²"""
     terms, n = [likelihood_terms(x, part, home, model) for part in parts], parts[0].n_items
     weight = np.where(np.arange(len(x)) < n, ridge, 0)  # (N + extra,): only strengths have a prior
     return Terms(
@@ -96,7 +96,7 @@ def penalised(x, parts, home=False, model=None, ridge=0.0):
 
 
 def first_guess(pairs, home, model):
-    """The guess of equal opponents, h = 0, the tie parameter of equal items        -> (N + extra,)"""
+    """`guess`, h = 0, and the tie parameter as if all items were equal        -> (N + extra,)"""
     strength = np.append(guess(*won_and_lost(pairs)), [0.0] * home)
     if not model:
         return strength
@@ -111,7 +111,8 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     ties        "davidson" or "rao-kupper" model them, "half" gives half a win to each side, "drop" leaves them out
     ridge       1 / variance of a normal prior on the strengths; 0 is no prior
     tolerance   on the Newton decrement: how far, in standard errors, the result may be from the maximum
-    Where no estimate exists the numbers are NaN and `problem` says why. Raises InputError for a wrong option.
+
+    If no estimate exists, the numbers are NaN and `problem` says why. Raises InputError for a wrong option.
     """
     if not (isinstance(ridge, (int, float, np.number)) and 0 <= ridge <= LARGEST_RIDGE):
         raise InputError(f"ridge={ridge!r}: expected a number from 0 to {LARGEST_RIDGE:g} (1 / variance of the prior)")
@@ -121,7 +122,7 @@ def fit(pairs, home=False, ties="davidson", ridge=0.0, tolerance=1e-12, max_iter
     problem = NO_CIRCLE if len(groups) > 1 and not ridge else unbounded_effect(rows, home, model, ridge)
     if problem:
         return without_estimate(problem, home, **asked)
-    total = float((rows.wins + rows.ties + rows.losses).sum())  # standard errors of light weights are long
+    total = float((rows.wins + rows.ties + rows.losses).sum())  # small weights have large standard errors
     x, certificate, value = maximum(rows, home, model, ridge, tolerance * min(1, math.sqrt(total)), max_iterations)
     return with_estimate(x, certificate, value, home, **asked)
 
@@ -142,7 +143,7 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
         return step * min(1, LONGEST / longest) if longest else step
 
     tree = None if ridge else tree_preconditioner(rows, lambda x, edges: row_terms(x, edges, home, model).curvature)
-    start[:n] *= tree is None  # in a chain opponents are no sample of all: their wins say little about strength
+    start[:n] *= tree is None  # in a chain items meet few others, and wins say little about strength
     inside = (lambda x: x[-1] > 0) if model == "rao-kupper" else None
     f = partial(penalised, parts=parts, home=home, model=model, ridge=ridge)
     solve = iterative(tolerance, unchanged if ridge else partial(without_shift, n), tree or jacobi)
@@ -150,6 +151,6 @@ def maximum(rows, home, model, ridge, tolerance, max_iterations):
     if not certificate["converged"] and n <= DENSE_ITEMS:
         held = None if ridge else np.argmax(total_per_item(rows.wins + rows.ties + rows.losses, rows))
         solve = direct(lambda x: information(x, rows, home, model) + np.diag(ridge * (np.arange(len(x)) < n)), held)
-        # In units of a nearly flat parameter the gradient's own rounding is above 1e-12 standard errors.
+        # Along a nearly flat parameter the rounding of the gradient exceeds 1e-12 standard errors.
         x, certificate, here = newton(f, x, 100 * tolerance, max_iterations, solve, limit, inside)
     return x, certificate, here.value + ridge / 2 * (x[:n] @ x[:n])

@@ -18,7 +18,7 @@ CERTIFICATE = (
 def answer_lines(answer, name=None, bootstrap=None):
     """Heading, ranking, effects, certificate
 
-    bootstrap       resamples, without_estimate, low, high of the intervals to show, in the order of the items
+    bootstrap       the resamples, without_estimate, low and high to show; low and high in the order of the items
     """
     of_rankings = not hasattr(answer.fitted, "pairs")
     kind = "Plackett-Luce" if of_rankings else "Bradley-Terry"
@@ -35,7 +35,7 @@ def number_of_games(answer):
 
 
 def ranking_lines(answer, bootstrap=None):
-    """One line an item, the strongest first"""
+    """One line per item, the strongest first"""
     low, high = (bootstrap["low"], bootstrap["high"]) if bootstrap else (answer.low, answer.high)
     title = f"{100 * answer.level:g} % {'bootstrap' if bootstrap else 'interval'}"
     beats = sigmoid(answer.fitted.strength)
@@ -51,7 +51,7 @@ def ranking_lines(answer, bootstrap=None):
 
 
 def effect_lines(answer, bootstrap=None):
-    """What the strengths are relative to, and the effects beside them"""
+    """The reference of the strengths, the effects, and the treatment of ties"""
     fitted = answer.fitted
     zero = "the mean of all items (0)" if answer.reference is None else str(answer.reference)
     lines = [
@@ -77,7 +77,7 @@ def effect_lines(answer, bootstrap=None):
 
 
 def certificate_lines(fitted):
-    """Why to believe it"""
+    """The log-likelihood, and the certificate of convergence"""
     fit = f"log-likelihood {zeroless(fitted.log_likelihood)}"
     if hasattr(fitted, "deviance"):
         freedom = "" if fitted.degrees_of_freedom is None else f" on {fitted.degrees_of_freedom} d.f."
@@ -119,7 +119,7 @@ def with_error(effect, level):
 
 
 def decimals(value, size):
-    """Three decimals, right-aligned, no -0.000; a dash for what was not computed"""
+    """Three decimals, right-aligned, no -0.000; a dash if it was not computed"""
     return f"{'-' if math.isnan(value) else format(round(value, 3) + 0.0, '.3f'):>{size}}"
 
 
@@ -140,7 +140,7 @@ def answer_html(answer):
 
 
 def answer_dict(answer, bootstrap=None) -> dict[str, Any]:
-    """What is printed, as one dict for JSON: NaN is None"""
+    """The printed result as one dict for JSON; NaN becomes None"""
     fitted = answer.fitted
     columns = answer.table | {"beats_average": sigmoid(fitted.strength)[answer.order]}
     result: dict[str, Any] = {"items": len(answer.items), "games": number_of_games(answer)}
@@ -166,11 +166,11 @@ def answer_dict(answer, bootstrap=None) -> dict[str, Any]:
 
 
 def effect_dict(effect):
-    """An Effect as a dict, None where there is none"""
+    """An Effect as a dict, or None"""
     return None if effect is None else {name: plain(value) for name, value in effect._asdict().items()}
 
 
 def plain(value):
-    """NumPy's numbers as Python's, NaN as None: what JSON can say"""
+    """A value for JSON: NumPy's numbers become Python's, NaN becomes None"""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,7 +1,8 @@
-"""Who met whom how often: one row for all games of a pair.
+"""Games as counts: one row for all games of a pair.
 
-The rows of Pairs are sorted by their first item. They form a sparse matrix with one row a pair: `difference` multiplies
-by it, `difference_backward` by its transpose. Both take a few passes over the rows, without an array of all N² pairs.
+The rows of Pairs are sorted by their first item. They form a sparse matrix with one row per pair: `difference`
+multiplies by it, `difference_backward` by its transpose. Both take a few passes over the rows, without an array of all
+N² pairs.
 """
 
 from itertools import pairwise
@@ -60,7 +61,7 @@ def total_per_item(x, pairs):
 
 
 def without_shift(n_items, r):
-    """r less the mean of its first n_items numbers: no difference sees a common shift        (n,) -> (n,)"""
+    """r less the mean of its first n_items numbers: a common shift changes no difference        (n,) -> (n,)"""
     return np.concatenate([r[:n_items] - r[:n_items].mean(), r[n_items:]])
 
 
@@ -76,7 +77,7 @@ def pairs_of_rows(first, second, wins, losses, ties=None, n_items=None, ordered=
 
     wins, losses, ties      how often first won, second won, neither: counts or weights, finite and not negative
     ordered                 the first item of every row is at home
-    at_home                 (M,) who is, row by row: 1 first, -1 second, 0 neither
+    at_home                 (M,) who is at home in each row: 1 first, -1 second, 0 neither
     """
     first, second = np.asarray(first), np.asarray(second)
     counts = [np.broadcast_to(np.asarray(c, float), first.shape) for c in (wins, 0 if ties is None else ties, losses)]
@@ -107,7 +108,7 @@ def add_up(key, columns, n_keys):
 
 
 def pairs_of_games(winner, loser, n_items=None, count=None):
-    """One game an entry, or `count` of them -> Pairs        (G,), (G,), (G,) -> Pairs
+    """Each entry is one game, or `count` games        (G,), (G,), (G,) -> Pairs
 
     Counts in an N × N table if that is small, otherwise sorts. The sort key packs (smaller item, larger item, whether
     the larger one won) into one machine word.
@@ -151,7 +152,7 @@ def make_pairs(n_items, first, second, wins, ties, losses, at_home):
 
 
 def check_rows(first, second, counts, n_items):
-    """The number of items; InputError for what cannot be a table of games"""
+    """The number of items; InputError if these arrays are not a table of games"""
     if first.ndim != 1 or first.shape != second.shape or first.dtype.kind not in "iu" or second.dtype.kind not in "iu":
         raise InputError(
             f"items must be two integer arrays of one length, found {first.dtype} {first.shape} and "
