@@ -1,6 +1,6 @@
 """The reward model in plain NumPy, every gradient derived by hand.
 
-The top level is the book. Reading order:
+The top level is the book. In reading order:
 
 losses -> layers -> attention -> transformer -> reward_model        the heart, in one sitting
 ranking, listwise, ties, objectives, language_model                 other objectives

@@ -1,6 +1,6 @@
 """python -m numpy_ref COMMAND: the reward model by hand.
 
-A command is imported when it is called: it does not wait for the others.
+A command is imported when it is called, so no command waits for another's imports.
 """
 
 import sys

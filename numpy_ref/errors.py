@@ -1,6 +1,6 @@
-"""What a user can put right: the commands print it as one sentence and end with status 2, without a traceback."""
+"""The error that a user can put right: a command prints it as one sentence and ends with status 2, no traceback."""
 
-LONGEST = 1000  # characters; a sentence quotes what it found, and a damaged file may hold anything
+LONGEST = 1000  # characters: a message quotes its input, and a damaged file may hold anything
 
 
 class InputError(ValueError):

@@ -20,7 +20,7 @@ def complex_step(f, inputs, h=1e-20):
     """df/dx = Im f(x + ih) / h        for every entry of every leaf; f takes the tree and returns a number
 
     Exact to rounding: f(x + ih) = f(x) + ih f'(x) - h² f''(x)/2 ..., nothing is subtracted, so h can be tiny. It needs
-    an analytic f: `abs`, `max`, `>=` and `.real` lose the imaginary part, and the answer is then 0 without a word.
+    an analytic f: `abs`, `max`, `>=` and `.real` lose the imaginary part, and the answer is then silently 0.
 
     Source: Squire & Trapp 1998, SIAM Review 40(1).
     """
@@ -49,7 +49,7 @@ def central_difference(f, inputs, h=1e-5):
 
 
 def _slopes(slope, inputs, dtype):
-    """slope(tree, leaf, i) for every entry i of every floating leaf, on a copy that it may move; else None"""
+    """slope(tree, leaf, i) for every entry i of every floating leaf of a copy that it may change; other leaves: None"""
     moved = tree_map(lambda leaf: np.array(leaf, dtype) if is_floating(leaf) else leaf, inputs)
 
     def of(leaf, original):
@@ -81,7 +81,7 @@ def is_analytic(f, inputs, rng):
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             exact = at(1e-20j).imag / 1e-20
-    except Exception:  # a ufunc without complex numbers, a cast to real ones, a check of the type: f accepts real ones
+    except Exception:  # f may refuse complex numbers in many ways: a ufunc, a cast, a check of the type
         return False
     near = (at(1e-5) - at(-1e-5)) / 2e-5
     return bool(abs(exact - near) <= 1e-4 * (abs(exact) + abs(near)) + 1e-8 * (1 + abs(at(0.0))))

@@ -38,9 +38,9 @@ def best_first(rewards, ranks):
     K = ranks.shape[1]
     order = np.argsort(
         np.where(ranks == ABSENT, K, ranks), 1, kind="stable"
-    )  # a list with a slot absent ranks to K - 1
+    )  # K is last: a list with an absent slot has ranks up to K - 1
     ranks = np.take_along_axis(ranks, order, 1)
-    lowest = np.finfo(rewards.dtype).min / 4  # finite, as differences from it must be
+    lowest = np.finfo(rewards.dtype).min / 4  # finite, so that differences from it are too
     x = np.where(ranks == ABSENT, lowest, np.take_along_axis(rewards, order, 1))
     changes, place = ranks[:, 1:] != ranks[:, :-1], np.arange(1, K)  # borders between groups of equal rank
     start, end = np.zeros_like(ranks), np.full_like(ranks, K)

@@ -67,8 +67,9 @@ def action_log_probability_backward(dout, cache):
 def group_advantage(reward):
     """A_g = (r_g - mean) / deviation over the G responses to its prompt        (N, G) -> (N, G);  0 if all are equal
 
-    GRPO's. For rewards 0 and 1, of which 1 has probability p, the expected gradient is that of the expected reward
-    times E[√(k (1 - k))] / (p (1 - p)), where k is the share of ones: very easy and very hard prompts get more weight.
+    The advantage of GRPO. If rewards are 1 with probability p and else 0, the expected gradient is that of the expected
+    reward times E[√(k (1 - k))] / (p (1 - p)), where k is the share of ones: very easy and very hard prompts get more
+    weight.
     Source: Shao et al. 2024, arXiv:2402.03300, section 4.1.2.
     """
     differ = reward.max(1, keepdims=True) > reward.min(
@@ -122,7 +123,7 @@ def best_of_n(log_p, reward, n):
     """
     if not n >= 1:
         raise InputError(f"n is {n}: expected at least 1 draw")
-    _, level = np.unique(reward, return_inverse=True)  # equal rewards, one level
+    _, level = np.unique(reward, return_inverse=True)  # equal rewards share a level
     p = np.exp(log_p)
     mass = np.bincount(level, p)
     at_most = np.cumsum(mass)

@@ -17,8 +17,8 @@ from .transformer import transformer, transformer_backward
 def init_params(rng, vocab_size, n_positions, n_embd, n_layer, dtype=np.float64):
     """Random weights: a tree whose flattened names are the PyTorch twin's state_dict.
 
-    Small embeddings and feed-forward outputs and large attention outputs: the model then first learns which words of
-    the prompt a response answers.
+    Embeddings and feed-forward outputs start small and attention outputs large: the model then first learns which words
+    of the prompt a response answers.
     """
 
     def normal(std, *shape):

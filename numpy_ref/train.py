@@ -1,4 +1,4 @@
-"""Training: what one step does, by hand, and the loop that both packages run."""
+"""Training: one step by hand, and the loop that both packages run."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from .reward_model import loss_and_grads, rewards
 from .tree import flatten, unflatten
 
 MAX_NORM, BETA2 = 1.0, 0.95  # InstructGPT's β₂: the scale of a gradient is forgotten in 20 steps instead of 1,000
-TIE_RATE = 10  # the tie parameter's learning rate in units of the model's: one number, which the model must not chase
+TIE_RATE = 10  # the tie parameter's learning rate in units of the model's: it should settle before the model adapts
 
 
 class LearnerLike(Protocol):
@@ -41,10 +41,10 @@ class LearnerLike(Protocol):
         """Whether the flag is true in any process of the job"""
 
     def learned_ties(self) -> dict:
-        """The model of ties and its parameter, {} if none was learned"""
+        """The model of ties and its parameter; {} if none was learned"""
 
     def versions(self) -> dict:
-        """What bitwise reproducibility depends on besides the machine"""
+        """The versions and settings that bitwise reproducibility depends on, besides the machine"""
 
 
 class Learner:
