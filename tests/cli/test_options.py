@@ -133,9 +133,8 @@ def test_the_help_says_the_learning_rate_of_each_kind_of_model(capsys):
     with pytest.raises(SystemExit):
         run("torch_impl", "train", "--help")
     text = " ".join(capsys.readouterr().out.split())
-    assert (
-        "its peak; if left out, 1e-05 for a pretrained model, 0.0002 with --use-peft, else 0.005 --warmup-steps" in text
-    )
+    kinds = "1e-05 for a pretrained model, 0.0002 with --use-peft, else 0.005 --warmup-steps"
+    assert f"peak learning rate; default: {kinds}" in text
 
 
 def test_short_names_of_other_trainers_are_understood():
