@@ -1,14 +1,15 @@
 """The catalogue: mistakes that people really make, each as an executable wrong version with a hint written by hand.
 
-A wrong version answers exactly as the mistake does, so that "you made this one" is decided by comparing values. Many
-were bugs of public reward-model code. `CATALOGUE` has them by function. In reading order:
+A wrong version gives exactly the answers that the mistake gives, so comparing values decides whether a submission has
+made it. Many were bugs of public reward-model code. `CATALOGUE` maps each published function to its mistakes.
+In reading order:
 
 losses          of pairs and of ranked lists
-comparisons     models of one comparison, strengths of a table, agreement
+comparisons     models of one comparison, strengths fitted to a table of wins, weighted kappa
 layers          layers and attention
-policy          DPO, IPO, an advantage
+policy          DPO, IPO, the leave-one-out advantage
 training        which token is scored, the optimiser's step, the metrics
-transfer        what the lessons leave to the reader
+transfer        functions that the lessons leave to the reader, such as RMS norm and LoRA
 """
 
 from ..functions import FUNCTIONS

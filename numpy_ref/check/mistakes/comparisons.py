@@ -1,6 +1,7 @@
-"""Known mistakes in the models of one comparison, in the strengths of a table, and in agreement by degrees.
+"""Known mistakes in models of one comparison, in strengths fitted to a table of wins, and in weighted kappa.
 
-Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+Each row: the mistake's name, a hint, and the wrong code. It has the published signature, even if it ignores some
+arguments.
 """
 # ruff: noqa: ARG005
 
@@ -12,18 +13,18 @@ from ..oracles import both, log_sigmoid, normal_cdf, normal_density, sigmoid
 
 
 def per_pair(slope):
-    """slope(margin), divided by the number of pairs, for the chosen and with the opposite sign for the rejected"""
+    """(slope(margin) / B, -slope(margin) / B): the gradients of chosen and rejected"""
     return lambda chosen, rejected: both(slope(chosen - rejected) / len(chosen))
 
 
 def through_sigma(margin, label):
-    """-p log σ(m) - (1 - p) log(1 - σ(m)), each log taken of a σ that may be 0 or 1"""
+    """mean of -p log σ(m) - (1 - p) log(1 - σ(m)): infinite or NaN where σ rounds to 0 or 1"""
     s = 1 / (1 + np.exp(-margin))
     return -(label * np.log(s) + (1 - label) * np.log(1 - s)).mean()
 
 
 def inverted_tail(margin):
-    """Φ as 1 - Φ(-m): 0 below -8.3"""
+    """-φ(m) / Φ(m) with Φ(m) written as 1 - Φ(-m), which is 0 below m = -8.3"""
     return -normal_density(margin) / (1 - normal_cdf(-margin))
 
 
@@ -33,7 +34,7 @@ def linear(pull, features=lambda chosen, rejected: chosen - rejected):
 
 
 def outcomes(win, loss):
-    """The tie has the rest"""
+    """(win, tie, loss) from win(d, η) and loss(d, η); the tie has the remaining probability"""
 
     def wrong(first, second, threshold):
         d = first - second
@@ -49,52 +50,56 @@ def won_and_expected(wins, strength):
 
 
 def factor(wins, worth):
-    """By what minorise-maximise multiplies each worth"""
+    """won / expected, by which minorise-maximise multiplies each worth"""
     return np.divide(*won_and_expected(wins, np.log(worth)))
 
 
 def apart(distance, a, b):
-    """1 - observed over expected disagreement"""
+    """1 - observed / expected disagreement, for any distance of two labels"""
     return 1 - distance(a - b).mean() / distance(a[:, None] - b).mean()
 
 
-_SIGN = "The sign is the opposite: a step along it goes the wrong way."
+_SIGN = "The sign is reversed: a step along this gradient goes the wrong way."
 _MEAN = "The loss is a mean over the pairs: divide by their number."
 
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "soft_label_loss": (
         Mistake(
             "the label is rounded",
-            "A label of 0.7 stands for 70 % of the people: weigh both terms instead of choosing one.",
+            "A label of 0.7 means that 70 % of the people prefer the first: weight both terms instead of choosing one.",
             lambda m, p: right.soft_label_loss(m, p.round()),
         ),
         Mistake(
             "the term of the second response is missing",
-            "A share 1 - p prefers the second response, with probability σ(-m).",
+            "A share 1 - p of the people prefers the second response, so add -(1 - p) log σ(-m).",
             lambda m, p: -(p * log_sigmoid(m)).mean(),
         ),
         Mistake("a sum instead of a mean", _MEAN, lambda m, p: len(m) * right.soft_label_loss(m, p)),
         Mistake(
             "the two responses are exchanged",
-            "p belongs to σ(m), 1 - p to σ(-m).",
+            "p multiplies log σ(m), and 1 - p multiplies log σ(-m).",
             lambda m, p: right.soft_label_loss(-m, p),
         ),
-        Mistake("the squared error", "Asked is the log-loss.", lambda m, p: ((sigmoid(m) - p) ** 2).mean()),
+        Mistake("the squared error", "The task asks for the log loss.", lambda m, p: ((sigmoid(m) - p) ** 2).mean()),
         Mistake(
             "the logarithm of σ",
-            "σ rounds to 0 or 1 far out and its logarithm is infinite: use -np.logaddexp(0, -m), which is log σ(m).",
+            "Far from 0, σ rounds to 0 or 1 and a logarithm is infinite: use -np.logaddexp(0, -m), which is log σ(m).",
             through_sigma,
         ),
     ),
     "probit_loss_backward": (
         Mistake(
-            "the gradient of σ", "The model is Φ, not σ: its slope is the density φ.", right.pairwise_loss_backward
+            "the gradient of σ",
+            "The model is Φ, not σ: the derivative of Φ is the normal density φ.",
+            right.pairwise_loss_backward,
         ),
         Mistake(
-            "the density is missing", "Chain rule: the slope of log Φ is φ / Φ.", per_pair(lambda m: -1 / normal_cdf(m))
+            "the density is missing",
+            "Chain rule: the derivative of log Φ is φ / Φ.",
+            per_pair(lambda m: -1 / normal_cdf(m)),
         ),
         Mistake(
-            "the density alone", "Chain rule: the slope of log Φ is φ / Φ.", per_pair(lambda m: -normal_density(m))
+            "the density alone", "Chain rule: the derivative of log Φ is φ / Φ.", per_pair(lambda m: -normal_density(m))
         ),
         Mistake("the minus sign is lost", _SIGN, per_pair(lambda m: normal_density(m) / normal_cdf(m))),
         Mistake(
@@ -104,19 +109,23 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "1 - Φ(-m) in the place of Φ(m)",
-            "Far below 0 it subtracts from 1 what rounds to 1: Φ(m) = erfc(-m/√2) / 2 keeps its digits.",
+            "Far below 0, Φ(-m) rounds to 1 and the difference is 0: Φ(m) = erfc(-m/√2) / 2 keeps its digits.",
             per_pair(inverted_tail),
         ),
     ),
     "linear_reward_gradient": (
         Mistake("the minus sign is lost", _SIGN, linear(lambda m: sigmoid(-m))),
         Mistake(
-            "σ(m) in the place of σ(-m)", "A solved pair, of large margin, hardly pulls.", linear(lambda m: -sigmoid(m))
+            "σ(m) in the place of σ(-m)",
+            "A pair with a large margin is solved and hardly counts: its factor is σ(-m), not σ(m).",
+            linear(lambda m: -sigmoid(m)),
         ),
-        Mistake("every pair pulls alike", "The pull of a pair, σ(-m), is missing.", linear(lambda m: -np.ones_like(m))),
+        Mistake(
+            "every pair pulls alike", "The factor σ(-m) of each pair is missing.", linear(lambda m: -np.ones_like(m))
+        ),
         Mistake(
             "the features of the chosen response alone",
-            "The margin holds both responses: its slope in w is the difference of their features.",
+            "The margin depends on both responses: its gradient in w is the difference of their features.",
             linear(lambda m: -sigmoid(-m), lambda c, r: c),
         ),
         Mistake("a sum instead of a mean", _MEAN, lambda w, c, r: len(c) * right.linear_reward_gradient(w, c, r)),
@@ -137,7 +146,9 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             lambda a, b: normal_cdf((a - b) / 2),
         ),
         Mistake(
-            "the second wins", "This is the probability of the second response.", lambda a, b: right.thurstone(b, a)
+            "the second wins",
+            "This is the probability that the second response wins.",
+            lambda a, b: right.thurstone(b, a),
         ),
     ),
     "rao_kupper": (
@@ -148,17 +159,17 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the threshold hinders the first response alone",
-            "Either response must lead by η.",
+            "The second response must lead by η as well.",
             outcomes(lambda d, t: sigmoid(d - t), lambda d, _: sigmoid(-d)),
         ),
         Mistake(
             "the threshold helps",
-            "To win is harder than without ties: subtract η.",
+            "Winning is harder with ties than without them: subtract η.",
             outcomes(lambda d, t: sigmoid(d + t), lambda d, t: sigmoid(-d + t)),
         ),
         Mistake(
             "the loss as 1 - win",
-            "What is left when the first does not win is a tie or a loss.",
+            "If the first response does not win, the outcome is a tie or a loss: 1 - win holds both.",
             outcomes(lambda d, t: sigmoid(d - t), lambda d, t: 1 - sigmoid(d - t)),
         ),
         Mistake(
@@ -171,12 +182,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the sign is lost", _SIGN, lambda w, s: -right.strengths_gradient(w, s)),
         Mistake(
             "the games won alone",
-            "Take off the wins that the model expects.",
+            "Subtract the wins that the model expects.",
             lambda w, s: w.sum(1).astype(float),
         ),
         Mistake(
             "games that were lost are left out",
-            "A lost game pulls as well: it lowers the loser by σ.",
+            "Lost games count as well: each one subtracts the probability with which the loser would have won.",
             lambda w, s: (w * sigmoid(s - s[:, None])).sum(1),
         ),
         Mistake(
@@ -186,10 +197,10 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "mm_step": (
-        Mistake("the factor alone", "won / expected is by what the old worth is multiplied.", factor),
+        Mistake("the factor alone", "This is won / expected: multiply the old worth by it.", factor),
         Mistake(
             "the inverse factor",
-            "Who won more than expected becomes stronger: won stands above.",
+            "An item that won more than expected becomes stronger: the wins are the numerator.",
             lambda wins, worth: worth / factor(wins, worth),
         ),
         Mistake(
@@ -199,20 +210,30 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "normalised",
-            "The step is asked as it is; to fix the free factor comes afterwards.",
+            "Return the step as it is: the free factor is fixed afterwards.",
             lambda wins, worth: right.mm_step(wins, worth) / right.mm_step(wins, worth).sum(),
         ),
     ),
     "weighted_kappa": (
-        Mistake("without weights", "A near miss costs less than a far one: (a - b)².", right.cohen_kappa),
-        Mistake("linear weights", "Square the distance.", lambda a, b: apart(np.abs, a, b)),
         Mistake(
-            "the correlation", "Kappa also notices that one rater is milder.", lambda a, b: np.corrcoef(a, b)[0, 1]
+            "without weights",
+            "A near miss costs less than a far one: weight each disagreement by (a - b)².",
+            right.cohen_kappa,
         ),
-        Mistake("1 - is missing", "No disagreement is a kappa of 1.", lambda a, b: 1 - right.weighted_kappa(a, b)),
+        Mistake("linear weights", "The weights are quadratic: square the distance.", lambda a, b: apart(np.abs, a, b)),
         Mistake(
-            "chance pairs each item with itself",
-            "By chance every label of one rater meets every label of the other.",
+            "the correlation",
+            "Kappa falls if one rater is milder than the other; the correlation does not.",
+            lambda a, b: np.corrcoef(a, b)[0, 1],
+        ),
+        Mistake(
+            "1 - is missing",
+            "Without any disagreement kappa is 1: subtract the ratio from 1.",
+            lambda a, b: 1 - right.weighted_kappa(a, b),
+        ),
+        Mistake(
+            "the raters' means are left out of chance",
+            "By chance every label of one rater meets every label of the other: take the mean over all pairs (i, j).",
             lambda a, b: 1 - ((a - b) ** 2).mean() / (a.var() + b.var()),
         ),
     ),

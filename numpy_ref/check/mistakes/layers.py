@@ -1,6 +1,7 @@
 """Known mistakes in the layers, in attention, and in their backward passes.
 
-Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+Each row: the mistake's name, a hint, and the wrong code. It has the published signature, even if it ignores some
+arguments.
 """
 # ruff: noqa: ARG001, ARG005
 
@@ -19,13 +20,13 @@ def erf(x):
 
 
 def softmax_over(x, axis):
-    """Softmax over an axis of one's choice"""
+    """Softmax over any axis"""
     e = np.exp(x - x.max(axis, keepdims=True))
     return e / e.sum(axis, keepdims=True)
 
 
 def normalise(x, ddof=0, eps=1e-5, axis=-1):
-    """(x̂, 1/√(σ² + ε)) over an axis of one's choice, the variance divided by C - ddof"""
+    """(x̂, 1/√(σ² + ε)) over any axis, with the variance divided by C - ddof"""
     centred = x - x.mean(axis, keepdims=True)
     rstd = 1 / np.sqrt((centred**2).sum(axis, keepdims=True) / (x.shape[axis] - ddof) + eps)
     return centred * rstd, rstd
@@ -37,18 +38,18 @@ def sum_rows(a):
 
 
 def norm_backward(dout, x, weight, dx):
-    """dx(dxhat, xhat, rstd) beside the right dweight and dbias"""
+    """A wrong dx(dxhat, xhat, rstd) with the right dweight and dbias"""
     xhat, rstd = normalise(x)
     return dx(dout * weight, xhat, rstd), sum_rows(dout * xhat), sum_rows(dout)
 
 
 def mean(a):
-    """Over the last axis, which stays as an axis of length 1"""
+    """The mean over the last axis, which stays as an axis of length 1"""
     return a.mean(-1, keepdims=True)
 
 
 def attend(q, k, v, scale=None, shift=0, mask=True, axis=-1, hide=-np.inf):
-    """Attention with its parts exchangeable: `shift` 1 lets a position see its successor, -1 hides it from itself"""
+    """Attention weights with exchangeable parts: `shift` 1 lets a position see the next one, -1 hides it from itself"""
     scores = q @ k.swapaxes(-1, -2) / (math.sqrt(q.shape[-1]) if scale is None else scale(q))
     hidden = np.triu(np.ones(scores.shape[-2:], bool), 1 + shift)
     if mask:
@@ -57,18 +58,18 @@ def attend(q, k, v, scale=None, shift=0, mask=True, axis=-1, hide=-np.inf):
 
 
 def unshifted(q, k):
-    """The weights without the largest score subtracted"""
+    """Attention weights from a softmax that does not subtract the largest score"""
     weights = np.tril(np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])))
     return weights / weights.sum(-1, keepdims=True)
 
 
 def masked_late(q, k):
-    """Weights masked after softmax: the past no longer sums to 1"""
+    """Attention weights masked after the softmax, so that rows no longer sum to 1"""
     return np.tril(attend(q, k, None, mask=False))
 
 
 def attend_backward(dout, q, k, v, p, scale, jacobian=None):
-    """dq, dk and dv for weights p and a scale; jacobian(p, dp) in place of softmax's own"""
+    """(dq, dk, dv) for weights p and a scale; jacobian(p, dp) replaces the backward of softmax"""
     dp = dout @ v.swapaxes(-1, -2)
     ds = (p * (dp - (dp * p).sum(-1, keepdims=True)) if jacobian is None else jacobian(p, dp)) / scale
     return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dout
@@ -83,12 +84,12 @@ def tanh_part(x):
 
 
 def mean_free(x):
-    """x less its mean over the last axis"""
+    """x minus its mean over the last axis"""
     return x - mean(x)
 
 
 def unbiased(dout, x, weight):
-    """Everything right for a variance divided by C - 1"""
+    """The right gradients of a layer norm whose variance is divided by C - 1"""
     xhat, rstd = normalise(x, 1)
     dxhat, C = dout * weight, x.shape[-1]
     dx = rstd * (dxhat - mean(dxhat) - xhat * (dxhat * xhat).sum(-1, keepdims=True) / (C - 1))
@@ -103,14 +104,14 @@ def without_eps(dout, x, weight):
 
 
 def assigned(dout, tokens, vocab_size):
-    """dW[tokens] = dy: of a token that stands twice, the last gradient alone"""
+    """dW[tokens] = dy: a token that occurs twice keeps only its last gradient"""
     dweight = np.zeros((int(vocab_size), dout.shape[-1]))
     dweight[tokens] = dout
     return dweight
 
 
 def turned(q, k):
-    """Weights under the mask's mirror image: every position sees the future"""
+    """Attention weights with the mask reversed: a position sees only itself and the future"""
     scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
     past = np.tril(np.ones(scores.shape[-2:], bool), -1)
     return softmax_over(np.where(past, -np.inf, scores), -1)
@@ -137,22 +138,22 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "linear_backward": (
         Mistake(
             "dweight is transposed",
-            "dW has the shape of W: (O, I) = dyᵀ x.",
+            "dW = dyᵀ x has the shape of W, (O, I).",
             lambda d, x, w, b: (d @ w, right.linear_backward(d, x, w, b)[1].T, sum_rows(d)),
         ),
         Mistake(
             "dbias is a mean",
-            "Every row adds to the bias's gradient: sum.",
+            "Every row adds to the bias's gradient: take the sum.",
             lambda d, x, w, b: (*right.linear_backward(d, x, w, b)[:2], sum_rows(d) / (d.size // d.shape[-1])),
         ),
         Mistake(
             "dweight is a mean",
-            "Every row adds to the weight's gradient: sum.",
+            "Every row adds to the weight's gradient: take the sum.",
             lambda d, x, w, b: (d @ w, right.linear_backward(d, x, w, b)[1] / (d.size // d.shape[-1]), sum_rows(d)),
         ),
         Mistake(
             "dbias is not summed over the rows",
-            "db has the shape of b.",
+            "db has the shape of b: sum over the rows.",
             lambda d, x, w, b: (*right.linear_backward(d, x, w, b)[:2], d),
         ),
         Mistake(
@@ -172,7 +173,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "only two axes",
-            "Bring the leading axes into one first: x.reshape(-1, I).",
+            "Merge the leading axes first: x.reshape(-1, I).",
             lambda d, x, w, b: (d @ w, d.T @ x, d.sum(0)),
         ),
         Mistake(
@@ -182,7 +183,9 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "softmax": (
-        Mistake("the wrong axis", "Over the last axis: axis=-1, not axis=0.", lambda x: softmax_over(x, 0)),
+        Mistake(
+            "the wrong axis", "Softmax runs over the last axis: axis=-1, not axis=0.", lambda x: softmax_over(x, 0)
+        ),
         Mistake(
             "all entries together",
             "Every row is a distribution of its own: axis=-1, keepdims=True.",
@@ -195,11 +198,13 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "one maximum for all rows",
-            "Rows far below the maximum of all underflow to 0/0: each its own maximum.",
+            "Rows far below the overall maximum underflow to 0/0: subtract each row's own maximum.",
             lambda x: np.exp(x - x.max()) / np.exp(x - x.max()).sum(-1, keepdims=True),
         ),
         Mistake("not normalised", "Divide by the sum.", lambda x: np.exp(x - x.max(-1, keepdims=True))),
-        Mistake("log softmax", "This is its logarithm.", lambda x: x - np.logaddexp.reduce(x, -1, keepdims=True)),
+        Mistake(
+            "log softmax", "This is the logarithm of softmax.", lambda x: x - np.logaddexp.reduce(x, -1, keepdims=True)
+        ),
         Mistake("normalised without exp", "p = e^x / Σ e^x.", lambda x: x / x.sum(-1, keepdims=True)),
         Mistake(
             "keepdims is missing", "The sum must keep its axis: keepdims=True.", lambda x: np.exp(x) / np.exp(x).sum(-1)
@@ -210,7 +215,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "softmax_backward": (
         Mistake(
             "only the diagonal p (1 - p)",
-            "Every entry moves all others of its row: subtract Σ p dp.",
+            "Every entry of x changes the whole row of p: subtract Σ p dp.",
             lambda d, p: d * p * (1 - p),
         ),
         Mistake(
@@ -218,19 +223,23 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the sum term is added",
-            "dx = p (dp - Σ p dp): minus.",
+            "dx = p (dp - Σ p dp): the sum is subtracted.",
             lambda d, p: p * (d + (d * p).sum(-1, keepdims=True)),
         ),
         Mistake("the sum is without p", "Σ p dp, not Σ dp.", lambda d, p: p * (d - d.sum(-1, keepdims=True))),
         Mistake(
             "the mean of dp",
-            "Σ p dp weighs each entry by its probability.",
+            "Σ p dp weights each entry with its probability.",
             lambda d, p: p * (d - d.mean(-1, keepdims=True)),
         ),
-        Mistake("a mean of p dp", "Sum, not mean.", lambda d, p: p * (d - (d * p).mean(-1, keepdims=True))),
+        Mistake(
+            "a mean of p dp",
+            "Take the sum of p dp, not its mean.",
+            lambda d, p: p * (d - (d * p).mean(-1, keepdims=True)),
+        ),
         Mistake(
             "the sum runs over the first axis",
-            "Over the last axis, with keepdims=True.",
+            "Sum over the last axis, with keepdims=True.",
             lambda d, p: p * (d - (d * p).sum(0, keepdims=True)),
         ),
         Mistake(
@@ -241,11 +250,15 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake(
             "keepdims is missing", "The sum must keep its axis: keepdims=True.", lambda d, p: p * (d - (d * p).sum(-1))
         ),
-        Mistake("p - 1, cross entropy's shortcut", "p - y is softmax and cross entropy together.", lambda d, p: p - d),
+        Mistake(
+            "p - 1, cross entropy's shortcut",
+            "p - y is the gradient of softmax and cross entropy together, not of softmax alone.",
+            lambda d, p: p - d,
+        ),
         Mistake("the outer p is missing", "dx = p (dp - Σ p dp).", lambda d, p: d - (d * p).sum(-1, keepdims=True)),
         Mistake(
             "zero, as for dout of ones",
-            "The gradient of a row's sum is zero, but dout is not ones.",
+            "A row of p always sums to 1, so dout of ones gives zero; but dout is not ones here.",
             lambda d, p: np.zeros_like(p),
         ),
     ),
@@ -267,16 +280,20 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the exact erf form",
-            "x Φ(x) with erf; here GPT-2's tanh form is asked, up to 5e-4 away.",
+            "This is x Φ(x) with erf. The task asks for GPT-2's tanh form, which differs by up to 5e-4.",
             lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
         ),
         Mistake(
-            "x σ(1.702 x)", "This is the sigmoid approximation, up to 0.02 away.", lambda x: x * sigmoid(1.702 * x)
+            "x σ(1.702 x)",
+            "This is the sigmoid approximation, which differs by up to 0.02.",
+            lambda x: x * sigmoid(1.702 * x),
         ),
         Mistake("x σ(x)", "This is SiLU.", lambda x: x * sigmoid(x)),
         Mistake("relu", "This is ReLU.", lambda x: np.maximum(x, 0)),
         Mistake(
-            "the cubic term is missing", "x + 0.044715 x³ inside tanh.", lambda x: 0.5 * x * (1 + np.tanh(SCALE * x))
+            "the cubic term is missing",
+            "The argument of tanh holds x + 0.044715 x³.",
+            lambda x: 0.5 * x * (1 + np.tanh(SCALE * x)),
         ),
         Mistake(
             "√(2π) or √2 instead of √(2/π)",
@@ -291,35 +308,37 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the 1/2 is missing", "y = x/2 (1 + t).", lambda x: x * (1 + tanh_part(x))),
         Mistake(
             "x² instead of x³",
-            "The cube keeps tanh odd.",
+            "The term is 0.044715 x³: with a cube the argument of tanh is odd.",
             lambda x: 0.5 * x * (1 + np.tanh(SCALE * (x + CUBIC * x**2))),
         ),
         Mistake(
-            "the factor x is missing", "y = x/2 (1 + t); this is the gate alone.", lambda x: 0.5 * (1 + tanh_part(x))
+            "the factor x is missing", "y = x/2 (1 + t); this is (1 + t)/2 alone.", lambda x: 0.5 * (1 + tanh_part(x))
         ),
     ),
     "gelu_backward": (
         Mistake(
             "the derivative of the exact erf form",
-            "Φ(x) + x φ(x) is the erf form's; the forward pass is the tanh form.",
+            "Φ(x) + x φ(x) is the derivative of the erf form; the forward pass is the tanh form.",
             lambda d, x: d * (0.5 * (1 + erf(x / math.sqrt(2))) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),
         ),
         Mistake(
             "the derivative of x σ(1.702 x)",
-            "This is the sigmoid approximation's.",
+            "This is the derivative of the sigmoid approximation.",
             lambda d, x: d * (sigmoid(1.702 * x) + 1.702 * x * sigmoid(1.702 * x) * sigmoid(-1.702 * x)),
         ),
         Mistake(
-            "the derivative of x σ(x)", "This is SiLU's.", lambda d, x: d * (sigmoid(x) + x * sigmoid(x) * sigmoid(-x))
+            "the derivative of x σ(x)",
+            "This is the derivative of SiLU.",
+            lambda d, x: d * (sigmoid(x) + x * sigmoid(x) * sigmoid(-x)),
         ),
         Mistake(
             "half of the product rule: only (1 + t)/2",
-            "x/2 times the derivative of tanh is missing.",
+            "The other term of the product rule, x/2 times the derivative of tanh, is missing.",
             lambda d, x: d * 0.5 * (1 + tanh_part(x)),
         ),
         Mistake(
             "half of the product rule: only x/2 tanh'",
-            "(1 + t)/2 is missing.",
+            "The other term of the product rule, (1 + t)/2, is missing.",
             lambda d, x: d * 0.5 * x * (1 - tanh_part(x) ** 2) * SCALE * (1 + 3 * CUBIC * x**2),
         ),
         Mistake(
@@ -336,12 +355,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the inner derivative without √(2/π)",
-            "The derivative of k (x + a x³) has the k.",
+            "The derivative of k (x + a x³) keeps the factor k.",
             lambda d, x: d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 - tanh_part(x) ** 2) * (1 + 3 * CUBIC * x**2)),
         ),
         Mistake(
             "the inner derivative without the cubic part",
-            "k (1 + 3a x²): 3a x² is missing.",
+            "The inner derivative is k (1 + 3a x²): the part 3a x² is missing.",
             lambda d, x: d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 - tanh_part(x) ** 2) * SCALE),
         ),
         Mistake(
@@ -356,7 +375,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
                 d * (0.5 * (1 + tanh_part(x)) + 0.5 * x * (1 + tanh_part(x) ** 2) * SCALE * (1 + 3 * CUBIC * x**2))
             ),
         ),
-        Mistake("relu's derivative", "0 or 1 is ReLU's.", lambda d, x: d * (x > 0)),
+        Mistake("relu's derivative", "0 or 1 is the derivative of ReLU.", lambda d, x: d * (x > 0)),
         Mistake(
             "the forward value times dout", "This is dy · gelu(x), not its derivative.", lambda d, x: d * right.gelu(x)
         ),
@@ -364,7 +383,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "layer_norm": (
         Mistake(
             "the mean of the squares minus the square of the mean",
-            "For rows far from zero both are huge and their difference has no digits: mean (x - μ)².",
+            "For rows far from zero both are huge and their difference loses its digits: take the mean of (x - μ)².",
             lambda x, w, b: mean_free(x) / np.sqrt(mean(x * x) - mean(x) ** 2 + 1e-5) * w + b,
         ),
         Mistake(
@@ -372,12 +391,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "ε is missing",
-            "√(σ² + ε): without ε a constant row is 0/0.",
+            "Divide by √(σ² + ε): without ε a constant row gives 0/0.",
             lambda x, w, b: normalise(x, eps=0)[0] * w + b,
         ),
         Mistake(
             "ε outside the root",
-            "√(σ² + ε), not √σ² + ε.",
+            "Divide by √(σ² + ε), not by √σ² + ε.",
             lambda x, w, b: mean_free(x) / (np.sqrt(mean(mean_free(x) ** 2)) + 1e-5) * w + b,
         ),
         Mistake("ε of another size", "ε is 1e-5, torch's default.", lambda x, w, b: normalise(x, eps=1e-6)[0] * w + b),
@@ -386,7 +405,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "over the wrong axis",
-            "Over the last axis; over the first it is batch norm.",
+            "Normalise over the last axis; over the first it is batch norm.",
             lambda x, w, b: normalise(x, axis=0)[0] * w + b,
         ),
         Mistake(
@@ -404,12 +423,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the mean is not subtracted", "x̂ = (x - μ) / √(σ² + ε).", lambda x, w, b: x * normalise(x)[1] * w + b),
         Mistake(
             "RMS norm",
-            "The mean is subtracted first; RMS norm does not.",
+            "Layer norm subtracts the mean first; RMS norm does not.",
             lambda x, w, b: x / np.sqrt(mean(x * x) + 1e-5) * w + b,
         ),
         Mistake(
             "the variance is not divided",
-            "The mean of the squares, not their sum.",
+            "The variance is the mean of the squares, not their sum.",
             lambda x, w, b: mean_free(x) / np.sqrt((mean_free(x) ** 2).sum(-1, keepdims=True) + 1e-5) * w + b,
         ),
     ),
@@ -441,12 +460,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the mean terms are added",
-            "Both are subtracted.",
+            "Both mean terms are subtracted.",
             lambda d, x, w, b: norm_backward(d, x, w, lambda dh, xh, s: s * (dh + mean(dh) + xh * mean(dh * xh))),
         ),
         Mistake(
             "sums instead of means",
-            "mean(dx̂) and mean(dx̂ x̂), divided by C.",
+            "Both terms are means, mean(dx̂) and mean(dx̂ x̂): divide the sums by C.",
             lambda d, x, w, b: norm_backward(
                 d, x, w, lambda dh, xh, s: s * (dh - dh.sum(-1, keepdims=True) - xh * (dh * xh).sum(-1, keepdims=True))
             ),
@@ -464,14 +483,14 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the unbiased variance", "Divide by C, not by C - 1 (ddof=0).", lambda d, x, w, b: unbiased(d, x, w)),
         Mistake(
             "the weight is missing in dx",
-            "dx̂ = w dy: the weight comes first.",
+            "dx̂ = w dy: multiply by the weight first.",
             lambda d, x, w, b: norm_backward(
                 d, x, np.ones_like(w), lambda dh, xh, s: s * (dh - mean(dh) - xh * mean(dh * xh))
             ),
         ),
         Mistake(
             "the weight is multiplied last",
-            "dx̂ = w dy: the weight stands inside the means.",
+            "dx̂ = w dy: the weight belongs inside the means.",
             lambda d, x, w, b: norm_backward(
                 d, x, np.ones_like(w), lambda dh, xh, s: w * s * (dh - mean(dh) - xh * mean(dh * xh))
             ),
@@ -483,7 +502,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "dweight with the centred x",
-            "dw = Σ dy x̂: divided by √(σ² + ε) as well.",
+            "dw = Σ dy x̂: divide the centred x by √(σ² + ε) as well.",
             lambda d, x, w, b: (right.layer_norm_backward(d, x, w, b)[0], sum_rows(d * mean_free(x)), sum_rows(d)),
         ),
         Mistake(
@@ -497,7 +516,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "dweight and dbias are means",
-            "Every row adds to them: sum.",
+            "Every row adds to them: take the sum.",
             lambda d, x, w, b: (
                 right.layer_norm_backward(d, x, w, b)[0],
                 *(g / (d.size // d.shape[-1]) for g in right.layer_norm_backward(d, x, w, b)[1:]),
@@ -505,7 +524,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "dweight and dbias are not summed",
-            "They have the shape of weight and bias.",
+            "They have the shapes of weight and bias: sum over the rows.",
             lambda d, x, w, b: (right.layer_norm_backward(d, x, w, b)[0], d * normalise(x)[0], d),
         ),
         Mistake(
@@ -518,35 +537,35 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "db = Σ dy, without w.",
             lambda d, x, w, b: (*right.layer_norm_backward(d, x, w, b)[:2], sum_rows(d * w)),
         ),
-        Mistake("ε is missing", "√(σ² + ε), as in the forward pass.", lambda d, x, w, b: without_eps(d, x, w)),
+        Mistake("ε is missing", "Use √(σ² + ε), as in the forward pass.", lambda d, x, w, b: without_eps(d, x, w)),
     ),
     "embedding_backward": (
         Mistake(
             "assigned instead of added",
-            "dW[tokens] = dout keeps only the last place of a repeated token; so does +=. Use np.add.at.",
+            "dW[tokens] = dout keeps only the last gradient of a repeated token, and so does +=. Use np.add.at.",
             lambda d, t, v: assigned(d, t, v),
         ),
         Mistake(
             "the first place only",
-            "A token that stands twice receives both gradients.",
+            "A token that occurs twice receives both gradients.",
             lambda d, t, v: assigned(d[::-1], t[::-1], v) if t.ndim == 1 else assigned(d[::-1, ::-1], t[::-1, ::-1], v),
         ),
         Mistake(
             "divided by the token's count",
-            "Its gradients add up; they are not averaged.",
+            "The gradients of a token add up; they are not averaged.",
             lambda d, t, v: (
                 right.embedding_backward(d, t, v) / np.maximum(np.bincount(t.reshape(-1), minlength=int(v)), 1)[:, None]
             ),
         ),
         Mistake(
             "divided by the number of places",
-            "The gradients add up.",
+            "The gradients add up; do not divide them.",
             lambda d, t, v: right.embedding_backward(d, t, v) / t.size,
         ),
         Mistake("transposed", "dW has the shape of W: (V, C).", lambda d, t, v: right.embedding_backward(d, t, v).T),
         Mistake(
             "the gradient is not gathered by token",
-            "One row for each token of the vocabulary, not for each place.",
+            "dW has one row for each token of the vocabulary, not for each place.",
             lambda d, t, v: d,
         ),
         Mistake(
@@ -556,17 +575,17 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "token counts",
-            "This counts the places; multiply by dout.",
+            "This counts the places of each token: add up their dout instead.",
             lambda d, t, v: right.embedding_backward(np.ones_like(d), t, v),
         ),
     ),
     "attention": (
         Mistake("exp overflows", "Subtract the largest score of each row first.", lambda q, k, v: unshifted(q, k) @ v),
         Mistake("1/√D is missing", "Divide the scores by √D.", lambda q, k, v: attend(q, k, v, lambda q: 1) @ v),
-        Mistake("divided by D", "By √D, not by D.", lambda q, k, v: attend(q, k, v, lambda q: q.shape[-1]) @ v),
+        Mistake("divided by D", "Divide by √D, not by D.", lambda q, k, v: attend(q, k, v, lambda q: q.shape[-1]) @ v),
         Mistake(
             "divided by √T",
-            "By the root of the head size D, not of the length T.",
+            "Divide by the root of the head size D, not of the length T.",
             lambda q, k, v: attend(q, k, v, lambda q: math.sqrt(q.shape[-2])) @ v,
         ),
         Mistake(
@@ -581,12 +600,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the mask lets the next position through",
-            "Off by one: np.triu(..., 1) is the future.",
+            "Off by one: np.triu(..., 1) marks the future.",
             lambda q, k, v: attend(q, k, v, shift=1) @ v,
         ),
         Mistake(
             "the mask hides a position from itself",
-            "Off by one: the diagonal is allowed.",
+            "Off by one: a position may see itself, the diagonal.",
             lambda q, k, v: attend(q, k, v, shift=-1) @ v,
         ),
         Mistake(
@@ -596,24 +615,28 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "masked scores are 0 instead of -inf",
-            "e^0 = 1 still has weight: -inf before the softmax.",
+            "A score of 0 still has the weight e^0 = 1: set masked scores to -inf before the softmax.",
             lambda q, k, v: attend(q, k, v, hide=0.0) @ v,
         ),
         Mistake(
             "masked after the softmax",
-            "The rows no longer sum to 1: mask the scores, with -inf.",
+            "The rows no longer sum to 1: mask the scores with -inf instead.",
             lambda q, k, v: masked_late(q, k) @ v,
         ),
         Mistake(
-            "softmax over the queries", "Over the keys: the last axis.", lambda q, k, v: attend(q, k, v, axis=-2) @ v
+            "softmax over the queries",
+            "Softmax and its sums run over the keys, the last axis.",
+            lambda q, k, v: attend(q, k, v, axis=-2) @ v,
         ),
         Mistake(
             "the softmax is missing",
-            "The scores are used as weights.",
+            "The scores themselves are used as weights: take their softmax.",
             lambda q, k, v: np.tril(q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])) @ v,
         ),
         Mistake(
-            "keys and queries are exchanged", "Scores are q kᵀ: rows are queries.", lambda q, k, v: attend(k, q, v) @ v
+            "keys and queries are exchanged",
+            "Scores are q kᵀ: each row belongs to a query.",
+            lambda q, k, v: attend(k, q, v) @ v,
         ),
         Mistake(
             "1/√D is missing, and the mask",
@@ -634,7 +657,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "divided by D",
-            "By √D once, not by D.",
+            "Divide by √D once, not by D.",
             lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v), q.shape[-1]),
         ),
         Mistake(
@@ -644,7 +667,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the mask lets the next position through",
-            "Off by one: np.triu(..., 1) is the future.",
+            "Off by one: np.triu(..., 1) marks the future.",
             lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v, shift=1), math.sqrt(q.shape[-1])),
         ),
         Mistake(
@@ -656,19 +679,19 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the softmax's diagonal only",
-            "p (1 - p) dp forgets that each weight moves the others of its row.",
+            "p (1 - p) dp forgets that each score changes all weights of its row.",
             lambda d, q, k, v: attend_backward(
                 d, q, k, v, attend(q, k, v), math.sqrt(q.shape[-1]), lambda p, dp: p * (1 - p) * dp
             ),
         ),
         Mistake(
             "the softmax is not differentiated",
-            "dS is not dP.",
+            "dS is not dP: dS = P (dP - Σ P dP).",
             lambda d, q, k, v: attend_backward(d, q, k, v, attend(q, k, v), math.sqrt(q.shape[-1]), lambda p, dp: dp),
         ),
         Mistake(
             "the softmax's sum runs over the queries",
-            "Over the keys: the last axis.",
+            "Softmax and its sums run over the keys, the last axis.",
             lambda d, q, k, v: attend_backward(
                 d,
                 q,

@@ -1,6 +1,7 @@
 """Known mistakes in the losses of pairs and of ranked lists, and in their gradients.
 
-Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+Each row: the mistake's name, a hint, and the wrong code. It has the published signature, even if it ignores some
+arguments.
 """
 # ruff: noqa: ARG005
 
@@ -13,12 +14,24 @@ from .. import oracles as right
 from ..functions import Mistake
 from ..oracles import both, log_sigmoid, sigmoid
 
-TINY = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-15, 1e-16, 1e-20, 1e-30)  # what people add to avoid log(0)
-LIMITS = (10, 20, 30, 50, 100, 500)  # where people clip
+TINY = (
+    1e-12,
+    1e-10,
+    1e-9,
+    1e-8,
+    1e-7,
+    1e-6,
+    1e-5,
+    1e-15,
+    1e-16,
+    1e-20,
+    1e-30,
+)  # numbers that people add to avoid log(0)
+LIMITS = (10, 20, 30, 50, 100, 500)  # limits at which people clip
 
 
 def each(constants, name, hint, wrong):
-    """One mistake for each constant that people put in it: wrong(constant, *arguments)"""
+    """One mistake for each constant; its code is wrong(constant, *arguments)"""
     return [Mistake(name, hint, functools.partial(wrong, constant)) for constant in constants]
 
 
@@ -46,7 +59,7 @@ def pairs(rewards):
 
 
 def from_pairs(rewards, dmargin):
-    """The gradient of the pairs' margins, added up for each reward"""
+    """Adds up the margins' gradients for each reward        (B, pairs) -> (B, K)"""
     better, worse = np.triu_indices(rewards.shape[1], 1)
     drewards = np.zeros_like(rewards)
     np.add.at(drewards.T, better, dmargin.T)
@@ -64,8 +77,8 @@ _SIGN = "Both gradients have the opposite sign: descending along them raises the
 _BATCH = "The loss is a mean over the batch: divide each gradient by the number of pairs."
 
 _LITERAL = (
-    "This is the gradient of the literal σ(m) - 1: exact on paper, zero in float64 from 36.74 on. "
-    "Write it -σ(-m), which is the same number."
+    "This is σ(m) - 1 as it is written: exact on paper, but zero in float64 from m = 36.74 on. "
+    "Write -σ(-m), which is the same number."
 )
 
 _BROADCAST = (
@@ -73,10 +86,10 @@ _BROADCAST = (
     "rejected response. Give both the same shape."
 )
 
-_FLOOR = "log(σ + ε) stops at log(ε), so that the worst pairs all cost the same: use -np.logaddexp(0, -margin)."
+_FLOOR = "log(σ + ε) never falls below log(ε), so the worst pairs all cost the same: use -np.logaddexp(0, -margin)."
 _EXTREME = (
-    "Far below zero e^-margin is inf and σ(margin) 0, so its log is infinite: use -np.logaddexp(0, -margin), which is "
-    "log σ(margin) everywhere."
+    "Far below zero e^-margin is inf and σ(margin) is 0, so the log is infinite: use -np.logaddexp(0, -margin), which "
+    "is log σ(margin) everywhere."
 )
 
 _NAN = (
@@ -88,8 +101,8 @@ _FLIPPED = "chosen and rejected are exchanged: the preferred response must have 
 
 
 _ONE = "Far below zero 1 + tanh(x/2) and 1 - σ(-x) subtract two numbers near 1; e^x / (1 + e^x) keeps the digits."
-_LOG1P = "1 + e^-|x| has no digits left for a small e^-|x|: np.log1p(np.exp(-np.abs(x))), or np.logaddexp."
-_MAXIMUM = "A prompt far below the largest reward of all underflows to log 0: each prompt its own maximum."
+_LOG1P = "1 + e^-|x| loses the digits of a small e^-|x|: use np.log1p(np.exp(-np.abs(x))) or np.logaddexp."
+_MAXIMUM = "Rewards far below the largest of the batch underflow to log 0: subtract each prompt's own maximum."
 
 
 def softplus_without_log1p(x):
@@ -104,7 +117,7 @@ def one_maximum(rewards):
 
 
 def overwritten(rewards):
-    """drewards[:, i] = ... in the loop over the pairs"""
+    """The loop over the pairs assigns drewards[:, i] instead of adding to it"""
     K = rewards.shape[1]
     drewards = np.zeros_like(rewards)
     for i in range(K):
@@ -115,7 +128,7 @@ def overwritten(rewards):
 
 
 def one_sided(rewards, worse):
-    """Each reward's gradient as the better response alone, or with `worse` as the worse alone"""
+    """Only the better response of each pair gets a gradient, or with `worse` only the worse one"""
     better, other = np.triu_indices(rewards.shape[1], 1)
     g = -sigmoid(-pairs(rewards)) / pairs(rewards).size
     drewards = np.zeros_like(rewards)
@@ -124,7 +137,7 @@ def one_sided(rewards, worse):
 
 
 def neighbours(rewards):
-    """The gradient of a loss over neighbours in the list instead of all pairs"""
+    """The gradient of a loss over neighbours in the list instead of over all pairs"""
     g = -sigmoid(rewards[:, 1:] - rewards[:, :-1])
     drewards = np.zeros_like(rewards)
     drewards[:, :-1] += g
@@ -140,7 +153,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "the sign of the exponent is lost", "1 / (1 + e^x) is σ(-x): it falls where σ rises.", lambda x: sigmoid(-x)
         ),
         Mistake("e^x / (1 + e^x) overflows", "From x = 710 on this is inf / inf = NaN: use e^-|x|.", naive_sigmoid),
-        *each((5, 10), "clipped", "The argument is clipped: σ is wrong beyond.", lambda k, x: sigmoid(x.clip(-k, k))),
+        *each(
+            (5, 10),
+            "clipped",
+            "The argument is clipped: beyond the limit σ is wrong.",
+            lambda k, x: sigmoid(x.clip(-k, k)),
+        ),
         Mistake("tanh instead of σ", "tanh(x) = 2σ(2x) - 1 runs from -1 to 1.", np.tanh),
         Mistake("tanh(x/2) without its shift", "σ(x) = (1 + tanh(x/2)) / 2.", lambda x: np.tanh(x / 2)),
         Mistake("softmax instead of σ", "Each entry has its own σ; they do not add up to 1.", right.softmax),
@@ -155,7 +173,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(sigmoid(x) + tiny)),
         *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(sigmoid(x).clip(tiny, 1 - tiny))),
         *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(np.maximum(sigmoid(x), tiny))),
-        *each(LIMITS, "clipped", "log σ(x) is about x far below zero.", lambda k, x: log_sigmoid(x.clip(-k, k))),
+        *each(
+            LIMITS,
+            "clipped",
+            "Far below zero log σ(x) is about x, but clipped it is constant.",
+            lambda k, x: log_sigmoid(x.clip(-k, k)),
+        ),
         Mistake("σ without its log", "This is σ(x) itself.", sigmoid),
         Mistake(
             "a logarithm of base 2", "Losses are in nats: np.log, not np.log2.", lambda x: log_sigmoid(x) / math.log(2)
@@ -200,12 +223,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("[B,1] - [B] broadcast to [B,B]", _BROADCAST, lambda c, r: -log_sigmoid(c[:, None] - r).mean()),
         Mistake(
             "the mean over the batch is missing",
-            "One loss for each pair: take their mean.",
+            "This returns one loss for each pair: take their mean.",
             lambda c, r: -log_sigmoid(c - r),
         ),
         Mistake(
             "a sum over the batch",
-            "Sum instead of mean: the loss grows with the batch.",
+            "This is the sum: it grows with the batch. Take the mean.",
             lambda c, r: -log_sigmoid(c - r).sum(),
         ),
         Mistake(
@@ -220,15 +243,15 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the log is missing",
-            "This is -σ(margin): likelihood instead of log-likelihood.",
+            "This is -σ(margin), a likelihood instead of a log-likelihood.",
             lambda c, r: -sigmoid(c - r).mean(),
         ),
         Mistake(
             "1 - σ instead of -log σ",
-            "This is the probability of a wrong label, not its log loss.",
+            "This is the probability that rejected is preferred, not the log loss.",
             lambda c, r: sigmoid(r - c).mean(),
         ),
-        Mistake("the margin itself", "The σ is missing: a loss without a floor.", lambda c, r: (r - c).mean()),
+        Mistake("the margin itself", "-log σ is missing: this loss has no lower bound.", lambda c, r: (r - c).mean()),
         Mistake(
             "a hinge",
             "max(0, 1 - margin) is a ranking loss, but not Bradley-Terry's.",
@@ -236,7 +259,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a squared hinge",
-            "A squared difference instead of -log σ.",
+            "max(0, 1 - margin)² is a squared hinge, not -log σ(margin).",
             lambda c, r: (np.maximum(0, 1 - c + r) ** 2).mean(),
         ),
         Mistake(
@@ -256,12 +279,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "cross entropy with both labels",
-            "The loss of margin and of -margin added up: labels are not used.",
+            "This adds the losses of margin and of -margin, so the labels have no effect.",
             lambda c, r: -(log_sigmoid(c - r) + log_sigmoid(r - c)).mean(),
         ),
         Mistake(
             "the sum of the rewards",
-            "chosen + rejected instead of chosen - rejected.",
+            "The margin is chosen - rejected, not chosen + rejected.",
             lambda c, r: -log_sigmoid(c + r).mean(),
         ),
     ),
@@ -276,13 +299,13 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the mean over the batch is missing", _BATCH, lambda c, r: both(-sigmoid(r - c))),
         Mistake(
             "the mean over the batch is taken twice",
-            "Divided by B² instead of B.",
+            "The gradient is divided by B² instead of B.",
             lambda c, r: both(-sigmoid(r - c) / len(c) ** 2),
         ),
         Mistake("the literal σ(m) - 1", _LITERAL, lambda c, r: both((sigmoid(c - r) - 1) / len(c))),
         Mistake(
             "e^-m / (1 + e^-m) overflows",
-            "inf / inf is NaN below margins of -709: use a stable σ(-m).",
+            "Below a margin of -709 this is inf / inf = NaN: use a stable σ(-m).",
             lambda c, r: both(-np.exp(r - c) / (1 + np.exp(r - c)) / len(c)),
         ),
         Mistake("the gradient through log(σ) where σ is 0", _NAN, lambda c, r: both(-through_log(c - r) / len(c))),
@@ -347,7 +370,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "The margin is subtracted: the chosen reward must lead by it.",
             lambda c, r, m: right.margin_loss(c, r, -m),
         ),
-        Mistake("the margin is ignored", "The margin is nowhere used.", lambda c, r, m: right.pairwise_loss(c, r)),
+        Mistake("the margin is ignored", "The margin is never used.", lambda c, r, m: right.pairwise_loss(c, r)),
         Mistake(
             "[B,1] - [B] broadcast to [B,B]", _BROADCAST, lambda c, r, m: -log_sigmoid((c - r)[:, None] - m).mean()
         ),
@@ -391,7 +414,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the margin is ignored",
-            "The margin shifts the point at which σ is taken.",
+            "σ is taken at Δ = chosen - rejected - margin.",
             lambda c, r, m: right.pairwise_loss_backward(c, r),
         ),
         Mistake(
@@ -401,13 +424,13 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the rejected reward has the wrong sign",
-            "-(chosen - rejected - margin) is margin - chosen + rejected. Here both rewards of a pair may not rise "
-            "together without a change, and the loss does not change.",
+            "-(chosen - rejected - margin) is margin - chosen + rejected. This gradient changes if both rewards of a "
+            "pair rise by the same amount, but the loss does not.",
             lambda c, r, m: both(-sigmoid(m - c - r) / len(c)),
         ),
         Mistake(
             "σ is taken at Δ",
-            "The slope of -log σ(Δ) is -σ(-Δ): multiply out -(chosen - rejected - margin), sign by sign.",
+            "The derivative of -log σ(Δ) is -σ(-Δ): multiply out -(chosen - rejected - margin), sign by sign.",
             lambda c, r, m: both(-sigmoid(c - r - m) / len(c)),
         ),
         Mistake(
@@ -417,18 +440,18 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "smoothed_loss": (
         Mistake(
             "the smoothing is on the wrong side",
-            "1 - ε belongs to the label that was given.",
+            "The label that was given has the weight 1 - ε.",
             lambda c, r, e: right.smoothed_loss(c, r, 1 - e),
         ),
-        Mistake("the smoothing is ignored", "ε is nowhere used.", lambda c, r, e: right.pairwise_loss(c, r)),
+        Mistake("the smoothing is ignored", "ε is never used.", lambda c, r, e: right.pairwise_loss(c, r)),
         Mistake(
             "half of the smoothing",
-            "With two outcomes smoothed to ε/2 and 1 - ε/2: here ε is the share of flipped labels.",
+            "Here ε is the share of flipped labels: the weights are ε and 1 - ε, not ε/2 and 1 - ε/2.",
             lambda c, r, e: right.smoothed_loss(c, r, e / 2),
         ),
         Mistake(
             "the flipped part is missing",
-            "-(1 - ε) log σ(Δ) alone is a smaller learning rate.",
+            "-(1 - ε) log σ(Δ) alone only acts as a smaller learning rate: add -ε log σ(-Δ).",
             lambda c, r, e: (1 - e) * right.pairwise_loss(c, r),
         ),
         Mistake(
@@ -455,7 +478,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "smoothed_loss_backward": (
         Mistake(
             "the smoothing is on the wrong side",
-            "1 - ε belongs to the label that was given.",
+            "The label that was given has the weight 1 - ε.",
             lambda c, r, e: right.smoothed_loss_backward(c, r, 1 - e),
         ),
         Mistake(
@@ -475,22 +498,22 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the flipped part is subtracted",
-            "dΔ = ε σ(Δ) - (1 - ε) σ(-Δ): opposite signs.",
+            "dΔ = ε σ(Δ) - (1 - ε) σ(-Δ): the two parts have opposite signs.",
             lambda c, r, e: both((-e * sigmoid(c - r) - (1 - e) * sigmoid(r - c)) / len(c)),
         ),
         Mistake(
             "both parts have σ(-Δ)",
-            "The flipped label's loss is -log σ(-Δ): its slope over Δ is σ(Δ).",
+            "The flipped label's loss is -log σ(-Δ): its derivative in Δ is σ(Δ).",
             lambda c, r, e: both((2 * e - 1) * sigmoid(r - c) / len(c)),
         ),
         Mistake(
             "both parts have σ(Δ)",
-            "The slope of -log σ(Δ) is -σ(-Δ); that of the flipped label's loss is σ(Δ).",
+            "The derivative of -log σ(Δ) is -σ(-Δ); that of the flipped label's loss is σ(Δ).",
             lambda c, r, e: both((2 * e - 1) * sigmoid(c - r) / len(c)),
         ),
         Mistake(
             "σ(Δ) and σ(-Δ) are exchanged",
-            "The slope of -log σ(Δ) is -σ(-Δ); that of the flipped label's loss is σ(Δ).",
+            "The derivative of -log σ(Δ) is -σ(-Δ); that of the flipped label's loss is σ(Δ).",
             lambda c, r, e: both((e * sigmoid(r - c) - (1 - e) * sigmoid(c - r)) / len(c)),
         ),
         Mistake(
@@ -507,33 +530,31 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "centered_loss": (
         Mistake(
             "the difference is centred",
-            "chosen + rejected is pulled to 0; squaring the difference works against the loss.",
+            "The penalty pulls chosen + rejected to 0; a penalty on the difference works against the loss.",
             lambda c, r, k: right.pairwise_loss(c, r) + k * ((c - r) ** 2).mean(),
         ),
         Mistake(
             "the penalty has the wrong sign", "The penalty is added.", lambda c, r, k: right.centered_loss(c, r, -k)
         ),
-        Mistake(
-            "the penalty is ignored", "The coefficient is nowhere used.", lambda c, r, k: right.pairwise_loss(c, r)
-        ),
+        Mistake("the penalty is ignored", "The coefficient is never used.", lambda c, r, k: right.pairwise_loss(c, r)),
         Mistake(
             "the sum is not squared",
-            "Without the square the penalty has no lower end.",
+            "Without the square the penalty has no lower bound.",
             lambda c, r, k: right.pairwise_loss(c, r) + k * (c + r).mean(),
         ),
         Mistake(
             "the absolute sum",
-            "The square of the sum, not its absolute value.",
+            "The penalty is the square of the sum, not its absolute value.",
             lambda c, r, k: right.pairwise_loss(c, r) + k * np.abs(c + r).mean(),
         ),
         Mistake(
             "each reward is squared alone",
-            "c² + r² also pulls the two together; (c + r)² does not.",
+            "c² + r² also pulls the two rewards together; (c + r)² does not.",
             lambda c, r, k: right.pairwise_loss(c, r) + k * (c**2 + r**2).mean(),
         ),
         Mistake(
             "the square of the mean",
-            "The mean of the squares, not the square of the mean.",
+            "Take the mean of the squares, not the square of the mean.",
             lambda c, r, k: right.pairwise_loss(c, r) + k * (c + r).mean() ** 2,
         ),
         Mistake(
@@ -545,7 +566,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "centered_loss_backward": (
         Mistake(
             "the difference is centred",
-            "The penalty is on the sum: both gradients get the same term.",
+            "The penalty is on the sum, so both gradients get the same term.",
             lambda c, r, k: both(right.pairwise_loss_backward(c, r)[0] + 2 * k * (c - r) / len(c)),
         ),
         Mistake(
@@ -570,12 +591,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the penalty reaches chosen only",
-            "The sum holds both rewards.",
+            "The sum contains both rewards, so both gradients get the term.",
             lambda c, r, k: (right.centered_loss_backward(c, r, k)[0], right.pairwise_loss_backward(c, r)[1]),
         ),
         Mistake(
             "the penalty's gradient is opposite for rejected",
-            "The sum holds both rewards with a plus.",
+            "Both rewards have a plus in the sum, so both gradients get the same term.",
             lambda c, r, k: both(right.centered_loss_backward(c, r, k)[0]),
         ),
         Mistake(
@@ -588,12 +609,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda r: softplus_without_log1p(-pairs(r)).mean()),
         Mistake(
             "divided by C(K,2) twice",
-            "The mean over the pairs has divided already: the formula's 1/C(K,2) is that mean.",
+            "The mean over the pairs divides already: the formula's 1/C(K,2) is that mean.",
             lambda r: right.kwise_loss(r) / choose(r),
         ),
         Mistake(
             "the sum over the pairs",
-            "Divide by C(K,2), so that every prompt weighs one.",
+            "Divide by C(K,2), so that every prompt has the weight 1.",
             lambda r: right.kwise_loss(r) * choose(r),
         ),
         Mistake("divided by K(K-1)", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss(r) / 2),
@@ -609,27 +630,27 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "neighbours only",
-            "All C(K,2) pairs, not only the K - 1 neighbours.",
+            "All C(K,2) pairs count, not only the K - 1 neighbours.",
             lambda r: -log_sigmoid(r[:, :-1] - r[:, 1:]).mean(),
         ),
         Mistake(
             "the best against the rest only",
-            "All C(K,2) pairs, not only those of the first.",
+            "All C(K,2) pairs count, not only those with the best response.",
             lambda r: -log_sigmoid(r[:, :1] - r[:, 1:]).mean(),
         ),
         Mistake(
             "both orders of every pair",
-            "i < j only: the reverse comparison did not happen.",
+            "Take only i < j: the reverse comparison did not happen.",
             lambda r: -(log_sigmoid(pairs(r)) + log_sigmoid(-pairs(r))).mean(),
         ),
         Mistake(
             "both orders of every pair, halved",
-            "i < j only: the reverse comparison did not happen.",
+            "Take only i < j: the reverse comparison did not happen.",
             lambda r: -(log_sigmoid(pairs(r)) + log_sigmoid(-pairs(r))).mean() / 2,
         ),
         Mistake(
             "a response is compared with itself",
-            "i < j, not i <= j: the diagonal adds ln 2 each.",
+            "Take i < j, not i <= j: each response compared with itself adds ln 2.",
             lambda r: np.mean(
                 [-log_sigmoid(r[:, i] - r[:, j]) for i in range(r.shape[1]) for j in range(i, r.shape[1])]
             ),
@@ -637,7 +658,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the sum over the prompts", "Divide by the number of prompts.", lambda r: right.kwise_loss(r) * len(r)),
         Mistake(
             "the mean over the prompts is missing",
-            "One loss for each prompt: take their mean.",
+            "This returns one loss for each prompt: take their mean.",
             lambda r: -log_sigmoid(pairs(r)).mean(1),
         ),
         Mistake(
@@ -691,11 +712,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "Every pair moves both of its responses.",
             lambda r: one_sided(r, worse=True),
         ),
-        Mistake("neighbours only", "All C(K,2) pairs, not only neighbours.", lambda r: neighbours(r)),
+        Mistake("neighbours only", "All C(K,2) pairs count, not only neighbours.", lambda r: neighbours(r)),
         Mistake("the literal σ(m) - 1", _LITERAL, lambda r: from_pairs(r, (sigmoid(pairs(r)) - 1) / pairs(r).size)),
         Mistake(
             "e^-m / (1 + e^-m) overflows",
-            "inf / inf is NaN: use a stable σ(-m).",
+            "For very negative margins this is inf / inf = NaN: use a stable σ(-m).",
             lambda r: from_pairs(r, -naive_sigmoid(-pairs(r)) / pairs(r).size),
         ),
         Mistake("Plackett-Luce", "This is the gradient of the listwise loss.", right.plackett_luce_loss_backward),
@@ -703,7 +724,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "plackett_luce_loss": (
         Mistake(
             "the rewards are sorted first",
-            "The order is the annotators', best first; sorting the rewards throws it away.",
+            "The columns are in the annotators' order, best first; sorting the rewards throws it away.",
             lambda r: right.plackett_luce_loss(-np.sort(-r, 1)),
         ),
         Mistake("one maximum for all prompts", _MAXIMUM, lambda r: one_maximum(r)),
@@ -722,27 +743,27 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "every choice is among all",
-            "What was chosen before is no longer there: the sum runs over j >= k.",
+            "Responses chosen before are no longer there: the sum of choice k runs over j >= k.",
             lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r)[:, :-1].sum(1)),
         ),
         Mistake(
             "every choice is among all, the last included",
-            "The sum runs over j >= k.",
+            "The sum of choice k runs over j >= k, and there is no choice K.",
             lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r).sum(1)),
         ),
         Mistake(
             "the top choice only",
-            "The best of all, then the best of the rest, and so on.",
+            "The loss has K - 1 choices: the best of all, then the best of the rest, and so on.",
             lambda r: np.mean(np.logaddexp.reduce(r, 1) - r[:, 0]),
         ),
         Mistake(
             "the worst response comes first",
-            "rewards are ordered best first, and the denominator of choice k runs over what is left, j >= k.",
+            "rewards are ordered best first, and the denominator of choice k runs over the rest, j >= k.",
             lambda r: right.plackett_luce_loss(r[:, ::-1]),
         ),
         Mistake(
             "the chosen one is left out of its denominator",
-            "j >= k, the chosen one included.",
+            "The denominator runs over j >= k, which includes the chosen response.",
             lambda r: np.mean(sum(np.logaddexp.reduce(r[:, k + 1 :], 1) - r[:, k] for k in range(r.shape[1] - 1))),
         ),
         Mistake(
@@ -752,7 +773,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the mean over the prompts is missing",
-            "One loss for each prompt: take their mean.",
+            "This returns one loss for each prompt: take their mean.",
             lambda r: sum(np.logaddexp.reduce(r[:, k:], 1) - r[:, k] for k in range(r.shape[1] - 1)),
         ),
         Mistake(
@@ -765,7 +786,11 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "plackett_luce_loss_backward": (
-        Mistake("the minus sign is lost", "The sign is opposite.", lambda r: -right.plackett_luce_loss_backward(r)),
+        Mistake(
+            "the minus sign is lost",
+            "The sign is reversed: descending along this gradient raises the loss.",
+            lambda r: -right.plackett_luce_loss_backward(r),
+        ),
         Mistake(
             "divided by K - 1",
             "The loss is the sum over the choices.",
@@ -793,7 +818,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the chosen response's -1 is missing",
-            "Each choice adds softmax minus one at the chosen place.",
+            "Each choice adds its softmax, minus 1 for the chosen response.",
             lambda r: right.plackett_luce_loss_backward(r) + (np.arange(r.shape[1]) < r.shape[1] - 1) / len(r),
         ),
         Mistake(
@@ -810,8 +835,8 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
 }
 
-# A target margin is taken off the chosen reward first: then every mistake in the gradient of a pair can still be made.
-# Two of them stand in the list above already: exchanged rewards give -σ(Δ), which is "σ is taken at Δ" there.
+# With the margin subtracted from the chosen reward, every mistake of pairwise_loss_backward is possible here too.
+# Two of them are in the list above already: exchanged rewards give -σ(Δ), which is "σ is taken at Δ" there.
 MISTAKES["margin_loss_backward"] += tuple(
     Mistake(name, hint, functools.partial(lambda wrong, c, r, m: wrong(c - m, r), wrong))
     for name, hint, wrong in MISTAKES["pairwise_loss_backward"]

@@ -1,6 +1,7 @@
-"""Known mistakes in the losses that train a policy on preferences, DPO's and IPO's, and in an advantage.
+"""Known mistakes in DPO's and IPO's losses, which train a policy on preferences, and in the leave-one-out advantage.
 
-Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+Each row: the mistake's name, a hint, and the wrong code. It has the published signature, even if it ignores some
+arguments.
 """
 # ruff: noqa: ARG005
 
@@ -10,17 +11,17 @@ from .. import oracles as right
 from ..functions import Mistake
 from ..oracles import both, sigmoid
 
-_BATCH = "The loss is a mean over the pairs: its slopes are divided by B."
-_REFERENCE = "Subtract log π_ref from log π, for each response: only the ratio counts."
+_BATCH = "The loss is a mean over the pairs: divide its gradients by B."
+_REFERENCE = "Subtract log π_ref from log π for each response: only the ratio counts."
 
 
 def ratio(c, r, cr, rr):
-    """h, by how much the policy has moved towards chosen"""
+    """h = log π/π_ref (chosen) - log π/π_ref (rejected): how far the policy has moved towards chosen"""
     return (c - cr) - (r - rr)
 
 
 def slope(h, beta):
-    """DPO's along log π(chosen) for log-ratios h"""
+    """DPO's derivative in log π(chosen), for the h of each pair"""
     return -beta * sigmoid(-beta * h) / len(h)
 
 
@@ -28,7 +29,7 @@ MISTAKES = {
     "dpo_loss_backward": (
         Mistake(
             "β is left out of the slope",
-            "The chain rule: the margin is β h, and its derivative along log π(chosen) is β.",
+            "Chain rule: the margin is β h, and its derivative in log π(chosen) is β.",
             lambda c, r, cr, rr, b: both(slope(ratio(c, r, cr, rr), b) / b),
         ),
         Mistake(
@@ -38,7 +39,7 @@ MISTAKES = {
         ),
         Mistake(
             "β is squared",
-            "β enters the slope once by the chain rule; inside the sigmoid it is part of the margin.",
+            "The chain rule gives one factor β; inside the sigmoid β is part of the margin.",
             lambda c, r, cr, rr, b: both(b * slope(ratio(c, r, cr, rr), b)),
         ),
         Mistake(
@@ -53,7 +54,7 @@ MISTAKES = {
         ),
         Mistake(
             "the minus sign is lost",
-            "The slope along log π(chosen) is σ(m) - 1, times β: never positive.",
+            "The gradient for chosen is β (σ(m) - 1) / B: it is never positive.",
             lambda c, r, cr, rr, b: both(-slope(ratio(c, r, cr, rr), b)),
         ),
         Mistake(
@@ -63,7 +64,7 @@ MISTAKES = {
         ),
         Mistake(
             "both slopes have one sign",
-            "What makes chosen more likely makes rejected less likely.",
+            "rejected has a minus sign in the margin: drejected = -dchosen.",
             lambda c, r, cr, rr, b: (slope(ratio(c, r, cr, rr), b),) * 2,
         ),
         Mistake(
@@ -73,24 +74,24 @@ MISTAKES = {
         ),
         Mistake(
             "the literal σ(m) - 1",
-            "It is exactly 0 from 36.74 on: write -σ(-m).",
+            "σ(m) - 1 is exactly 0 from m = 36.74 on: write -σ(-m).",
             lambda c, r, cr, rr, b: both(b * (sigmoid(b * ratio(c, r, cr, rr)) - 1) / len(c)),
         ),
     ),
     "ipo_loss": (
         Mistake(
             "the target is 1 / β",
-            "The target of h is 1 / (2β): half of it.",
+            "The target of h is 1 / (2β), half of 1 / β.",
             lambda c, r, cr, rr, b: np.mean((ratio(c, r, cr, rr) - 1 / b) ** 2),
         ),
         Mistake(
             "the target is β / 2",
-            "1 / (2β) is large where β is small: little is held back.",
+            "The target is 1 / (2β): a small β holds the policy back less, so its target is larger.",
             lambda c, r, cr, rr, b: np.mean((ratio(c, r, cr, rr) - b / 2) ** 2),
         ),
         Mistake(
             "β multiplies the log-ratio",
-            "In IPO β stands in the target alone.",
+            "In IPO β occurs only in the target.",
             lambda c, r, cr, rr, b: np.mean((b * ratio(c, r, cr, rr) - 1 / (2 * b)) ** 2),
         ),
         Mistake(
@@ -100,7 +101,7 @@ MISTAKES = {
         ),
         Mistake(
             "the target is added",
-            "The square is of the distance from the target: h - 1 / (2β).",
+            "Square the distance from the target, h - 1 / (2β).",
             lambda c, r, cr, rr, b: np.mean((ratio(c, r, cr, rr) + 1 / (2 * b)) ** 2),
         ),
         Mistake(
@@ -110,7 +111,7 @@ MISTAKES = {
         ),
         Mistake(
             "the square of the mean",
-            "Each pair has its own square; the mean comes last.",
+            "Square the distance of each pair; take the mean last.",
             lambda c, r, cr, rr, b: np.mean(ratio(c, r, cr, rr) - 1 / (2 * b)) ** 2,
         ),
         Mistake(
@@ -132,12 +133,12 @@ MISTAKES = {
         ),
         Mistake(
             "the minus sign is lost",
-            "Below the target the slope along log π(chosen) is negative: descent raises it.",
+            "Below the target the gradient for chosen is negative: descent raises log π(chosen).",
             lambda c, r, cr, rr, b: tuple(-g for g in right.ipo_loss_backward(c, r, cr, rr, b)),
         ),
         Mistake(
             "both slopes have one sign",
-            "h holds rejected with a minus.",
+            "rejected has a minus sign in h: drejected = -dchosen.",
             lambda c, r, cr, rr, b: (right.ipo_loss_backward(c, r, cr, rr, b)[0],) * 2,
         ),
         Mistake(
@@ -147,12 +148,12 @@ MISTAKES = {
         ),
         Mistake(
             "the target is 1 / β",
-            "The target of h is 1 / (2β): half of it.",
+            "The target of h is 1 / (2β), half of 1 / β.",
             lambda c, r, cr, rr, b: right.ipo_loss_backward(c, r, cr, rr, b / 2),
         ),
         Mistake(
             "DPO's gradient",
-            "IPO's slope grows with the distance from the target; DPO's never exceeds β.",
+            "IPO's gradient grows with the distance from the target; DPO's never exceeds β.",
             lambda c, r, cr, rr, b: right.dpo_loss_backward(c, r, cr, rr, b),
         ),
         Mistake(
@@ -164,17 +165,17 @@ MISTAKES = {
     "leave_one_out_advantage": (
         Mistake(
             "the mean of all",
-            "The response's own reward is not among those it is compared with.",
+            "Leave the response's own reward out of the mean.",
             lambda r: r - r.mean(1, keepdims=True),
         ),
         Mistake(
             "GRPO's advantage",
-            "Nothing is divided by the deviation.",
+            "This is GRPO's: here subtract the mean of the others and divide by nothing.",
             lambda r: np.nan_to_num((r - r.mean(1, keepdims=True)) / r.std(1, keepdims=True)),
         ),
         Mistake(
             "the others' sum is divided by G",
-            "There are G - 1 others.",
+            "Divide by the number of the others, G - 1.",
             lambda r: r - (r.sum(1, keepdims=True) - r) / r.shape[1],
         ),
         Mistake(
@@ -184,7 +185,7 @@ MISTAKES = {
         ),
         Mistake(
             "the others of all prompts",
-            "Each prompt has a baseline of its own: the mean runs along the last axis.",
+            "Each prompt has its own baseline: take the mean along the last axis.",
             lambda r: r - (r.sum() - r) / (r.size - 1),
         ),
         Mistake(

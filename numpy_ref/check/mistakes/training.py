@@ -1,6 +1,7 @@
 """Known mistakes around the model: which token is scored, the optimiser's step, the metrics.
 
-Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+Each row: the mistake's name, a hint, and the wrong code. It has the published signature, even if it ignores some
+arguments.
 """
 # ruff: noqa: ARG001, ARG005
 
@@ -22,7 +23,10 @@ def rightmost_real(tokens, length, pad):
 
 
 def adamw(param, grad, m, v, t, lr, beta1, beta2, eps, decay, *, late=False, correct=(True, True), inside=False):
-    """A step with one part changed: decay of the moved weights, no bias correction, ε inside the root"""
+    """An AdamW step with one part changed
+
+    `late` decays the moved weights, `correct` says which of m and v are bias-corrected, `inside` puts ε into the root.
+    """
     m, v = beta1 * m + (1 - beta1) * grad, beta2 * v + (1 - beta2) * grad * grad
     m_hat = m / (1 - beta1**t) if correct[0] else m
     v_hat = v / (1 - beta2**t) if correct[1] else v
@@ -38,14 +42,14 @@ def kappa_from(a, b, expected):
 
 
 def ascend(p, g, m, v, t, lr, b1, b2, e, w):
-    """The step in the opposite direction"""
+    """AdamW's step in the opposite direction"""
     moved, m_new, v_new = adamw(p, g, m, v, t, lr, b1, b2, e, w)
     stay = p - lr * w * p
     return 2 * stay - moved, m_new, v_new
 
 
 def rootless(p, g, m, v, t, lr, b1, b2, e, w):
-    """The step divided by v̂ instead of √v̂"""
+    """AdamW's step divided by v̂ instead of √v̂"""
     m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
     return p - lr * w * p - lr * (m / (1 - b1**t)) / (v / (1 - b2**t) + e), m, v
 
@@ -88,7 +92,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("one too early", "length - 1 is the last real token, the end token included.", lambda t, n, pad: n - 2),
         Mistake(
             "the first pad minus one",
-            "Searching for pad finds the end token or a pad id in the text, and -1 where there is none: use length.",
+            "Searching for pad finds the end token or a pad id in the text, and gives -1 if there is none: use length.",
             first_pad,
         ),
         Mistake(
@@ -114,7 +118,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the longest row's end for all",
-            "Every row has its own length: shorter ones score a padding token.",
+            "Every row has its own length: in shorter rows this scores a padding token.",
             lambda t, n, pad: np.full(len(t), n.max() - 1),
         ),
         Mistake(
@@ -125,31 +129,35 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
     "last_hidden": (
         Mistake("the last position", "Padded rows end earlier: this scores a padding token.", lambda h, n: h[:, -1]),
-        Mistake("one too far", "Counting starts at 0: length - 1.", lambda h, n: h[np.arange(len(h)), n]),
+        Mistake(
+            "one too far",
+            "Counting starts at 0: the last real token is at length - 1.",
+            lambda h, n: h[np.arange(len(h)), n],
+        ),
         Mistake(
             "one too far, modulo the length",
-            "Counting starts at 0: length - 1.",
+            "Counting starts at 0: the last real token is at length - 1.",
             lambda h, n: h[np.arange(len(h)), n % h.shape[1]],
         ),
         Mistake(
             "one too far, at most the last",
-            "Counting starts at 0: length - 1.",
+            "Counting starts at 0: the last real token is at length - 1.",
             lambda h, n: h[np.arange(len(h)), np.minimum(n, h.shape[1] - 1)],
         ),
         Mistake("one too early", "length - 1 is the last real token.", lambda h, n: h[np.arange(len(h)), n - 2]),
         Mistake(
             "hidden[:, length - 1]",
-            "Every row is crossed with every length: (B, B, C). Pair them: hidden[np.arange(B), length - 1].",
+            "This takes every length from every row: (B, B, C). Pair them: hidden[np.arange(B), length - 1].",
             lambda h, n: h[:, n - 1],
         ),
         Mistake(
             "the mean over the real tokens",
-            "The last token's row, not the mean.",
+            "Return the row of the last real token, not the mean.",
             lambda h, n: np.stack([row[:m].mean(0) for row, m in zip(h, n, strict=True)]),
         ),
         Mistake(
             "the mean over all positions",
-            "The last real token's row, not the mean, and not the padding.",
+            "Return the row of the last real token; this mean includes the padding.",
             lambda h, n: h.mean(1),
         ),
         Mistake("the longest row's end for all", "Every row has its own length.", lambda h, n: h[:, n.max() - 1]),
@@ -158,7 +166,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "adamw_step": (
         Mistake(
             "L2 instead of decoupled decay",
-            "λp is added to the gradient, and so divided by √v̂: AdamW subtracts lr λ p beside the step.",
+            "λ p is added to the gradient and so divided by √v̂; AdamW subtracts lr λ p apart from that.",
             lambda p, g, m, v, t, lr, b1, b2, e, w: adamw(p, g + w * p, m, v, t, lr, b1, b2, e, 0.0),
         ),
         Mistake(
@@ -168,30 +176,30 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake("m is not corrected", "Divide m by 1 - β₁ᵗ.", lambda *a: adamw(*a, correct=(False, True))),
         Mistake("v is not corrected", "Divide v by 1 - β₂ᵗ.", lambda *a: adamw(*a, correct=(True, False))),
-        Mistake("ε inside the root", "√v̂ + ε, not √(v̂ + ε).", lambda *a: adamw(*a, inside=True)),
+        Mistake("ε inside the root", "Divide by √v̂ + ε, not by √(v̂ + ε).", lambda *a: adamw(*a, inside=True)),
         Mistake(
             "ε added before the correction",
-            "ε is added to √v̂, the corrected one.",
+            "Add ε to √v̂, after the bias correction.",
             lambda p, g, m, v, t, lr, b1, b2, e, w: adamw(p, g, m, v, t, lr, b1, b2, e / np.sqrt(1 - b2**t), w),
         ),
         Mistake(
             "the decay is not multiplied by lr",
-            "p - lr λ p.",
+            "The decay subtracts lr λ p.",
             lambda p, g, m, v, t, lr, b1, b2, e, w: adamw(p, g, m, v, t, lr, b1, b2, e, w / lr),
         ),
         Mistake(
             "the decay is missing",
-            "p - lr λ p is missing.",
+            "The decay is missing: subtract lr λ p.",
             lambda p, g, m, v, t, lr, b1, b2, e, w: adamw(p, g, m, v, t, lr, b1, b2, e, 0.0),
         ),
         Mistake(
             "the decay has the wrong sign",
-            "p - lr λ p: towards zero.",
+            "The decay subtracts lr λ p, which moves p towards zero.",
             lambda p, g, m, v, t, lr, b1, b2, e, w: adamw(p, g, m, v, t, lr, b1, b2, e, -w),
         ),
         Mistake(
             "the decay of the moved parameter",
-            "Both terms take the parameter from before the step.",
+            "Both terms use the parameter from before the step.",
             lambda *a: adamw(*a, late=True),
         ),
         Mistake(
@@ -201,12 +209,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "t counts from 0",
-            "t is 1 at the first step: 1 - βᵗ, not 1 - β^(t+1).",
+            "t is 1 at the first step: use 1 - βᵗ, not 1 - β^(t+1).",
             lambda p, g, m, v, t, *a: adamw(p, g, m, v, t + 1, *a),
         ),
         Mistake(
             "t is one too small",
-            "1 - βᵗ with the t that is given.",
+            "Use 1 - βᵗ with the t that is given.",
             lambda p, g, m, v, t, *a: adamw(p, g, m, v, t - 1, *a),
         ),
         Mistake(
@@ -226,12 +234,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "1 - β is missing",
-            "m = β₁ m + (1 - β₁) g.",
+            "m = β₁ m + (1 - β₁) g, and v = β₂ v + (1 - β₂) g².",
             lambda p, g, m, v, t, lr, b1, b2, e, w: heavy(p, g, m, v, t, lr, b1, b2, e, w),
         ),
         Mistake(
             "the corrected moments are returned",
-            "The next step needs m and v themselves.",
+            "Return m and v without the correction: the next step needs them so.",
             lambda p, g, m, v, t, lr, b1, b2, e, w: corrected(p, g, m, v, t, lr, b1, b2, e, w),
         ),
         Mistake(
@@ -252,13 +260,17 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake(
             "ties are dropped", "A tie counts one half; it is not left out.", lambda c, r: np.mean((c > r)[c != r])
         ),
-        Mistake("the share of wrong pairs", "chosen > rejected is right.", lambda c, r: 1 - right.accuracy(c, r)),
+        Mistake(
+            "the share of wrong pairs",
+            "A pair is right if chosen > rejected; this counts the wrong ones.",
+            lambda c, r: 1 - right.accuracy(c, r),
+        ),
         Mistake(
             "a count instead of a share", "Divide by the number of pairs.", lambda c, r: right.accuracy(c, r) * len(c)
         ),
         Mistake(
             "the mean probability",
-            "σ(margin) is the model's belief; accuracy counts.",
+            "σ(margin) is the model's probability; accuracy counts the pairs in the right order.",
             lambda c, r: sigmoid(c - r).mean(),
         ),
         Mistake(
@@ -267,10 +279,10 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             lambda c, r: np.mean((c > 0) & (r < 0)),
         ),
         Mistake("one answer for each pair", "Take the mean over the pairs.", lambda c, r: (c > r) + 0.5 * (c == r)),
-        Mistake("in per cent", "A share between 0 and 1.", lambda c, r: 100 * right.accuracy(c, r)),
+        Mistake("in per cent", "Return a share between 0 and 1.", lambda c, r: 100 * right.accuracy(c, r)),
     ),
     "cohen_kappa": (
-        Mistake("percent agreement", "Agreement by chance is not taken off.", lambda a, b: np.mean(a == b)),
+        Mistake("percent agreement", "Agreement by chance is not subtracted.", lambda a, b: np.mean(a == b)),
         Mistake(
             "chance as 1/2",
             "Chance comes from the raters' own rates, not from a fair coin.",
@@ -288,12 +300,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the denominator is missing",
-            "Divide by 1 - p_e, so that full agreement is 1.",
+            "Divide by 1 - p_e, so that full agreement gives 1.",
             lambda a, b: np.mean(a == b) - chance(a, b),
         ),
         Mistake(
             "the chance of one label only",
-            "p_e adds up over all labels.",
+            "p_e is a sum over all labels.",
             lambda a, b: kappa_from(a, b, np.mean(a == 1) * np.mean(b == 1)),
         ),
         Mistake(
@@ -303,22 +315,30 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the correlation",
-            "κ counts agreement; Pearson's correlation takes labels as numbers.",
+            "κ counts agreement; Pearson's correlation treats the labels as numbers.",
             lambda a, b: np.corrcoef(a, b)[0, 1],
         ),
-        Mistake("chance itself", "This is p_e.", lambda a, b: chance(a, b)),
+        Mistake("chance itself", "This is p_e, the agreement by chance, not κ.", lambda a, b: chance(a, b)),
         Mistake(
             "the first rater's rates for both",
-            "Each rater has rates of its own.",
+            "Each rater has their own rates.",
             lambda a, b: kappa_from(a, b, sum(np.mean(a == k) ** 2 for k in np.union1d(a, b))),
         ),
     ),
     "brier_score": (
-        Mistake("the root", "Mean squared, without the root.", lambda p, y: np.sqrt(right.brier_score(p, y))),
-        Mistake("the absolute error", "The square of the error.", lambda p, y: np.abs(p - y).mean()),
+        Mistake(
+            "the root",
+            "The score is the mean squared error, without the root.",
+            lambda p, y: np.sqrt(right.brier_score(p, y)),
+        ),
+        Mistake(
+            "the absolute error",
+            "Take the square of the error, not its absolute value.",
+            lambda p, y: np.abs(p - y).mean(),
+        ),
         Mistake(
             "both classes are counted",
-            "Brier's sum over both outcomes is twice this.",
+            "Brier's sum over both outcomes is twice the score asked for: count one outcome.",
             lambda p, y: 2 * right.brier_score(p, y),
         ),
         Mistake(
@@ -326,18 +346,30 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "(p - outcome)², not (1 - p - outcome)².",
             lambda p, y: right.brier_score(1 - p, y),
         ),
-        Mistake("a sum instead of the mean", "Divide by their number.", lambda p, y: right.brier_score(p, y) * len(p)),
-        Mistake("the error is not squared", "Errors of opposite sign cancel.", lambda p, y: (p - y).mean()),
+        Mistake(
+            "a sum instead of the mean",
+            "Divide by the number of forecasts.",
+            lambda p, y: right.brier_score(p, y) * len(p),
+        ),
+        Mistake(
+            "the error is not squared",
+            "Errors of opposite sign cancel: square them first.",
+            lambda p, y: (p - y).mean(),
+        ),
         Mistake(
             "p (1 - p)",
-            "This is the score that calibrated forecasts reach; the outcome is not used.",
+            "This is the score that calibrated forecasts reach; it does not use the outcomes.",
             lambda p, y: (p * (1 - p)).mean(),
         ),
         Mistake(
             "the log loss",
-            "This is the mean of -log p.",
+            "This is the mean of -log p, where p is the probability of the outcome.",
             lambda p, y: -np.where(y == 1, np.log(p), np.log(1 - p)).mean(),
         ),
-        Mistake("one minus the score", "0 is best.", lambda p, y: 1 - right.brier_score(p, y)),
+        Mistake(
+            "one minus the score",
+            "A score of 0 is the best: return the score itself.",
+            lambda p, y: 1 - right.brier_score(p, y),
+        ),
     ),
 }

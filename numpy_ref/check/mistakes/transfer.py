@@ -1,6 +1,7 @@
-"""Known mistakes in the siblings that the lessons leave to the reader: layers, losses and bookkeeping of their own.
+"""Known mistakes in the functions that the lessons leave to the reader: layers, losses and bookkeeping.
 
-Each row: name, hint, and the mistake as code with the published signature, which takes what it does not use.
+Each row: the mistake's name, a hint, and the wrong code. It has the published signature, even if it ignores some
+arguments.
 """
 # ruff: noqa: ARG005
 
@@ -13,13 +14,13 @@ from .layers import mean, sum_rows
 
 
 def normalised(x):
-    """x̂ of RMS norm and what it was divided by"""
+    """RMS norm's x̂, and the √(mean x² + ε) that x was divided by"""
     size = np.sqrt(mean(x * x) + 1e-5)
     return x / size, size
 
 
 def rms_norm_by(size):
-    """All of RMS norm's gradient for another size, as if that were the root mean square"""
+    """RMS norm's gradients with another size(x) in place of the root mean square"""
 
     def wrong(dout, x, weight):
         xhat, dxhat = x / size(x), dout * weight
@@ -37,7 +38,7 @@ def over_the_rows(dout, x, weight):
 
 
 def rms_dx(dx):
-    """dx(dxhat, xhat, size) beside the right dweight"""
+    """A wrong dx(dxhat, xhat, size) with the right dweight"""
 
     def wrong(dout, x, weight):
         return dx(dout * weight, *normalised(x)), right.rms_norm_backward(dout, x, weight)[1]
@@ -46,12 +47,12 @@ def rms_dx(dx):
 
 
 def lora_dx(dx):
-    """dx(dout, down, up, weight) beside the right ddown and dup"""
+    """A wrong dx(dout, down, up, weight) with the right ddown and dup"""
     return lambda d, x, a, b, w: (dx(d, a, b, w), *right.lora_backward(d, x, a, b, w)[1:])
 
 
 def lora_mean(part):
-    """One of the three gradients as a mean over the rows"""
+    """LoRA's three gradients, one of them as a mean over the rows"""
 
     def wrong(dout, *arguments):
         found = list(right.lora_backward(dout, *arguments))
@@ -62,7 +63,7 @@ def lora_mean(part):
 
 
 def residual_with(slope=lambda t: 1 - t * t, skip=1.0, branch=1.0):
-    """The gradients for another slope of tanh, or other factors on the two ways"""
+    """The gradients with another derivative of tanh, or with factors on the skip path and on the branch"""
 
     def wrong(dout, x, weight, bias):
         dh = dout * slope(np.tanh(x @ weight.T + bias))
@@ -72,7 +73,7 @@ def residual_with(slope=lambda t: 1 - t * t, skip=1.0, branch=1.0):
 
 
 def forecasts(weigh):
-    """p - one hot, times weigh(weight)"""
+    """(p - one_hot) weigh(weight)"""
 
     def wrong(logits, targets, weight):
         error = right.softmax(logits) - np.eye(logits.shape[-1])[targets]
@@ -96,7 +97,7 @@ def sorted_into_bins(probability, outcome, bins, open_on="right"):
 
 
 def centred(a):
-    """Less the mean of each prompt"""
+    """a minus the mean of each prompt"""
     return a - a.mean(1, keepdims=True)
 
 
@@ -114,11 +115,13 @@ def least_squares(score, quality, length):
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "lora_backward": (
         Mistake(
-            "dx without the frozen weight", "A frozen weight still passes dy on.", lora_dx(lambda d, a, b, w: d @ b @ a)
+            "dx without the frozen weight",
+            "A frozen weight still passes dy on to x: add dy W.",
+            lora_dx(lambda d, a, b, w: d @ b @ a),
         ),
-        Mistake("dx without the adapter", "x reaches y along two ways: add both.", lora_dx(lambda d, a, b, w: d @ w)),
-        Mistake("ddown is a mean", "Every row adds to a weight's gradient: sum.", lora_mean(1)),
-        Mistake("dup is a mean", "Every row adds to a weight's gradient: sum.", lora_mean(2)),
+        Mistake("dx without the adapter", "x reaches y along two paths: add both.", lora_dx(lambda d, a, b, w: d @ w)),
+        Mistake("ddown is a mean", "Every row adds to a weight's gradient: take the sum.", lora_mean(1)),
+        Mistake("dup is a mean", "Every row adds to a weight's gradient: take the sum.", lora_mean(2)),
     ),
     "log_softmax_backward": (
         Mistake(
@@ -126,28 +129,30 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "This is the gradient of p, not of log p.",
             lambda d, x: right.softmax_backward(d, right.softmax(x)),
         ),
-        Mistake("the second term is missing", "log Σ eˣ depends on x too: its slope is p.", lambda d, x: d.copy()),
-        Mistake("p minus one cotangent", "dy adds up to Σ dy, not to 1.", lambda d, x: d - right.softmax(x)),
+        Mistake("the second term is missing", "log Σ eˣ depends on x too: its derivative is p.", lambda d, x: d.copy()),
+        Mistake(
+            "p minus one cotangent", "The second term is p Σ dy, and Σ dy is not 1.", lambda d, x: d - right.softmax(x)
+        ),
         Mistake(
             "the mean in place of the sum",
-            "log Σ eˣ occurs in every output of the row: Σ dy.",
+            "log Σ eˣ occurs in every output of the row: take Σ dy.",
             lambda d, x: d - right.softmax(x) * mean(d),
         ),
         Mistake(
             "the sum runs over all rows",
-            "Each row has its own Σ dy: axis -1, keepdims.",
+            "Each row has its own Σ dy: axis=-1, keepdims=True.",
             lambda d, x: d - right.softmax(x) * d.sum(),
         ),
     ),
     "rms_norm_backward": (
         Mistake(
             "ε outside the root",
-            "√(mean x² + ε), not √(mean x²) + ε: rows near 0 differ.",
+            "Divide by √(mean x² + ε), not by √(mean x²) + ε: they differ for rows near 0.",
             rms_norm_by(lambda x: np.sqrt(mean(x * x)) + 1e-5),
         ),
         Mistake(
             "layer norm's gradient",
-            "No mean was subtracted on the way forward, so none comes off on the way back.",
+            "RMS norm subtracts no mean forward, so its backward subtracts no mean(dx̂).",
             rms_dx(lambda dxhat, xhat, size: (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)) / size),
         ),
         Mistake(
@@ -157,22 +162,22 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a sum in place of the mean",
-            "The size is the root of a mean: divide by C.",
+            "The size is the root of a mean: divide the sum by C.",
             rms_dx(lambda dxhat, xhat, size: (dxhat - xhat * (dxhat * xhat).sum(-1, keepdims=True)) / size),
         ),
         Mistake(
             "x in place of x̂",
-            "Both factors x of the second term are divided by the size.",
+            "The second term is x̂ mean(dx̂ x̂): both of its x are divided by the size.",
             rms_dx(lambda dxhat, xhat, size: (dxhat - xhat * size * mean(dxhat * xhat * size)) / size),
         ),
         Mistake(
             "the mean over the rows",
-            "Each row has a size of its own: mean over the last axis, axis=-1, with keepdims=True.",
+            "Each row has its own size: take the mean over the last axis, axis=-1, keepdims=True.",
             over_the_rows,
         ),
         Mistake(
             "dweight is a mean",
-            "Every row adds to the weight's gradient: sum.",
+            "Every row adds to the weight's gradient: take the sum.",
             lambda d, x, w: (right.rms_norm_backward(d, x, w)[0], (d * normalised(x)[0]).reshape(-1, len(w)).mean(0)),
         ),
     ),
@@ -189,7 +194,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "up is missing in dgate",
-            "The gate's slope is multiplied by up.",
+            "The derivative of the gate is multiplied by up.",
             lambda d, g, u: (d * sigmoid(g) * (1 + g * sigmoid(-g)), d * g * sigmoid(g)),
         ),
         Mistake(
@@ -199,36 +204,50 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "residual_backward": (
-        Mistake("dout is not handed on", "y = x + ...: the first x has slope 1.", residual_with(skip=0.0)),
+        Mistake("dout is not handed on", "y = x + ...: the derivative of the first x is 1.", residual_with(skip=0.0)),
         Mistake("dx without the branch", "x reaches y through tanh as well: add both.", residual_with(branch=0.0)),
-        Mistake("1 - tanh in place of 1 - tanh²", "The slope of tanh is 1 - tanh².", residual_with(lambda t: 1 - t)),
-        Mistake("tanh is taken for a straight line", "Multiply by 1 - tanh².", residual_with(np.ones_like)),
+        Mistake(
+            "1 - tanh in place of 1 - tanh²", "The derivative of tanh is 1 - tanh².", residual_with(lambda t: 1 - t)
+        ),
+        Mistake(
+            "tanh is taken for a straight line",
+            "Multiply by the derivative of tanh, 1 - tanh².",
+            residual_with(np.ones_like),
+        ),
     ),
     "next_token_loss_backward": (
-        Mistake("truth minus forecast", "The sign: p - one_hot.", forecasts(lambda w: -w / w.sum())),
         Mistake(
-            "targets that do not count are counted", "Multiply by w.", forecasts(lambda w: np.ones_like(w) / w.sum())
+            "truth minus forecast", "The gradient is p - one_hot, not one_hot - p.", forecasts(lambda w: -w / w.sum())
+        ),
+        Mistake(
+            "targets that do not count are counted",
+            "Multiply by w, which is 0 for targets that do not count.",
+            forecasts(lambda w: np.ones_like(w) / w.sum()),
         ),
         Mistake("divided by all positions", "Divide by Σ w, the targets that count.", forecasts(lambda w: w / w.size)),
-        Mistake("a sum instead of the mean", "Divide by Σ w.", forecasts(lambda w: w)),
+        Mistake("a sum instead of the mean", "The loss is a mean: divide by Σ w.", forecasts(lambda w: w)),
         Mistake(
             "divided by each text's own number",
-            "One mean over all targets of the batch: divide by Σ w of all texts.",
+            "Take one mean over all targets of the batch: divide by Σ w of all texts.",
             forecasts(lambda w: w / w.sum(1, keepdims=True)),
         ),
         Mistake(
             "the truth is missing",
-            "log p[target] begins with the logit of the target itself: subtract 1 there.",
+            "log p[target] contains the logit of the target itself: subtract 1 there.",
             lambda x, t, w: (w / w.sum())[..., None] * right.softmax(x),
         ),
     ),
     "position_ids": (
         Mistake(
-            "counted from the start of the row", "Begin at the first 1 of the mask.", lambda m: np.indices(m.shape)[1]
+            "counted from the start of the row",
+            "Start counting at the first 1 of the mask.",
+            lambda m: np.indices(m.shape)[1],
         ),
         Mistake("counted from 1", "The first real token has position 0.", lambda m: np.cumsum(m, 1)),
         Mistake(
-            "-1 in the padding", "The padding has position 0: it must be a row of the table.", lambda m: m.cumsum(1) - 1
+            "-1 in the padding",
+            "The padding has position 0: every position must be a row of the table.",
+            lambda m: m.cumsum(1) - 1,
         ),
         Mistake(
             "counted from the end",
@@ -237,10 +256,14 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "join_within": (
-        Mistake("the end is cut off", "The response must stay whole.", lambda p, r, n: np.concatenate([p, r])[:n]),
+        Mistake(
+            "the end is cut off",
+            "The response must stay whole: cut the prompt instead.",
+            lambda p, r, n: np.concatenate([p, r])[:n],
+        ),
         Mistake(
             "the prompt loses its end",
-            "Keep the prompt's last tokens: the question often stands there.",
+            "Keep the prompt's last tokens: the question is often there.",
             lambda p, r, n: np.concatenate([p[: int(n) - len(r)], r]),
         ),
         Mistake(
@@ -248,7 +271,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "With no room left, -0 is 0 and the slice keeps everything: count from the front.",
             lambda p, r, n: np.concatenate([p[-min(int(n) - len(r), len(p)) :], r]),
         ),
-        Mistake("nothing is cut", "At most `limit` tokens.", lambda p, r, n: np.concatenate([p, r])),
+        Mistake("nothing is cut", "Return at most `limit` tokens.", lambda p, r, n: np.concatenate([p, r])),
     ),
     "chosen_first": (
         Mistake(
@@ -261,7 +284,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "a label for each column",
-            "preferred belongs to the rows: give it a second axis, preferred[:, None].",
+            "preferred has one label for each row: give it a second axis, preferred[:, None].",
             lambda a, b, k: np.stack([np.where(k == 1, a, b), np.where(k == 1, b, a)], 1),
         ),
         Mistake(
@@ -272,21 +295,27 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
     "accumulated_gradient": (
         Mistake(
-            "the mean of the means", "A small part's pairs count too much: weigh by counts.", lambda g, n: g.mean(0)
+            "the mean of the means",
+            "The pairs of a small part count too much: weight each mean by its count.",
+            lambda g, n: g.mean(0),
         ),
-        Mistake("the sum of the means", "Weigh by counts and divide by their sum.", lambda g, n: g.sum(0)),
+        Mistake(
+            "the sum of the means",
+            "Weight each mean by its count and divide by the sum of the counts.",
+            lambda g, n: g.sum(0),
+        ),
         Mistake("not divided", "Divide by the number of all pairs.", lambda g, n: n @ g),
         Mistake("divided by the number of parts", "Divide by the number of pairs.", lambda g, n: n @ g / len(n)),
     ),
     "kwise_margin_loss": (
         Mistake(
             "one margin for every pair",
-            "The margin grows with the distance of the places, j - i.",
+            "The margin grows with the distance in rank, j - i.",
             lambda r, c: margins(r, c, lambda i, j: 1).mean(),
         ),
         Mistake(
             "the margin is added",
-            "The better one must lead by it: subtract.",
+            "The better response must lead by the margin: subtract it.",
             lambda r, c: margins(r, -c, lambda i, j: j - i).mean(),
         ),
         Mistake("no margin", "Subtract c (j - i) from r_i - r_j.", lambda r, c: right.kwise_loss(r)),
@@ -304,12 +333,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "unbiased_loss": (
         Mistake(
             "label smoothing",
-            "Smoothing adds ε ℓ(-Δ) and shrinks the margin; here it is taken off.",
+            "Smoothing adds ε ℓ(-Δ), which shrinks the margin; here ε ℓ(-Δ) is subtracted.",
             lambda c, r, e: right.smoothed_loss(c, r, e),
         ),
         Mistake(
             "not divided by 1 - 2ε",
-            "The mean over flips must be ℓ itself, not (1 - 2ε) ℓ.",
+            "The expectation over flips must be ℓ itself, not (1 - 2ε) ℓ.",
             lambda c, r, e: (1 - 2 * e) * right.unbiased_loss(c, r, e),
         ),
         Mistake(
@@ -317,26 +346,30 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "The label as given has the weight 1 - ε.",
             lambda c, r, e: right.unbiased_loss(r, c, e),
         ),
-        Mistake("the flips are ignored", "This is the plain loss.", lambda c, r, e: right.pairwise_loss(c, r)),
+        Mistake(
+            "the flips are ignored",
+            "This is the plain loss: ε is never used.",
+            lambda c, r, e: right.pairwise_loss(c, r),
+        ),
     ),
     "scaled_loss_backward": (
         Mistake(
             "the factor m is missing",
-            "The inner derivative of c m over c is m.",
+            "The derivative of c m in c is m.",
             lambda c, m: np.mean(-sigmoid(-c * m)),
         ),
         Mistake(
             "the derivative over the margin",
-            "The inner derivative of c m over c is m, not c.",
+            "The derivative of c m in c is m, not c.",
             lambda c, m: np.mean(-c * sigmoid(-c * m)),
         ),
-        Mistake("the scale is ignored", "σ(-c m), not σ(-m).", lambda c, m: np.mean(-m * sigmoid(-m))),
+        Mistake("the scale is ignored", "Use σ(-c m), not σ(-m).", lambda c, m: np.mean(-m * sigmoid(-m))),
         Mistake("the mean is missing", "Divide by the number of pairs.", lambda c, m: np.sum(-m * sigmoid(-c * m))),
     ),
     "expected_calibration_error": (
         Mistake(
             "all bins weigh the same",
-            "A bin weighs n_b / N.",
+            "A bin has the weight n_b / N.",
             lambda p, y, k: np.mean([abs(e) / n for n, e in zip(*sorted_into_bins(p, y, k), strict=True)]),
         ),
         Mistake(
@@ -345,7 +378,9 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             lambda p, y, k: np.mean(p - y),
         ),
         Mistake(
-            "the absolute error of each forecast", "The means of a bin first.", lambda p, y, k: np.abs(p - y).mean()
+            "the absolute error of each forecast",
+            "Take the means within each bin first, then their absolute difference.",
+            lambda p, y, k: np.abs(p - y).mean(),
         ),
         Mistake(
             "the largest bin error",
@@ -359,29 +394,29 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
         Mistake(
             "the squared error of each bin",
-            "The absolute difference, not its square.",
+            "Take the absolute difference, not its square.",
             lambda p, y, k: sum(e * e / n for n, e in zip(*sorted_into_bins(p, y, k), strict=True)) / len(p),
         ),
     ),
     "length_slope": (
         Mistake(
             "quality is not held fixed",
-            "Both enter one regression: b is what length adds at equal quality.",
+            "Put both into one regression: b is what length adds at equal quality.",
             lambda s, q, n: simple_slope(centred(s), centred(n)),
         ),
         Mistake(
             "the coefficient of quality",
-            "The second coefficient is asked.",
+            "Return the second coefficient, that of length.",
             lambda s, q, n: least_squares(*map(centred, (s, q, n)))[0],
         ),
         Mistake(
             "not centred within the prompts",
-            "Take each prompt's own mean off all three.",
+            "Subtract each prompt's own mean from all three.",
             lambda s, q, n: least_squares(s, q, n)[1],
         ),
         Mistake(
             "the correlation",
-            "A slope has a unit: log-odds for a word.",
+            "Return the slope, which has a unit: log-odds per word.",
             lambda s, q, n: np.corrcoef(centred(s).ravel(), centred(n).ravel())[0, 1],
         ),
     ),

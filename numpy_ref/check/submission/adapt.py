@@ -1,4 +1,4 @@
-"""Calling conventions: how a published function may have been written, and what it gets and gives."""
+"""Calling conventions: adapts arguments and results to the way in which a submission wrote a published function."""
 
 import functools
 import inspect
@@ -8,11 +8,11 @@ import numpy as np
 
 from .wire import is_tensor
 
-DOUT = 4.0  # handed to the backward of a loss and divided out again: one that ignores it comes back a quarter
+DOUT = 4.0  # passed to the backward of a loss and divided out again: a backward that ignores it gives a quarter
 
 
 def parameters(function):
-    """{name: parameter}, or nothing where Python cannot tell"""
+    """{name: parameter}; empty if Python cannot read the signature"""
     try:
         return _parameters(function)
     except (TypeError, ValueError):
@@ -25,19 +25,20 @@ def _parameters(function):
 
 
 def is_idiom(function):
-    """The project's own: f_backward(dout, cache)"""
+    """Whether the function has the project's own form, f_backward(dout, cache)"""
     return list(parameters(function))[1:2] == ["cache"]
 
 
 def takes(function, name):
-    """Does the function have this argument?"""
+    """Whether the function has this argument"""
     return name in parameters(function)
 
 
 def called(function, published, arguments, options):
     """function(*arguments, **options) in the function's own convention
 
-    By keyword where it insists; a default of ours where it insists on one; without `pad` or `bias` where it has none.
+    Keyword-only parameters are passed by keyword. A parameter that only the function makes required gets the published
+    default. `pad` and `bias` are left out if the function does not take them.
     """
     own = [p for p in parameters(function).values() if p.name not in options]
     if not own or any(p.kind == p.VAR_POSITIONAL for p in own):
@@ -53,7 +54,7 @@ def called(function, published, arguments, options):
     by_name |= {p.name: spare[p.name] for p in keywords if p.name in spare and p.default is p.empty}
     values = list(given.values())
     unmet = [p.name for p in keywords if p.default is p.empty and p.name not in by_name]
-    late = values[len(places) :][: len(unmet)]  # under names of the function's own
+    late = values[len(places) :][: len(unmet)]  # passed by keyword, under the function's own names
     by_name |= dict(zip(unmet, late, strict=False))
     values = values[: len(values) - len(late)]
     required = sum(p.default is p.empty for p in places)
@@ -62,24 +63,24 @@ def called(function, published, arguments, options):
 
 
 def by_name(function, given, *first):
-    """function(*first, ...) with the inputs by keyword where it has their names, else in order"""
+    """Calls function(*first, ...) with the inputs by keyword if it has their names, else in order"""
     if set(given) <= set(parameters(function)):
         return function(*first, **given)
     return function(*first, *given.values())
 
 
 def halved(value):
-    """Another input of the same shape"""
+    """Another input of the same shape: floats are halved"""
     return copied(value / 2 if value.dtype.kind in "fc" else value)
 
 
 def shaped(dout):
-    """A cotangent as it is handed over: numbers as numbers, several in a tuple"""
+    """A copy of a cotangent: arrays without axes become numbers, and a tuple is copied item by item"""
     return tuple(map(shaped, dout)) if isinstance(dout, tuple) else copied(dout)
 
 
 def single(published, value):
-    """(out, cache) is out; (dx, {"weight": dw, "bias": db}) is (dx, dw, db); a dict of one is that one"""
+    """(out, cache) becomes out; (dx, {"weight": dw, "bias": db}) becomes (dx, dw, db); one result alone is unpacked"""
     names, backward = published["results"], "backward" in published["name"]
     if isinstance(value, dict):
         value = (value,)
@@ -99,7 +100,7 @@ def _by_name(grads, names):
 
 
 def unscaled(value):
-    """A gradient for dout = DOUT, as one for dout = 1"""
+    """Turns a gradient for dout = DOUT into the gradient for dout = 1"""
     if isinstance(value, tuple | list):
         return type(value)(map(unscaled, value))
     return value / DOUT if is_tensor(value) or isinstance(value, np.ndarray | np.generic | float) else value
@@ -121,7 +122,7 @@ def uses_torch(function):
 
 
 def to_tensor(value, requires_grad):
-    """An array as a tensor; numbers and integers as they are"""
+    """An array as a tensor, which may require a gradient if it holds floats; a number stays a number"""
     torch = sys.modules["torch"]
     if not isinstance(value, np.ndarray) or value.ndim == 0:
         return value.item() if isinstance(value, np.ndarray) else value
@@ -130,7 +131,7 @@ def to_tensor(value, requires_grad):
 
 
 def copied(value, layout=""):
-    """A copy of its own; laid out "strided", every axis has gaps and the array is read-only"""
+    """A copy of an array, or a number if it has no axes; "strided": every axis has gaps and the copy is read-only"""
     if not value.ndim:
         return value.item()
     if layout != "strided":
@@ -143,13 +144,13 @@ def copied(value, layout=""):
 
 
 def same(before, after):
-    """Are the arguments as they were?"""
+    """Whether an argument still has the value from before the call"""
     after = after.detach().numpy() if is_tensor(after) else np.asarray(after)
     return before.shape == after.shape and np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
 
 
 def gradient(value, given, cotangent):
-    """What autograd makes of it: d <value, cotangent> / d every array of floats"""
+    """Autograd's d <value, cotangent> / d x for every tensor x of floats in `given`"""
     torch = sys.modules["torch"]
     if not value.requires_grad:
         raise RuntimeError("autograd cannot see through it: detach(), .item() or NumPy cuts the graph")

@@ -1,4 +1,4 @@
-"""Finds the published functions among what a submission defines, and calls them. `published` comes from outside."""
+"""Finds the published functions among what a submission defines, and calls them."""
 
 import contextlib
 import sys
@@ -10,24 +10,24 @@ from . import adapt
 from .loader import Loader, describe, fresh
 from .wire import decode, encode, is_tensor
 
-TRY_OTHER = "TypeError", "AttributeError", "RuntimeError", "ValueError"  # what an array of the wrong library raises
+TRY_OTHER = "TypeError", "AttributeError", "RuntimeError", "ValueError"  # raised for arrays of the wrong library
 
 
 class Host:
-    """Of one submission; `published` is {name: {name, arguments, optional, results, forward, option}}"""
+    """The functions of one submission; `published` is {name: {name, arguments, optional, results, forward, option}}"""
 
     def __init__(self, published, forbid=lambda _: None):
         self.published, self.module = published, fresh()
         self.loader, self.modes = Loader(self.module, forbid), {}
 
     def load(self, blocks, stage="all", wanted=()):
-        """Loader.load, and of the defined names those that are published"""
+        """Loader.load; `defined` then lists the published functions, `names` all names that were defined"""
         loaded = self.loader.load(blocks, stage, self.published, wanted)
         names = [n for n in self.published if self.find(n) is not None and n not in loaded["lent"]]
         return loaded | {"defined": names, "names": loaded["defined"]}
 
     def find(self, name):
-        """The function and the keyword of its own under which it takes our last argument (or "")"""
+        """(function, its own keyword for our last argument or ""); None if the submission has no such function"""
         function = getattr(self.module, name, None)
         if callable(function):
             return function, ""
@@ -40,9 +40,10 @@ class Host:
         return None
 
     def call(self, name, arguments, autograd=None, layout=""):
-        """The answer to one call; `autograd` holds a cotangent when the gradient is asked, not the value
+        """The answer to one call; `autograd` holds a cotangent if autograd's gradient is asked for instead of the value
 
-        A function gets NumPy arrays or PyTorch tensors: what its code suggests, or else what first went well.
+        A function gets NumPy arrays or PyTorch tensors. The kind that its code suggests is tried first; the first that
+        works is kept for all later calls.
         """
         found = self.find(name)
         if found is None:
@@ -66,7 +67,7 @@ class Host:
         return answers[0]
 
     def pair(self, names, arguments, dout=None):
-        """Of any forward and backward: the output at these arguments, or with `dout` what the backward returns"""
+        """Calls any forward and backward: the forward's output, or with `dout` the backward's result"""
         forward, backward = (getattr(self.module, name) for name in names)
         given = {name: adapt.copied(decode(value)) for name, value in arguments.items()}
         before = {name: decode(value) for name, value in arguments.items()}
@@ -80,7 +81,7 @@ class Host:
             if dout is not None:
                 adapt.by_name(
                     forward, {name: adapt.halved(decode(v)) for name, v in arguments.items()}
-                )  # another cache
+                )  # replaces a cache that the module keeps
                 cotangent = adapt.shaped(decode(dout))
                 value = backward(cotangent, out[1]) if cached else adapt.by_name(backward, given, cotangent)
             if wrote := [name for name, old in before.items() if not adapt.same(old, given[name])]:
@@ -92,12 +93,12 @@ class Host:
         return {"status": "ok", "value": value, "wrote": [], "tensor": False, "seconds": time.process_time() - start}
 
     def takes(self, name, function, option):
-        """Has the function, or the forward that makes its cache, this option?"""
+        """Whether the function takes this option, or the forward that makes its cache does"""
         forward = getattr(self.module, self.published[name]["forward"] or "", None)
         return adapt.takes(function, option) or (adapt.is_idiom(function) and adapt.takes(forward, option))
 
     def attempt(self, name, found, arguments, mode, autograd, layout):
-        """One call, with what it took: the value, the arguments that were written into, processor seconds"""
+        """Makes one call; gives its value, the arguments that it wrote into, and its processor seconds"""
         tensors = mode == "torch"
         given = [adapt.to_tensor(a, autograd is not None) if tensors else adapt.copied(a, layout) for a in arguments]
         start = time.process_time()
@@ -116,7 +117,7 @@ class Host:
         return {"status": "ok", "value": value, "wrote": wrote, "tensor": tensor, "seconds": seconds}
 
     def apply(self, name, function, keyword, arguments):
-        """The published call, in the function's own convention"""
+        """Makes the published call in the function's own convention"""
         published = self.published[name]
         count = len(published["arguments"])
         arguments, options = arguments[:count], dict(zip(published["optional"], arguments[count:], strict=False))
@@ -129,7 +130,7 @@ class Host:
         return self.apply_idiom(published, function, keyword, arguments[0], arguments[1:], options)
 
     def apply_idiom(self, published, function, keyword, dout, inputs, options):
-        """f_backward(dout, cache), the cache from f of the same inputs, or else the inputs themselves"""
+        """f_backward(dout, cache); the cache comes from f(inputs), or is the inputs themselves if f gives none"""
         forward_name = "pairwise_loss" if keyword else published["forward"]
         forward = getattr(self.module, forward_name, None) if forward_name else None
         if callable(forward):

@@ -1,6 +1,6 @@
-"""What the submission's process may not do: hold more memory than it was given, reach the network, change files.
+"""Isolates the submission's process: it cannot exceed its memory, reach the network or change files outside its folder.
 
-Linux alone has these limits; elsewhere the process is separate, and its folder private, but nothing more.
+Only Linux has these limits. Elsewhere the process is separate and its folder private, but nothing more.
 """
 
 import ctypes
@@ -11,11 +11,11 @@ import sys
 NEW_USER, NEW_NET, NEW_MOUNT, NEW_PID = 0x10000000, 0x40000000, 0x00020000, 0x20000000  # <linux/sched.h>
 READ_ONLY, REMOUNT, BIND, PRIVATE = 1, 32, 4096, 16384 | 1 << 18  # <linux/mount.h>
 KEPT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
-SYSTEM = b"/proc", b"/sys", b"/dev"  # no files of anybody's
+SYSTEM = b"/proc", b"/sys", b"/dev"  # they hold no user's files and stay as they are
 
 
 def limit_memory(size):
-    """`size` bytes above what is in use now, where the system has such a limit (Linux)"""
+    """Limits memory to `size` bytes above what is in use now, if the system has such a limit (Linux)"""
     try:
         import resource
 
@@ -27,7 +27,7 @@ def limit_memory(size):
 
 
 def step_aside():
-    """Goes on in a child; the parent only waits, so that whoever kills its parent kills this process and no other"""
+    """Continues in a child while this process only waits: a submission that kills its parent kills no other process"""
     if not hasattr(os, "fork") or (child := os.fork()) == 0:
         return
     for descriptor in (0, 1):
@@ -36,7 +36,8 @@ def step_aside():
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    os._exit(code if code >= 0 else 128 - code)  # process 1 of a namespace cannot end by a signal: as a shell says it
+    # process 1 of a namespace cannot end by a signal: it exits with 128 + signal, as a shell does
+    os._exit(code if code >= 0 else 128 - code)
 
 
 def own_pid():
@@ -48,7 +49,7 @@ def own_pid():
 
 
 def close_doors(folder):
-    """No network, no signals to others, files of `folder` alone changed; False where the system has no namespaces"""
+    """No network, no signals to other processes, no change of files outside `folder`; False if that is not possible"""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)

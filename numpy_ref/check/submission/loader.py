@@ -1,4 +1,4 @@
-"""Runs a submission: the statements that the wanted functions need, all of them, or definitions alone."""
+"""Runs a submission: only the statements that the wanted functions need, all statements, or only definitions."""
 
 import ast
 import linecache
@@ -11,7 +11,7 @@ from .statements import after_the_check, borrowed, described, future_flags, is_c
 STAGES = "needed", "all", "definitions"
 
 
-RUN = "time", "timeit", "capture", "prun"  # magics whose line or body is Python that runs
+RUN = "time", "timeit", "capture", "prun"  # magics that run their line or body as Python
 
 
 class Stub:
@@ -24,7 +24,7 @@ class Stub:
 
 
 class Loader:
-    """A submission's module and what became of its statements"""
+    """Runs a submission's statements in its module and keeps notes of what failed"""
 
     def __init__(self, module, forbid=lambda _: None):
         self.module, self.labels, self.flags, self.forbid = module, set(), 0, forbid
@@ -33,7 +33,7 @@ class Loader:
         self.module.__dict__.setdefault("get_ipython", Stub)
 
     def load(self, blocks, stage, published, wanted=()):
-        """{defined, broken, notes, failed}: `failed` says why the needed statements alone will not do"""
+        """{defined, lent, broken, notes, failed}; `failed` says why the needed statements alone do not suffice"""
         sys.modules[self.module.__name__] = self.module
         statements = self.read(blocks)
         late = after_the_check(statements, wanted or published)
@@ -60,7 +60,7 @@ class Loader:
         }
 
     def read(self, blocks):
-        """The statements of all blocks; what does not parse becomes a note"""
+        """The statements of all blocks; a part that does not parse becomes a note"""
         statements = []
         for label, source in blocks:
             self.labels.add(label)
@@ -74,20 +74,20 @@ class Loader:
         return statements
 
     def choose(self, statements, stage, wanted):
-        """What is run at this stage"""
+        """The statements that are run at this stage"""
         if stage == "definitions":
             return [s for s in statements if is_definition(s.node)]
         return [statements[i] for i in needed(statements, wanted)] if stage == "needed" else statements
 
     def absent(self, chosen, statements):
-        """Why the needed statements do not suffice: a name that only other statements would have made"""
+        """Why the needed statements do not suffice: they use a name that only others make; "" if they suffice"""
         uses = set().union(*(s.uses for s in chosen)) if chosen else set()
         made = set().union(*(s.binds | s.global_in for s in statements))
         lost = [n for n in sorted(uses & made) if n not in self.module.__dict__ and n not in _typing_only(statements)]
         return f"needs {lost[0]}, which they do not make" if lost else ""
 
     def execute(self, node, label):
-        """None, or what went wrong"""
+        """Runs one statement; None, or a description of what went wrong"""
         try:
             tree = ast.Module([node], [])
             exec(compile(tree, label, "exec", self.flags, dont_inherit=True), self.module.__dict__)
@@ -97,7 +97,7 @@ class Loader:
 
 
 def unwrapped(nodes, label):
-    """get_ipython().run_cell_magic('time', '', body) and run_line_magic('time', line) are what they run"""
+    """Replaces get_ipython().run_cell_magic('time', '', body) and run_line_magic('time', line) by body and line"""
     for node in nodes:
         call = node.value if isinstance(node, ast.Expr) else None
         if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("get_ipython().run_"):
@@ -129,7 +129,7 @@ def describe(error, labels):
 
 
 def fresh():
-    """An empty module for a submission, with names that mean what they mean in a notebook"""
+    """An empty module for a submission, with the `display` of a notebook, which does nothing here"""
     module = types.ModuleType("submission")
     module.__dict__["display"] = lambda *_, **__: None
     return module

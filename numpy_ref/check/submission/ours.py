@@ -1,4 +1,4 @@
-"""What a submission may import from this project: what the exercises as handed out import, never what they ask for.
+"""Restricts a submission's imports from this project to those of the exercise notebooks, without the answers.
 
 The names of version 0.1.0 are known here and nowhere else, so that notebooks handed out under it can be graded. Checks
 and plots are inert: importing them gives a name that does nothing.
@@ -30,10 +30,10 @@ MOVED = {  # 0.1.0 -> today; "" is inert
     "numpy_ref.preferences": "numpy_ref.data.reader",
     "numpy_ref.commands": "numpy_ref.cli.main",
 }
-ELSEWHERE = {("numpy_ref.bradley_terry", "fit"): "numpy_ref.bradley_terry.strengths"}  # names that left their module
+ELSEWHERE = {("numpy_ref.bradley_terry", "fit"): "numpy_ref.bradley_terry.strengths"}  # names that have moved
 INERT = "numpy_ref.check", "numpy_ref.figures"
 LAYERS = "linear", "layer_norm", "softmax", "embedding", "gelu"
-IMPORTS = {  # module -> the names that exercises import from it or use of it, today and in version 0.1.0
+IMPORTS = {  # module -> the names that exercises import from it or use in it, today and in version 0.1.0
     "numpy_ref.attention": "attention attention_backward merge_heads self_attention self_attention_backward"
     " split_heads",
     "numpy_ref.batches": "all_rewards batch_indices collate encode steps_per_epoch",
@@ -75,11 +75,11 @@ IMPORTS = {  # module -> the names that exercises import from it or use of it, t
 }
 FOLDERS = {name.rpartition(".")[0] for name in IMPORTS} - {"numpy_ref", "torch_impl"}
 ALLOWED = {*IMPORTS, *FOLDERS, *MOVED}  # modules
-VARIANTS = "margin_loss", "smoothed_loss", "centered_loss"  # options of pairwise_loss, which would be their answer
+VARIANTS = "margin_loss", "smoothed_loss", "centered_loss"  # options of pairwise_loss, which would then be the answer
 
 
 class Inert:
-    """A check, a figure, a colour: callable, and nothing happens"""
+    """Stands in for a check, a figure or a colour; it can be called and does nothing"""
 
     def __call__(self, *_, **__):
         return self
@@ -97,7 +97,7 @@ class Inert:
 
 
 class Facade(types.ModuleType):
-    """A module of ours with the names that exercises import, without those that they ask for"""
+    """Stands in for a module of this project: has the names that exercises import, except those that they ask for"""
 
     def __init__(self, name, home, load, forbidden):
         super().__init__(name)
@@ -106,7 +106,7 @@ class Facade(types.ModuleType):
 
 
 def resolve(module, name, names, load, forbidden):
-    """What a facade gives for a name; ImportError in a sentence where it gives nothing"""
+    """The object that a facade has under a name; ImportError with a sentence if it has none"""
     if name == "__all__":
         return sorted(names - forbidden)
     if name.startswith("__"):
@@ -123,26 +123,26 @@ def resolve(module, name, names, load, forbidden):
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """A meta path finder for `numpy_ref` and `torch_impl`; the real modules get a name that nobody guesses"""
+    """A meta path finder for `numpy_ref` and `torch_impl`; the real modules get a random name that nobody can guess"""
 
     def __init__(self, root):
         self.root, self.private = Path(root), f"_{secrets.token_hex(8)}"
         self.forbidden: set[str] = set()
 
     def forbid(self, names):
-        """From here on these names are not to be had"""
+        """From now on these names cannot be imported"""
         self.forbidden |= set(names)
         if any(name.removesuffix("_backward") in VARIANTS for name in names):
             self.forbidden |= {"pairwise_loss", "pairwise_loss_backward"}
 
-    def find_spec(self, name, path=None, target=None):  # noqa: ARG002  the protocol's
-        """Answers for every name of ours, so that an installed copy is never reached"""
+    def find_spec(self, name, path=None, target=None):  # noqa: ARG002  the protocol's arguments
+        """Answers for every name of this project, so that an installed copy is never imported"""
         if name.startswith(self.private) or name.split(".")[0] not in PACKAGES:
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec):
-        """A facade, an inert module, or ImportError in a sentence"""
+        """A facade, an inert module, or ImportError with a sentence"""
         name = MOVED.get(spec.name, spec.name)
         if not name or name.startswith(INERT):
             return self.inert(spec.name)
@@ -151,17 +151,17 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return Facade(spec.name, name, lambda: self.real(name), self.forbidden)
 
     def exec_module(self, module):
-        """Nothing: a facade loads when it is asked"""
+        """Does nothing: a facade loads a name when it is asked for"""
 
     def inert(self, name):
-        """A module all of whose names do nothing"""
+        """A module in which every name does nothing"""
         module = types.ModuleType(name)
         inert = Inert()
         module.__dict__.update(__path__=[], __getattr__=lambda name: _unless_dunder(name, inert))
         return module
 
     def package(self, name):
-        """The package under its private name"""
+        """The real package, loaded under its private name"""
         private, folder = f"{self.private}_{name}", str(self.root / name)
         if private not in sys.modules:
             file = str(self.root / name / "__init__.py")
@@ -171,7 +171,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return sys.modules[private]
 
     def real(self, name):
-        """The module itself"""
+        """The real module behind a facade"""
         package, _, rest = name.partition(".")
         return importlib.import_module(f"{self.package(package).__name__}.{rest}")
 
@@ -183,7 +183,7 @@ def _unless_dunder(name, inert):
 
 
 def install(root):
-    """From here on `import numpy_ref` finds what is allowed"""
+    """From now on `import numpy_ref` finds only what is allowed"""
     finder = Finder(root)
     sys.meta_path.insert(0, finder)
     return finder

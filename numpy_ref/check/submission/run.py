@@ -1,6 +1,6 @@
 """The file that a submission's process runs, as `python -I run.py`: one line of JSON in, one line of JSON out.
 
-Whatever the submission prints goes nowhere; whatever it raises, sys.exit included, becomes an answer.
+The submission's prints are discarded. Every exception that it raises, including sys.exit, becomes an answer.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ import sys
 import types
 from pathlib import Path
 
-PACKAGE = "submission_process"  # this folder, under a name that leads to nothing else
+PACKAGE = "submission_process"  # this folder as a package, under a name of its own
 
 
 def siblings():
-    """This folder's modules as a package, which is closed once they are there"""
+    """(this folder as a package, a function that imports its modules)"""
     package = types.ModuleType(PACKAGE)
     package.__path__ = [str(Path(__file__).parent)]
     sys.modules[PACKAGE] = package
@@ -24,7 +24,7 @@ def siblings():
 
 
 def prepare(request, statements, isolation):
-    """The libraries that the submission imports come first: their time and memory are not the submission's"""
+    """Imports the submission's libraries first, so that their time and memory do not count as the submission's"""
     found = set().union(*(statements.roots(statements.parse(label, source)[0]) for label, source in request["blocks"]))
     for name in sorted(found - {"numpy_ref", "torch_impl"}):
         with contextlib.suppress(Exception):  # the submission's own import will say what is wrong
@@ -35,17 +35,17 @@ def prepare(request, statements, isolation):
 
 
 def _installed(name, folder):
-    """Not a file beside the submission: that is the submission's own code"""
+    """Whether the name is a library's: a file beside the submission is the submission's own code"""
     return not any(Path(folder, end).exists() for end in (f"{name}.py", name))
 
 
 def main():
-    """The conversation goes over copies of stdin and stdout; the submission's own lead to nowhere"""
+    """Answers requests over copies of stdin and stdout; the submission's own three streams lead to os.devnull"""
     package, load = siblings()
     (isolation,) = load("isolation")
     first = json.loads(sys.stdin.buffer.readline())
     isolated = isolation.close_doors(os.getcwd()) if first["isolate"] else False
-    isolation.step_aside()  # in the new namespace this is process 1, which ignores signals: not the place for a guest
+    isolation.step_aside()  # now process 1 of the new namespace, which ignores signals: the submission needs another
     if isolated:
         isolation.step_aside()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "w", encoding="utf-8")

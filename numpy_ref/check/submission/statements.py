@@ -7,14 +7,15 @@ import re
 import symtable
 from typing import Any, NamedTuple
 
-UNREADABLE = SyntaxError, ValueError, RecursionError, MemoryError  # a null byte; nested too deeply
+# ValueError comes from a null byte; RecursionError and MemoryError from too deep nesting
+UNREADABLE = SyntaxError, ValueError, RecursionError, MemoryError
 HARMLESS = {
     "math",
     "np",
     "numpy",
     "functools",
     "partial",
-}  # whose functions may stand in a constant: np.sqrt(2 / np.pi)
+}  # their functions may be used in a constant, as in np.sqrt(2 / np.pi)
 LIBRARIES = {"torch", "numpy", "scipy", "math", "jax", "sklearn", "tensorflow", "numpy_ref", "torch_impl"}
 
 
@@ -24,7 +25,7 @@ class Statement(NamedTuple):
     node: ast.stmt
     label: str
     binds: frozenset = frozenset()
-    changes: frozenset = frozenset()  # x[0] = ..., x.a = ..., x.append(...): x is there already
+    changes: frozenset = frozenset()  # x[0] = ..., x.a = ..., x.append(...): x exists already
     uses: frozenset = frozenset()
     global_in: frozenset = frozenset()  # `global C` inside a function: C is bound once that function is called
 
@@ -38,7 +39,7 @@ def parse(label, source):
 
 
 def _parse_in_pieces(label, lines):
-    """One definition that does not parse must not take the others with it: cut where a line starts in column 0"""
+    """Cuts at lines that start in column 0, so that a definition that does not parse leaves the others readable"""
     starts = [i for i, line in enumerate(lines) if re.match(r"[@\w]", line)]
     starts = [i for i in starts if not re.match(r"(else|elif|except|finally)\b", lines[i])]
     starts = [i for i in starts if not (i and lines[i - 1].startswith("@"))]
@@ -101,7 +102,7 @@ def _root(node):
 
 
 def is_check(node):
-    """Does the statement only look: an assert, a print, a plot, a check?"""
+    """Whether the statement only looks at values: an assert, a print, a plot or a check"""
     if isinstance(node, ast.Assert):
         return True
     if not isinstance(node, ast.Expr):
@@ -162,7 +163,7 @@ def _supplies(statement, wanted, statements):
 
 
 def is_constant(node):
-    """Literals, names, arithmetic, lambda, and functions of math and numpy on these: nothing that runs for long"""
+    """Whether it holds only literals, names, arithmetic, lambda and functions of math and numpy: it runs fast"""
     if isinstance(node, ast.Call):
         return _root(node.func) in HARMLESS and all(map(is_constant, [*node.args, *(k.value for k in node.keywords)]))
     if isinstance(node, ast.Constant | ast.Name | ast.Lambda):
@@ -173,7 +174,7 @@ def is_constant(node):
 
 
 def is_definition(node):
-    """Imports, functions, classes, constants; and a try or an if that holds nothing else"""
+    """Whether it is an import, a function, a class or a constant, or a try or an if that holds nothing else"""
     if isinstance(node, ast.Try | ast.If):
         parts = node.body + node.orelse + getattr(node, "finalbody", [])
         parts += [statement for handler in getattr(node, "handlers", []) for statement in handler.body]
@@ -195,7 +196,7 @@ def roots(statements):
 
 
 def borrowed(statements) -> dict[str, Any]:
-    """{name: module} of what comes as it is from a library, as in `from scipy.special import softmax`"""
+    """{name: module} of the names that are imported from a library, as in `from scipy.special import softmax`"""
     found: dict[str, Any] = {}
     for statement in statements:
         node = statement.node

@@ -1,4 +1,4 @@
-"""Values to JSON and back, between the checker and the submission's process. No pickle: that runs what it reads."""
+"""Values to JSON and back, between the checker and the submission's process. No pickle: it runs code that it reads."""
 
 import base64
 import sys
@@ -6,23 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-LARGEST = 1_000_000  # numbers in an answer; of a larger one only the shape travels
+LARGEST = 1_000_000  # numbers in an answer; of a larger answer only the shape is sent
 
 
 class Foreign(NamedTuple):
-    """An answer that is no number, array or container of these: what it is, in words"""
+    """An answer that is no number, array or container of these; `words` say what it is"""
 
     words: str
 
 
 def is_tensor(value):
-    """Is this a PyTorch tensor? PyTorch is not imported to find out"""
+    """Whether this is a PyTorch tensor; PyTorch is not imported to find out"""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def encode(value):
-    """A value as JSON: arrays and tensors in base64, containers item by item, whatever is neither in words"""
+    """A value as JSON: arrays and tensors in base64, containers item by item, anything else described in words"""
     if value is None:
         return None
     if is_tensor(value):
@@ -45,7 +45,7 @@ def encode(value):
 
 
 def decode(node):
-    """The value that `encode` took: an array, a number as an array without axes, a container or a Foreign"""
+    """The value that was encoded: an array (a number is one without axes), a container or a Foreign"""
     if node is None:
         return None
     (kind, content), *_ = node.items()
