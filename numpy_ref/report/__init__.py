@@ -1,6 +1,11 @@
-"""What a preference file would teach, and what in it would mislead: `report`. In reading order:
+"""The command `report`: what preference files hold, and what in them would mislead training. In reading order:
 
-rows, relations     the rows of all files as arrays; pairs in both orders, cycles, what files share
-findings, ceiling   what misleads, with its lines; what repeated labels allow at best
-measures, text, figure, command     the numbers, the words, the picture, the command
+rows        reads the rows of all files into arrays of hashes, lengths and flags
+relations   finds repeated pairs, pairs in both orders, cycles, and what files share
+ceiling     the best scores that repeated labels allow, and the longer-wins baseline
+findings    what would mislead training, each finding as a sentence with its lines
+measures    the numbers of one file, and the report as JSON
+text        the report as text
+figure      the report as a picture
+command     the options of `report`, and how it runs
 """

@@ -12,7 +12,7 @@ import numpy as np
 from ..evaluation.agreement import krippendorff_alpha
 from ..evaluation.intervals import wilson
 
-CELLS = 4_000_000  # of alpha's table: where that is too little, a pair's many labels are thinned out in proportion
+CELLS = 4_000_000  # of alpha's table; if more are needed, pairs with many labels are thinned out in proportion
 
 
 class Ceiling(NamedTuple):
@@ -35,7 +35,8 @@ def ceiling(n, wins) -> Ceiling | None:
     None if no pair has two labels: then the labels do not show their own noise.
 
     d̂ = 2 k (n - k) / (n (n - 1)) is the share of two labels that differ; its mean D over pairs is an unbiased estimate
-    of E[2 p (1 - p)], so D / 2 is one of the Brier score's floor.
+    of E[2 p (1 - p)], so D / 2 is an unbiased estimate of the Brier
+    score's floor.
     D does not determine the accuracy's ceiling E[max(p, 1 - p)] = 1 - E[q], q = min(p, 1 - p) = (1 - √(1 - 2 d)) / 2.
     q is convex in d with q(0) = 0 and q(1/2) = 1/2. Jensen: E[q] ≥ q(D). The chord: E[q] ≤ D. Hence
         1 - D  ≤  ceiling  ≤  (1 + √(1 - 2 D)) / 2

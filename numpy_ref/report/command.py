@@ -18,37 +18,37 @@ from .text import as_text
 def add_arguments(parser):
     """The options of `report`"""
     parser.description = (
-        "What preference files hold: counts, lengths, how far counting characters leads,\n"
-        "how far labels agree, and what in them would mislead training, line by line.\n"
+        "Shows what preference files hold: counts, lengths, how often the longer answer\n"
+        "was chosen, how far labels agree, and what would mislead training, with lines.\n"
         "Files given together are splits of one data set, which should share nothing."
     )
     parser.epilog = (
         "--strict fails for errors, not for warnings and notes. Errors are: rows that\n"
         "cannot be read, empty answers, pairs whose two texts are the same (also once cut\n"
         "at --max-length tokens), both orders of one pair, cycles of preferences, and\n"
-        "comparisons or prompts that stand in more than one file.\n"
-        "Exit status: 0, 1 with --strict where there is an error, 2 for bad input."
+        "comparisons or prompts that occur in more than one file.\n"
+        "Exit status: 0, 1 with --strict if there is an error, 2 for bad input."
     )
     add = parser.add_argument
     add(
         "files",
         nargs="+",
         metavar="FILE",
-        help="pairs or ranked lists as .jsonl, .json or .csv, plain or .gz, or .parquet, one file a split",
+        help="pairs or ranked lists as .jsonl, .json or .csv, plain or .gz, or .parquet, one file for each split",
     )
-    add("--strict", action="store_true", help="exit status 1 where something would mislead training")
+    add("--strict", action="store_true", help="exit with status 1 if a finding is an error")
     add(
         "--repeated-labels",
         action="store_true",
-        help="several labels of one pair are meant, as from several people: both orders, cycles and repetitions are "
-        "notes then, and no errors",
+        help="pairs are meant to have several labels, as from several people: both orders, cycles and repetitions are "
+        "then notes, not errors",
     )
     add(
         "--max-length",
         type=positive_int,
         default=1024,
         metavar="N",
-        help="in tokens, as in train, which leaves out what is longer (default: %(default)s)",
+        help="length limit in tokens, as in train, which leaves out longer rows (default: %(default)s)",
     )
     ColumnOptions.add_arguments(parser)
     add("--model", metavar="DIR", help="count tokens with this model's tokenizer (default: bytes)")
@@ -57,7 +57,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Reads, examines, prints; the exit status: 0, or 1 where --strict finds an error"""
+    """Reads, examines and prints; returns the exit status: 0, or 1 if --strict finds an error"""
     check_figure(args.figure)
     check_output(args.json or "-")
     tokenizer = load(directory_of(args.model)) if args.model else Bytes()
@@ -67,7 +67,7 @@ def run(args):
     if args.figure:
         from .figure import draw_report
 
-        draw_report(report, args.files, args.figure)  # files first: whoever reads the screen, as `head`, may leave
+        draw_report(report, args.files, args.figure)  # files first: a reader of the output, such as `head`, may stop
     if args.json:
         write_json(args.json, as_json(report, args.files, misleading))
     if args.json != "-":

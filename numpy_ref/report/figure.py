@@ -10,8 +10,8 @@ from ..figures.style import BLUE, INK, RUST, SKY, Picture, new_figure, save_as, 
 from .findings import short_names
 from .text import TITLES
 
-BINS = 8  # of length differences, each with as many comparisons as the others
-FEW = 50  # comparisons in a bin, below which there are fewer bins
+BINS = 8  # of length differences, all with the same number of comparisons
+FEW = 50  # comparisons that a bin should have; with fewer of them there are fewer bins
 LINES = ("-", "--", ":", "-.")
 
 
@@ -24,7 +24,7 @@ def draw_report(report, paths, path):
 
 @styled
 def report_picture(report, names):
-    """Four panels over all files together, the length limit over each"""
+    """Four panels over all files together; only the length limit has a curve for each file"""
     figure = new_figure(12, 8, f"Preferences of {' and '.join(names) if len(names) < 4 else f'{len(names)} files'}")
     ((lengths, deciding), (limit, trouble)) = figure.subplots(2, 2)
     rows, compared = report.rows, report.compared

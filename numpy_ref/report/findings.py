@@ -211,7 +211,7 @@ def short_names(paths):
 
 
 def sentence(finding, rows, names):
-    """What, how many, where, what to do"""
+    """A finding as one sentence: what, how many, where, what to do"""
     at = where(finding.case, rows, names)
     return f"{finding.what}{f': {at}' if at else ''}; {finding.advice}"
 

@@ -50,7 +50,7 @@ def baseline(report, file):
     return {"share": float(share), "interval": [float(end) for end in interval], "ties": ties, "of": int(here.sum())}
 
 
-IN_JSON = 100  # line numbers of a finding
+IN_JSON = 100  # at most so many line numbers of a finding
 
 
 def as_json(report, paths, misleading):

@@ -58,11 +58,11 @@ def comparisons(rows) -> Comparisons:
     """
     row_of = np.repeat(np.arange(len(rows.size), dtype=np.int32), rows.size)  # (M,)
     places = np.arange(len(row_of), dtype=np.int32)
-    begins = np.ones(len(row_of), bool)  # a level
+    begins = np.ones(len(row_of), bool)  # where a level begins
     begins[1:] = (row_of[1:] != row_of[:-1]) | (rows.rank[1:] != rows.rank[:-1])
     level = np.cumsum(begins, dtype=np.int32)
     following = np.searchsorted(level, level, side="right")  # the first response of the next level
-    worse_ones = np.searchsorted(row_of, row_of, side="right") - following  # (M,) how many
+    worse_ones = np.searchsorted(row_of, row_of, side="right") - following  # (M,) how many responses are worse
     shift = (following - np.cumsum(worse_ones) + worse_ones).astype(np.int32)
     better = np.repeat(places, worse_ones)  # (C,)
     worse = np.arange(len(better), dtype=np.int32)

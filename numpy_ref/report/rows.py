@@ -19,12 +19,12 @@ from ..data.tokenizer import EOS, Bytes
 from ..errors import InputError
 
 UNREADABLE, EMPTY, NEAR_EMPTY, IDENTICAL, SAME_WHEN_CUT, PREFIX, SPECIAL, TOO_LONG = (1 << i for i in range(8))
-# What tokenizers of the field hold to be more than text: GPT, ChatML, Llama 2 and 3, Gemma, BERT, and this project's.
+# Text that tokenizers of the field read as a special token: GPT, ChatML, Llama 2 and 3, Gemma, BERT, this project's.
 SPECIAL_TEXT = re.compile(
     r"<\|\w+\|>|</?s>|<(?:pad|bos|sep|eos|cls|unk|mask)>|<(?:start|end)_of_turn>|\[/?INST\]|\[(?:PAD|CLS|SEP|MASK|UNK)\]"
 )
 OF_ROWS = {"file": "I", "line": "I", "flags": "I", "prompt": "Q", "prompt_chars": "I", "size": "I", "margin": "B"}
-BYTES_OF_A_PAIR = 60  # of two compared responses: 31 measured on a list of 3,000, 45 with a figure
+BYTES_OF_A_PAIR = 60  # for two compared responses; 31 were measured on a list of 3,000, 45 with a figure
 OF_RESPONSES = {"text": "Q", "written": "Q", "chars": "I", "tokens": "I", "rank": "I"}
 
 
@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     """N rows, including unreadable ones, and their M responses end to end, best first within a row"""
 
     file: np.ndarray  # (N,) which of the files
-    line: np.ndarray  # (N,) from 1, a table's row
+    line: np.ndarray  # (N,) from 1; in a table, the row
     flags: np.ndarray  # (N,) UNREADABLE | EMPTY | ...
     prompt: np.ndarray  # (N,) hash, whitespace aside
     prompt_chars: np.ndarray  # (N,)
@@ -41,7 +41,7 @@ class Rows(NamedTuple):
     text: np.ndarray  # (M,) hash of a response, whitespace aside
     written: np.ndarray  # (M,) hash of prompt and response as they are written
     chars: np.ndarray  # (M,)
-    tokens: np.ndarray  # (M,) of the whole text, prompt and specials included
+    tokens: np.ndarray  # (M,) of the whole text, prompt and special tokens included
     rank: np.ndarray  # (M,) 1 best, equal ranks tie
     kinds: list  # for each file {what is wrong with rows that cannot be read: their lines}
     units: list  # for each file what its rows' numbers count: "line" or "row"
@@ -66,7 +66,7 @@ def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
                 memory.check(BYTES_OF_A_PAIR * pairs, what, "cut long lists, or report on a part of the rows")
             try:
                 add_row(columns, file, line, row, tokenizer, max_length, specials)
-            except InputError as error:  # a tokenizer of words met another one
+            except InputError as error:  # a tokenizer of words met a word that it does not know
                 raise InputError(f"{path}, {unit(path)} {line}: {error}; or leave out --model") from None
         if len(columns["line"]) == before:
             raise InputError(f"{path}: the file is empty: there is nothing to report on")
