@@ -3,5 +3,5 @@
 style           Picture, the house style, saving
 lessons         the pictures of the lessons and of `compare`
 architecture    the model as a drawing
-notebook        what only notebooks show
+notebook        small tables, simple pictures and interactive figures for notebooks
 """

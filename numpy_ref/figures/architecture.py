@@ -1,6 +1,6 @@
-"""The reward model drawn: tokens, embeddings, blocks, the last real token, one number; beside it a pair and its loss.
+"""Draws the reward model, from tokens over embeddings and blocks to one number; beside it a pair and its loss.
 
-Everything stands on one canvas of WIDTH × HEIGHT units, equal in both directions, origin at the lower left; it is read
+The canvas has WIDTH × HEIGHT units, equal in both directions, with the origin at the lower left. The drawing is read
 from bottom to top.
 """
 
@@ -37,7 +37,7 @@ class _Canvas:
         axes.set_axis_off()
 
     def text(self, x, y, text, size=10, **look):
-        # a token may hold a dollar sign, which is no formula
+        # a dollar sign in a token does not begin a formula
         self.axes.text(
             x, y, text, fontsize=size, parse_math=False, **{"ha": "center", "va": "center", "color": INK} | look
         )

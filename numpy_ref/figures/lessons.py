@@ -34,7 +34,7 @@ def _shade_regimes(axes):
 def gradient_regimes(narrow=False):
     """-log σ(m), its gradients σ(m) - 1 (chosen) and 1 - σ(m) (rejected), and the tail of σ(m) - 1 on a log scale
 
-    narrow  the three below each other, legible on a phone
+    narrow  the three panels below each other, legible on a phone
     """
     if narrow:
         figure = new_figure(5.4, 12, "Loss of a pair, its two gradients, the tail")
@@ -57,7 +57,7 @@ def gradient_regimes(narrow=False):
 
 def _draw_regimes(upper, lower, margin):
     _, cache = pairwise_loss(margin, np.zeros_like(margin))
-    chosen, rejected = pairwise_loss_backward(len(margin), cache)  # of the sum: each pair's own gradient
+    chosen, rejected = pairwise_loss_backward(len(margin), cache)  # dout = B: each pair's own gradient
     upper.plot(margin, -log_sigmoid(margin), color=INK, lw=2, label="−log σ(m)")
     upper.set(title="Loss", ylabel="loss (nats)", ylim=(0, 10.2))
     upper.annotate("at 0: log 2 = 0.69", (0, math.log(2)), (2.6, 3), arrowprops={"arrowstyle": "-"}, va="center")
@@ -128,7 +128,7 @@ def training_curves(runs, floors=None, gradient_eps=None, bound=100):
                   length: "loss" (nats, per training step) and any of "eval_accuracy", "eval_loss", "eval_brier"
     floors        the best possible values under the same eval_ keys, where the true probabilities are known
     gradient_eps  (steps, values): largest gradient difference of two runs, in eps of the largest entry
-    bound         what gradient_eps has to stay below
+    bound         the bound that gradient_eps must stay below
     """
     if len(runs) not in (1, 2):
         raise InputError(f"training_curves draws one or two runs, found {len(runs)}: give a dict with one or two")

@@ -1,4 +1,4 @@
-"""What a lesson shows: a small table, a picture from a few plot calls, a figure that the reader takes in hand."""
+"""Shows results in a lesson: a small table, a picture from a few plot calls, an interactive figure."""
 
 import base64
 import html
@@ -10,12 +10,12 @@ import numpy as np
 from ..cli.text import table as lines_of
 from .style import Picture, new_figure, styled
 
-PLACES = Path("lessons"), Path("../lessons")  # seen from notebooks/ and from notebooks/exercises/
+PLACES = Path("lessons"), Path("../lessons")  # relative to notebooks/ and to notebooks/exercises/
 
 
 @styled
 def picture(draw, title, xlabel, ylabel, alt, size=(5.2, 3.8)):
-    """draw(axes) in the house's style, with the names that every figure must have
+    """A Picture that draw(axes) draws in the house style, with the title, labels and alt text that every figure needs
 
     Say the unit in the labels, and in `alt` what a reader who does not see the picture should take from it. At this
     width the letters are still legible on a phone of 390 pixels.
@@ -32,8 +32,8 @@ def picture(draw, title, xlabel, ylabel, alt, size=(5.2, 3.8)):
 class table:
     """A small table as the last expression of a cell: HTML in a notebook, text everywhere else
 
-    rows      each as long as headings; the first column to the left, the others to the right
-    digits    decimals of every float; a string stands as it is
+    rows      each as long as headings; the first column is aligned to the left, the others to the right
+    digits    decimals of every float; a string is shown unchanged
     """
 
     def __init__(self, rows, headings, digits=3):
@@ -65,9 +65,9 @@ def line(row, tag):
 
 
 class Explorable:
-    """A figure to take in hand, and the picture shown where scripts are not run
+    """An interactive figure, and the picture that is shown where scripts are not run
 
-    name   an HTML file in the folder of the lessons; where there is none, as in Colab, only the picture is shown
+    name   an HTML file in the folder of the lessons; if it is not found, as in Colab, only the picture is shown
     still  a Picture. The output's metadata name the file, so that the site can put it in the picture's place.
     """
 

@@ -24,7 +24,7 @@ STYLE = {
     "legend.fontsize": 9,
     "figure.constrained_layout.w_pad": 0.1,
     "figure.constrained_layout.h_pad": 0.1,
-    "svg.hashsalt": "reward-by-hand",  # without it the ids inside an SVG are drawn anew at each run
+    "svg.hashsalt": "reward-by-hand",  # without it the ids inside an SVG are random at each run
 }
 
 
@@ -39,7 +39,7 @@ class Picture(NamedTuple):
 
 
 def styled(draw):
-    """Draws in our own style, whatever the reader's matplotlibrc says, and settles the layout once and for all"""
+    """Draws in the house style, whatever the reader's matplotlibrc says, and fixes the layout"""
 
     @functools.wraps(draw)
     def drawn(*args, **kwargs):
@@ -48,7 +48,7 @@ def styled(draw):
         with matplotlib.style.context(["default", STYLE]):
             picture = draw(*args, **kwargs)
             picture.figure.draw_without_rendering()
-            picture.figure.set_layout_engine("none")  # laid out again at each save, it would move by a fraction
+            picture.figure.set_layout_engine("none")  # a new layout at each save would move by a fraction
         return picture
 
     return drawn
@@ -90,7 +90,7 @@ def save_as(picture, path):
 
 
 def check_figure(path):
-    """InputError, before anything is computed, for a file that a picture cannot be written to; None is no file"""
+    """InputError, before anything is computed, if a picture cannot be written to this file; None means no file"""
     if path is None:
         return
     if Path(path).suffix not in (".png", ".svg", ".pdf"):
