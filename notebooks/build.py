@@ -8,7 +8,7 @@
 
 Only what has changed is run: outputs are kept in build/executed/ (delete it to run everything).
 
-How to write a lesson stands at the top of lesson_rules.py; lessons/04_gradient_regimes.py is the pattern.
+The top of lesson_rules.py says how to write a lesson; lessons/04_gradient_regimes.py is the pattern.
 """
 
 import argparse
@@ -30,7 +30,7 @@ HEADINGS = "lesson", "values shown", "exercises", "minutes to read", "to solve",
 
 
 def products(path):
-    """[(file, notebook not yet executed, whether it is to be executed)]"""
+    """[(file, notebook without outputs, whether it must be executed)]"""
     notebook = read_lesson(path)
     both = [(HERE / f"{path.stem}.ipynb", notebook, True)]
     if exercises_of(notebook):
@@ -59,7 +59,7 @@ def as_cells(notebook):
 
 
 def build(only=None, timeout=CELL_SECONDS):
-    """Writes both notebooks of each lesson; the rows of the table that is printed"""
+    """Writes both notebooks of each lesson; returns the rows of the table that is printed"""
     total = sum(cell.cell_type == "code" for path in sources(only) for cell in read_lesson(path).cells)
     rows = []
     with tqdm(total=total, unit="cell", disable=None) as bar:
@@ -76,13 +76,15 @@ def build(only=None, timeout=CELL_SECONDS):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--only", nargs="+", metavar="NN", help="these lessons alone, by how their file names begin")
+    parser.add_argument("--only", nargs="+", metavar="NN", help="only lessons whose file names begin with NN, as 04")
     parser.add_argument("--check", action="store_true", help="execute nothing; exit 1 if a notebook is stale")
     parser.add_argument(
-        "--timeout", type=positive, default=CELL_SECONDS, metavar="SECONDS", help="for each cell (%(default)s)"
+        "--timeout", type=positive, default=CELL_SECONDS, metavar="SECONDS", help="limit for each cell (%(default)s)"
     )
-    parser.add_argument("--site", nargs="?", const=SITE, type=Path, metavar="DIR", help="the site (in build/site)")
-    parser.add_argument("--pdf", type=Path, metavar="FILE", help="start page and lessons on paper, by chromium")
+    parser.add_argument(
+        "--site", nargs="?", const=SITE, type=Path, metavar="DIR", help="build the web site in DIR (build/site)"
+    )
+    parser.add_argument("--pdf", type=Path, metavar="FILE", help="print start page and lessons to a PDF, with chromium")
     args = parser.parse_args(argv)
     try:
         if args.check:

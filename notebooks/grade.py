@@ -1,9 +1,9 @@
 """Grades a class: python notebooks/grade.py SUBMISSIONS_DIR --csv grades.csv
 
 SUBMISSIONS_DIR holds one notebook for each student (ada.ipynb) or one folder (ada/04_gradient_regimes.ipynb, ...).
-Every property of an exercise that holds is a point: `python -m numpy_ref check` judges, in a process for each
-submission with limits on time and memory. The table and a feedback file for each student are written anew each time.
-How to teach with it: notebooks/guide/teaching.md.
+A point is given for every property of an exercise that holds. `python -m numpy_ref check` judges each submission in a
+process of its own, with limits on time and memory. The table and a feedback file for each student are written anew
+each time. How to teach with it: notebooks/guide/teaching.md.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def results_of(exercise, results):
 
 
 def feedback(student, wanted, results, notes):
-    """What the student reads"""
+    """The feedback file of a student, as text"""
     of, points = sum(exercise.points for exercise in wanted), score([result for _, result in results])
     lines = [f"{student}: {points} of {of} points", *(f"note: {note}" for note in notes)]
     for exercise in wanted:
@@ -128,7 +128,7 @@ def row(student, wanted, results, notes):
 
 
 def plain(words):
-    """A cell that no spreadsheet takes for a formula"""
+    """The words in a form that no spreadsheet takes for a formula"""
     words = " ".join(words.split())
     return "'" + words if words.startswith(("=", "+", "-", "@")) else words
 
@@ -151,7 +151,7 @@ def grade(args):
 
 
 def graded(args, wanted, found, folder, seed):
-    """Writes the feedback of each student; the rows of the table"""
+    """Writes the feedback of each student; returns the rows of the table"""
     rows = []
     with ThreadPoolExecutor(args.jobs) as pool:
         every = pool.map(lambda path: grade_one(path, wanted, args.seconds, seed), found.values())
@@ -168,11 +168,15 @@ def main(argv=None):
         "submissions", type=Path, metavar="SUBMISSIONS_DIR", help="NAME.ipynb or NAME/ for each student"
     )
     parser.add_argument("--csv", type=Path, default=Path("grades.csv"), help="the table of points (grades.csv)")
-    parser.add_argument("--feedback", type=Path, metavar="DIR", help="feedback files (feedback/ beside the table)")
-    parser.add_argument("--lesson", nargs="+", metavar="NN", help="grade these lessons' exercises (all)")
+    parser.add_argument(
+        "--feedback", type=Path, metavar="DIR", help="folder of feedback files (feedback/ beside the table)"
+    )
+    parser.add_argument("--lesson", nargs="+", metavar="NN", help="grade only the exercises of these lessons (all)")
     parser.add_argument("--seconds", type=positive, default=20.0, help="time limit for each exercise (20)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="students graded at the same time (1)")
-    parser.add_argument("--seed", type=int, help="of the inputs, printed at the end (a new one for each class)")
+    parser.add_argument(
+        "--seed", type=int, help="random seed of the inputs, printed at the end (a new one for each class)"
+    )
     args = parser.parse_args(argv)
     try:
         grade(args)

@@ -1,4 +1,4 @@
-"""The lessons' files: where they stand, the notebook that a lesson becomes, and the student's version of it."""
+"""The lessons' files: where they are, the notebook that a lesson becomes, and the student's version of it."""
 
 import copy
 import hashlib
@@ -34,7 +34,7 @@ FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide
 
 
 def sources(only=None):
-    """The lessons' files in order; `only` names some by how they begin, as "04" """
+    """The lessons' files in order; `only` holds beginnings of file names, as "04" """
     found = [path for path in sorted(LESSONS.glob("[0-9]*.py")) if not only or path.name.startswith(tuple(only))]
     if not found:
         raise InputError(f"--only {' '.join(only or [])}: no lesson in {LESSONS} begins so; give a number such as 04")
@@ -68,9 +68,9 @@ def badge(stem, folder="notebooks"):
 
 
 def metadata(cell):
-    """nbgrader's, read off the cell: a solution is marked, a check cell is a call of check; what is folded; torch
+    """The metadata of a cell: nbgrader's for solutions and check cells, and which cells are folded
 
-    A notebook that is run as a whole goes on where torch is missing: Jupyter stops at no cell with raises-exception.
+    A cell that imports torch is tagged raises-exception. Jupyter then runs on past it if torch is missing.
     """
     if cell.cell_type != "code":
         return {}
@@ -106,7 +106,7 @@ def stripped(notebook, stem):
 
 
 def on_a_page(notebook):
-    """Without installation and badge; each exercise is its stub, the hints, then the folded solution and its check"""
+    """No installation and no badge; an exercise becomes its stub, the hints, the folded solution and its check"""
     cells = [cell for cell in notebook.cells[:-1] if cell.source != INSTALL]
     for place in [place for place, cell in enumerate(cells) if cell.source.startswith("### Exercise")][::-1]:
         solution, check, hints = cells[place + 1 : place + 4]

@@ -17,10 +17,10 @@ Round: six digits at most, so that every machine shows the same. No address, no 
 - A derivation takes the cells it needs and skips no step: what is used, the line, and the assert that checks it. What
   is not derived is cited, and the text says so.
 - Write for a student in the second year, in plain English, and read it aloud once. Name units (log-odds, nats) and
-  sources (paper, equation). What others wrote is quoted exactly and linked, or hedged.
+  sources (paper, equation). Quote others exactly and link the source, or hedge.
 - Pictures: `numpy_ref.figures.lessons`, or `picture(draw, title, xlabel, ylabel, alt)` and
   `Explorable("figure.html", picture)` of `numpy_ref.figures.notebook`, as the last expression of the cell. The alt text
-  says what is to be seen. A figure to take in hand is one HTML file in lessons/, with its own browser test.
+  says what is to be seen. An interactive figure is one HTML file in lessons/, with its own browser test.
   Line styles and names, never colour alone; legible at phone width. No pyplot.
 - Random numbers come from one `rng = np.random.default_rng(seed)`. An experiment of one seed says so, or is the mean of
   five. No network, no file outside a temporary directory, nothing on stderr, under 90 s. Lesson n needs only lessons
@@ -77,7 +77,7 @@ def broken(name, cell, sentence):
 
 
 def assert_lesson(name, cells):
-    """InputError with the lesson and the cell where one of the rules above is broken"""
+    """InputError, with the lesson and the cell, if one of the rules above is broken"""
 
     def require(holds, cell, sentence):
         if not holds:
@@ -161,12 +161,12 @@ def shown(cell):
 
 
 def values(notebook):
-    """How many values the executed notebook shows: texts with a number, a table counting once"""
+    """How many values the executed notebook shows: texts with a number; a table counts once"""
     return sum(bool(re.search(r"\d", text)) for cell in notebook.cells for text in shown(cell))
 
 
 def assert_shown(name, cells):
-    """InputError where a value is not rounded, not kept true by an assert, or where there are fewer than ten"""
+    """InputError if a value is not rounded, if no assert keeps it true, or if there are fewer than ten values"""
     codes = [cell for cell in cells if cell.cell_type == "code" and not CHECK.fullmatch(cell.source)]
     for cell, following in zip(codes, [*codes[1:], None], strict=True):
         for text in shown(cell):

@@ -1,4 +1,4 @@
-"""A lesson is run in a kernel of its own, and what it shows is checked."""
+"""Runs a lesson in a kernel of its own and checks its outputs."""
 
 import base64
 import io
@@ -21,10 +21,11 @@ SILENT.propagate = False
 def execute(notebook, name, bar=None, solved=True, torch=True, timeout=CELL_SECONDS):
     """Runs the cells in a new kernel, in place; the outputs hold nothing that differs from run to run
 
-    solved  the exercises must have full marks.  torch  whether the cells that import it must succeed, or fail
-    timeout seconds for each cell
+    solved   whether the exercises must have full marks or none
+    torch    whether the cells that import torch must succeed or fail
+    timeout  seconds for each cell
     """
-    import matplotlib.font_manager  # noqa: F401  # finds the fonts of a new machine, which a lesson would report on stderr
+    import matplotlib.font_manager  # noqa: F401  # finds the fonts of a new machine: a lesson would report it on stderr
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
@@ -63,10 +64,10 @@ def uncoloured(said):
 
 
 def assert_output(cell, name, solved, torch):
-    """A reference solution has full marks; a cell fails only where it wants the torch that is not there
+    """InputError unless solutions have full marks, and cells fail only because torch is missing
 
-    Every picture carries its alt text, where screen readers and themes look, and stands alone: GitHub would show an
-    HTML version instead, without its script.
+    Also puts the alt text of each picture into the metadata, where screen readers and themes look, and removes its HTML
+    version, which GitHub would show instead, without its script.
     """
     errors = [output for output in cell.outputs if output.output_type == "error"]
     wanted = not torch and bool(TORCH.search(cell.source))
@@ -94,7 +95,7 @@ def assert_output(cell, name, solved, torch):
 
 
 def alt_text(png):
-    """The description inside a PNG in base64; `figures` and `picture` put it there"""
+    """The description inside a PNG in base64; numpy_ref/figures/style.py puts it there"""
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:

@@ -1,4 +1,4 @@
-"""What a lesson showed when it was last run: run again only if the lesson, the project or a library has changed."""
+"""Keeps the outputs of each lesson: it is run again only if the lesson, the project or a library has changed."""
 
 import hashlib
 import json
@@ -13,7 +13,8 @@ from lesson_run import CELL_SECONDS, execute
 
 STORE = ROOT / "build" / "executed"
 LIBRARIES = "numpy", "torch", "matplotlib", "hypothesis", "nbclient"
-SOURCES = "numpy_ref/**/*.py", "numpy_ref/**/*.csv", "torch_impl/**/*.py", "notebooks/lesson_r*.py"  # run and rules
+# lesson_r*.py: lesson_run.py and lesson_rules.py
+SOURCES = "numpy_ref/**/*.py", "numpy_ref/**/*.csv", "torch_impl/**/*.py", "notebooks/lesson_r*.py"
 
 
 def executed(path, bar=None, timeout=CELL_SECONDS):
@@ -34,7 +35,7 @@ def executed(path, bar=None, timeout=CELL_SECONDS):
 
 
 def stored(file):
-    """What `executed` returns, from the store; None if it is not there, or damaged"""
+    """The stored result of `executed`; None if it is missing or damaged"""
     try:
         notebook = nbformat.read(file, as_version=4)
         seconds = notebook.metadata.pop("seconds")

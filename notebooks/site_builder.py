@@ -1,6 +1,6 @@
-"""The site: start page, lessons, guide and API reference, which open from a file:// address with no network.
+"""The site: start page, lessons, guide and API reference. It opens from a file:// address with no network.
 
-Formulas are drawn by a copy of MathJax inside the site; figures to take in hand replace their pictures; solutions are
+Formulas are drawn by a copy of MathJax inside the site; interactive figures replace their pictures; solutions are
 folded. Needs the site extra.
 """
 
@@ -27,7 +27,7 @@ CONFIGURATION = {
     "html_theme": "sphinx_book_theme",
     "html_theme_options": {
         "show_navbar_depth": 1,
-        "navigation_depth": 1,  # deeper trees are made anew for each page, and cost minutes
+        "navigation_depth": 1,  # deeper trees are made anew for each page, which takes minutes
         "collapse_navigation": True,
         "navbar_persistent": [],
         "use_download_button": False,
@@ -39,7 +39,7 @@ CONFIGURATION = {
     "html_static_path": ["_static"],
     "html_css_files": ["site.css"],
     "copybutton_selector": "div:not(.docstring) > div.highlight pre",
-    "autodoc_preserve_defaults": True,  # the name of a value, not all that it prints
+    "autodoc_preserve_defaults": True,  # shows the name of a default value, not its repr
     "autodoc_use_type_comments": False,
     "autodoc_default_options": {"members": True, "member-order": "bysource", "ignore-module-all": True},
     "html_extra_path": ["extra"],
@@ -69,7 +69,7 @@ def build_site(folder, only=None, timeout=CELL_SECONDS):
 
 
 def may_replace(folder):
-    """Whether a folder is empty or an older site of this course: of anything else nothing is overwritten"""
+    """Whether a folder is empty or an older site of this course; nothing else is ever overwritten"""
     if not folder.is_dir():
         return False
     made = (".buildinfo", "index.html", "_static/site.css", "_static/mathjax/tex-svg.js")
@@ -104,7 +104,7 @@ def mathjax():
 
 
 def run_sphinx(source, folder, builder):
-    """InputError with what Sphinx says, if it says anything: a warning is a hole in the site"""
+    """Runs Sphinx; InputError with its warnings if there are any, because the site may then lack something"""
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
 

@@ -44,7 +44,7 @@ def course(notebooks):
 
 
 def write_course(source, notebooks, pages, beside=None, change=None):
-    """The start page and the lessons; `beside`: what else the table of contents holds; `change` a lesson's outputs"""
+    """Writes start page and lessons; `beside`: more parts of the table of contents; `change` edits a lesson's output"""
     for path, notebook in notebooks.items():
         if change:
             change(notebook)
@@ -68,7 +68,7 @@ def write_lesson(source, stem, notebook, pages):
 
 
 def linked(text, here, pages):
-    """Markdown whose links to files lead to pages of the site; of a link to any other file only the words are left
+    """Markdown with its links to files turned into links to pages; a link to a file without a page becomes plain words
 
     here    the file of the repository that holds the text.  pages  {file of the repository: page of the site}
     """
@@ -103,7 +103,7 @@ def lessons_of(notebooks):
 
 
 def take_in_hand(notebook):
-    """Puts each HTML figure, which the metadata of an output name, in the place of its picture"""
+    """Replaces a picture by the HTML figure that the metadata of its output name"""
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         if name := output.get("metadata", {}).get("explorable"):
             output.data = {"text/html": frame(LESSONS / name), "text/plain": output.data["text/plain"]}

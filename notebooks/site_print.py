@@ -11,7 +11,7 @@ from site_pages import course, write_course
 
 
 def build_pdf(file, only=None, timeout=CELL_SECONDS):
-    """Prints start page and lessons, hints and answers unfolded, on paper, and returns the file"""
+    """Prints start page and lessons to a PDF, with hints and answers unfolded, and returns the file"""
     script, chromium = mathjax(), shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise InputError("--pdf needs chromium to print the pages: install it (Debian: chromium)")
@@ -29,7 +29,7 @@ def build_pdf(file, only=None, timeout=CELL_SECONDS):
             "--no-pdf-header-footer",
             f"--print-to-pdf={printed}",
         ]
-        waits = ["--virtual-time-budget=600000", f"--user-data-dir={source.parent / 'profile'}"]  # formulas are drawn
+        waits = ["--virtual-time-budget=600000", f"--user-data-dir={source.parent / 'profile'}"]  # time for formulas
         subprocess.run([chromium, *options, *waits, page.as_uri()], capture_output=True, check=False)
         if not printed.exists():
             raise InputError("--pdf: chromium printed nothing; does `chromium --headless` run on this machine?")

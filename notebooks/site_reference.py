@@ -66,5 +66,5 @@ def as_written(_app, _what, _name, _object, _options, lines):
 
 
 def is_noise(_app, _what, _name, member, skip, _options):
-    """autodoc-skip-member: what Python itself writes about each field of a NamedTuple"""
+    """autodoc-skip-member: skips a docstring that Python itself writes for a field of a NamedTuple"""
     return skip or str(getattr(member, "__doc__", "")).startswith("Alias for field number")
