@@ -81,7 +81,7 @@ def about_rows(rows, max_length):
         (
             "same_when_cut", kept.SAME_WHEN_CUT, "error",
             f"{{prefer}} a text to itself once cut at {max_length} tokens",
-            "raise the limit or take them out: who cuts texts on the right trains on two equal sides",
+            "raise the limit or take them out: cut on the right, both sides may become the same text",
         ),
         (
             "too_long", kept.TOO_LONG, "warning", f"{{have}} a text of more than {max_length} tokens",

@@ -62,7 +62,7 @@ def read(paths, tokenizer, max_length, progress=iter, renamed=None) -> Rows:
                 continue
             pairs += len(row.responses) * (len(row.responses) - 1) // 2
             if pairs > room:
-                what = f"{path}, {unit(path)} {line}: with this row there are {pairs:,} comparisons, what comes of them"
+                what = f"{path}, {unit(path)} {line}: the report on the {pairs:,} comparisons up to here"
                 memory.check(BYTES_OF_A_PAIR * pairs, what, "cut long lists, or report on a part of the rows")
             try:
                 add_row(columns, file, line, row, tokenizer, max_length, specials)

@@ -96,7 +96,7 @@ def test_a_model_that_does_not_fit_is_refused(package, options, tmp_path, monkey
 @pytest.mark.parametrize(
     ("times", "room", "said"),
     [
-        (1, 100_000, "line 1: with this row there are 1,770 comparisons"),
+        (1, 100_000, "line 1: the report on the 1,770 comparisons up to here"),
         (2, 500_000, "what comes of 3,540 comparisons of answers that are given again"),
     ],
 )

@@ -336,7 +336,7 @@ def test_what_the_comparisons_of_all_rows_need_is_asked_for_once_it_is_more_than
     lists = [{"prompt": f"p{i}", "responses": [*"abcd"], "ranks": [1, 2, 3, 4]} for i in range(3)]
     path = write_rows(folder / "lists.jsonl", lists)
     monkeypatch.setattr(memory, "free", lambda: 12 * rows.BYTES_OF_A_PAIR)  # two lists of 4 * 3 / 2 comparisons
-    with pytest.raises(InputError, match="line 3: with this row there are 18 comparisons, what comes of them needs"):
+    with pytest.raises(InputError, match="line 3: the report on the 18 comparisons up to here needs"):
         look(path)
     monkeypatch.setattr(memory, "free", lambda: 18 * rows.BYTES_OF_A_PAIR)
     assert len(look(path).compared.row) == 18
