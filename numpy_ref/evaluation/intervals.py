@@ -29,7 +29,7 @@ def wilson(wins, n, level=0.95):
 def prompts_interval(score, prompt, rng, draws=2000, level=0.95):
     """A bootstrap over whole prompts        (N,), (N,) -> (low, high) of the mean score
 
-    prompt  the index of each pair's prompt. Too narrow for fewer than some 20 prompts.  Source: Efron & Tibshirani 1993.
+    prompt  the index of each pair's prompt. Too narrow for fewer than 20.  Source: Efron & Tibshirani 1993.
     """
     _, prompt = np.unique(prompt, return_inverse=True)
     n, total = np.bincount(prompt), np.bincount(prompt, score)
