@@ -10,6 +10,7 @@ prefer response i to response j with probability σ(reward_i - reward_j). All pr
 prompts are the same combination of jobs.
 """
 
+from functools import cache
 from itertools import pairwise, permutations, product
 from typing import NamedTuple
 
@@ -48,13 +49,19 @@ def reward(right, rude, fillers, courteous):
     return POINT * (RIGHT * right + RUDENESS * rude + FILLER * fillers + COURTESY * courteous)
 
 
-def sample_prompts(rng, n):
-    """n different prompts, each three jobs of different kinds in some order"""
-    every = [
-        list(zip(tasks, questions, strict=True))
+@cache
+def every_prompt():
+    """All prompts: three jobs of different kinds in some order"""
+    return tuple(
+        tuple(zip(tasks, questions, strict=True))
         for tasks in permutations(FACTS, JOBS_PER_PROMPT)
         for questions in product(*(FACTS[task] for task in tasks))
-    ]
+    )
+
+
+def sample_prompts(rng, n):
+    """n different prompts"""
+    every = every_prompt()
     return [every[i] for i in rng.permutation(len(every))[:n]]
 
 

@@ -14,7 +14,8 @@ FILES = ("data", "eval_data")
 
 def recorded(options):
     """{name: value} of the options that a resumed run needs again, as state.json records them"""
-    return {name: getattr(placed(options), name) for name in options.names("recorded")}
+    placed_options = placed(options)
+    return {name: getattr(placed_options, name) for name in options.names("recorded")}
 
 
 def with_fingerprints(options):
