@@ -47,7 +47,7 @@ def styled(draw):
 
         with matplotlib.style.context(["default", STYLE]):
             picture = draw(*args, **kwargs)
-            picture.figure.draw_without_rendering()
+            picture.figure.get_layout_engine().execute(picture.figure)  # without drawing it
             picture.figure.set_layout_engine("none")  # a new layout at each save would move by a fraction
         return picture
 

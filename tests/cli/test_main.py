@@ -601,9 +601,9 @@ def test_too_little_memory_is_one_sentence(capsys):
 
 
 def test_a_long_text_that_does_not_fit_into_the_memory_is_one_sentence(tmp_path, capsys):
-    row = {"prompt": "", "chosen": "a" * 2_000_000, "rejected": "b"}
+    row = {"prompt": "", "chosen": "a" * 500_000, "rejected": "b"}
     (tmp_path / "long.jsonl").write_text(json.dumps(row) + "\n")
-    options = ["--data", str(tmp_path / "long.jsonl"), "--max-length", "2000010", "--max-steps", "1", *TINY]
+    options = ["--data", str(tmp_path / "long.jsonl"), "--max-length", "500010", "--max-steps", "1", *TINY]
     assert run("numpy_ref", "train", *options, "--output-dir", str(tmp_path / "run")) == 2
     assert "error: too little memory: " in capsys.readouterr().err
 

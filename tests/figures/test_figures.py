@@ -134,6 +134,7 @@ def test_every_picture_has_a_title_alt_text_and_named_axes(pictures):
 
 def drawn_texts(picture):
     """Every text with its place on the page, except ticks outside the view, which are not drawn"""
+    picture.figure.draw_without_rendering()  # places are known once drawn, at the resolution of the page
     outside = set()
     for axis in (axis for axes in picture.figure.axes for axis in (axes.xaxis, axes.yaxis)):
         low, high = axis.get_view_interval()
@@ -146,7 +147,6 @@ def drawn_texts(picture):
 
 def test_no_two_texts_overlap_and_none_leaves_the_page(pictures):
     for name, picture in pictures.items():
-        picture.figure.draw_without_rendering()  # back from the resolution of the last save
         page, texts = picture.figure.bbox, drawn_texts(picture)
         assert len(texts) > 10
         for i, (one, box) in enumerate(texts):
@@ -338,9 +338,10 @@ def test_architecture_takes_any_short_example(tokens, length):
         name for name, weight in weights.items() if name.startswith("h[") and weight == "bold" and "−" not in name
     ] == [f"h[{length - 1}]"]
     assert ("padding" in " ".join(words(picture))) or length == len(tokens)
+    places = drawn_texts(picture)
     boxes = [patch.get_window_extent() for patch in picture.figure.axes[0].patches if patch.get_zorder() == 2]
     assert len(boxes) == 2 * len(tokens) + 14
-    for text, place in drawn_texts(picture):
+    for text, place in places:
         for box in boxes:
             if box.contains((place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2):
                 assert box.x0 <= place.x0 < place.x1 <= box.x1, text
