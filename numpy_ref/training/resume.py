@@ -73,13 +73,14 @@ def of_record(kind, record, run):
     Saves of version 0.1.0 lack the batch size and every newer option.
     """
     record = {"batch_size": record.get("per_device_train_batch_size")} | record
+    options = {name: value for name, value in record.items() if name in kind.names()}
+    sound = options if _as_recorded(kind, options) else ()
     for name, value in record.items():
-        if name not in kind.names("recorded") or not _could_be(kind, name, value):
+        if name not in kind.names("recorded") or not (name in sound or _could_be(kind, name, value)):
             raise InputError(
                 f"--resume {run}: the save has {shortened(value)} for {shortened(name)}, which no command line gives: "
                 "the checkpoint is damaged"
             )
-    options = {name: value for name, value in record.items() if name in kind.names()}
     found = {name: value for name, value in record.items() if name not in options}
     return replace(kind.of(options), given=frozenset(), **found)
 
@@ -90,10 +91,16 @@ def _could_be(kind, name, value):
         return type(value) is int and value > 0
     if name not in kind.names():
         return value is None or isinstance(value, str)
+    return _as_recorded(kind, {name: value})
+
+
+def _as_recorded(kind, options):
+    """Whether a command line with these options gives just these values; one parser for all is faster than many"""
     try:
-        return getattr(kind.of({name: value}), name) == value
+        made = kind.of(options)
     except (InputError, OverflowError):
         return False
+    return all(getattr(made, name) == value for name, value in options.items())
 
 
 def check_fits(options, saved, total_steps):

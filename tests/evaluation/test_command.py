@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +195,8 @@ def test_without_data_the_world_is_held_out_with_its_floors(package, model_of_th
     assert max(len(line) for line in lines if model_of_the_world not in line) <= 80
 
 
-def test_labels_of_the_world_are_drawn_with_their_probability(model_of_the_world):
+def test_labels_of_the_world_are_drawn_with_their_probability(model_of_the_world, monkeypatch):
+    monkeypatch.setattr(world, "make_world", partial(world.make_world, n_train=60))  # the 400 held-out prompts count
     data = evaluate_pairs.load_world(0, numpy_scorer(model_of_the_world))
     pairs = evaluate_pairs.compare(data, all_rewards(lambda _, length: length.astype(float), data.rows))
     drawn = np.mean([command.drawn_labels(pairs, np.random.default_rng(s)) for s in range(200)], 0)
