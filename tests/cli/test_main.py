@@ -620,7 +620,10 @@ def test_a_closed_standard_output_is_no_traceback(monkeypatch):
         (["train", "--n-embd", "1e5"], "--n-embd: '1e5' is not a whole number"),
         (["train", "--n-embd", "0"], "--n-embd: 0 is not 1 or more"),
         (["evaluate", "--model", "m", "--bins", "9" * 30], "is not below 9,223,372,036,854,775,808"),
-        (["train", "--data", "one.jsonl", "--num-train-epochs", "1e308"], "--num-train-epochs 1e+308: more steps than can be counted"),
+        (
+            ["train", "--data", "one.jsonl", "--num-train-epochs", "1e308"],
+            "epochs 1e+308: more steps than can be counted",
+        ),
         (["train", "--eval-data", "held.jsonl"], "--eval-data held.jsonl: the built-in world does not use it"),
         (["check", "pipe.py"], "pipe.py: is a pipe or a device"),
         (["check", "f.py", "--forward", "f", "--backward", "b", "--input", "x=(9999,9999)"], "than 1,000,000 numbers"),
