@@ -1,6 +1,7 @@
 """Tiny pretrained models and tokenizers, made on the spot, which the tests of backbones share."""
 
 import json
+from functools import cache
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ CHAT = (
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
-def tokenizer(pad=None, eos="<|im_end|>", chat=CHAT, bos=False):
-    """A byte-level BPE tokenizer trained here; bos: one that puts <|im_start|> before every text"""
+@cache
+def trained():
+    """The byte-level BPE tokenizer as JSON"""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -28,6 +30,12 @@ def tokenizer(pad=None, eos="<|im_end|>", chat=CHAT, bos=False):
         vocab_size=340, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
     )
     made.train_from_iterator(CORPUS, trainer)
+    return made.to_str()
+
+
+def tokenizer(pad=None, eos="<|im_end|>", chat=CHAT, bos=False):
+    """A byte-level BPE tokenizer trained here; bos: one that puts <|im_start|> before every text"""
+    made = Tokenizer.from_str(trained())
     if bos:
         made.post_processor = processors.TemplateProcessing("<|im_start|> $A", None, [("<|im_start|>", 1)])
     names = {"eos_token": eos, "bos_token": "<|im_start|>", "unk_token": "<|endoftext|>", "pad_token": pad}
