@@ -151,11 +151,14 @@ def test_the_loss_is_never_below_zero_nor_below_the_lead_of_the_wrong_answer(m):
 
 
 @given(margins(), margins())
+@example(745.0, 745.2)
 def test_the_loss_is_convex(a, b):
     (loss_a, slope_a), (loss_b, _) = loss_and_slope(a), loss_and_slope(b)
     assume(abs(a - b) < 1e300)
-    # a convex function lies above its tangents; 4 eps of the terms' sizes is their rounding
-    assert loss_b >= loss_a + slope_a * (b - a) - 4 * EPS * (loss_a + abs(slope_a * (b - a)) + loss_b)
+    # A convex function lies above its tangents. The terms' rounding is 4 eps of their sizes, and of the smallest
+    # floats one unit: the losses of the example round to one and to none.
+    rounding = 4 * EPS * (loss_a + abs(slope_a * (b - a)) + loss_b) + math.ulp(0.0)
+    assert loss_b >= loss_a + slope_a * (b - a) - rounding
 
 
 def test_the_loss_of_a_tie_is_the_logarithm_of_two():
