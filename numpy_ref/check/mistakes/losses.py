@@ -1,4 +1,4 @@
-"""Known mistakes in the losses of pairs and of ranked lists, and in their gradients.
+"""Known mistakes in the losses of pairs, and in their gradients.
 
 Each row: the mistake's name, a hint, and the wrong code. It has the published signature, even if it ignores some
 arguments.
@@ -52,31 +52,11 @@ def column_gradient(chosen, rejected):
     return d.sum(1), -d.sum(0)
 
 
-def pairs(rewards):
-    """(B, K) -> (B, pairs): r_i - r_j for all i < j"""
-    better, worse = np.triu_indices(rewards.shape[1], 1)
-    return rewards[:, better] - rewards[:, worse]  # (B, pairs)
-
-
-def from_pairs(rewards, dmargin):
-    """Adds up the margins' gradients for each reward        (B, pairs) -> (B, K)"""
-    better, worse = np.triu_indices(rewards.shape[1], 1)
-    drewards = np.zeros_like(rewards)
-    np.add.at(drewards.T, better, dmargin.T)
-    np.add.at(drewards.T, worse, -dmargin.T)
-    return drewards
-
-
-def choose(rewards):
-    """C(K,2)"""
-    return math.comb(rewards.shape[1], 2)
-
-
 _SIGN = "Both gradients have the opposite sign: descending along them raises the loss."
 
 _BATCH = "The loss is a mean over the batch: divide each gradient by the number of pairs."
 
-_LITERAL = (
+LITERAL = (
     "This is σ(m) - 1 as it is written: exact on paper, but zero in float64 from m = 36.74 on. "
     "Write -σ(-m), which is the same number."
 )
@@ -87,7 +67,7 @@ _BROADCAST = (
 )
 
 _FLOOR = "log(σ + ε) never falls below log(ε), so the worst pairs all cost the same: use -np.logaddexp(0, -margin)."
-_EXTREME = (
+EXTREME = (
     "Far below zero e^-margin is inf and σ(margin) is 0, so the log is infinite: use -np.logaddexp(0, -margin), which "
     "is log σ(margin) everywhere."
 )
@@ -101,48 +81,12 @@ _FLIPPED = "chosen and rejected are exchanged: the preferred response must have 
 
 
 _ONE = "Far below zero 1 + tanh(x/2) and 1 - σ(-x) subtract two numbers near 1; e^x / (1 + e^x) keeps the digits."
-_LOG1P = "1 + e^-|x| loses the digits of a small e^-|x|: use np.log1p(np.exp(-np.abs(x))) or np.logaddexp."
-_MAXIMUM = "Rewards far below the largest of the batch underflow to log 0: subtract each prompt's own maximum."
+LOG1P = "1 + e^-|x| loses the digits of a small e^-|x|: use np.log1p(np.exp(-np.abs(x))) or np.logaddexp."
 
 
 def softplus_without_log1p(x):
     """log(1 + e^x) without overflow, but with log in place of log1p"""
     return np.maximum(x, 0) + np.log(1 + np.exp(-np.abs(x)))
-
-
-def one_maximum(rewards):
-    """Plackett-Luce with the largest reward of the batch subtracted"""
-    top, choices = rewards.max(), range(rewards.shape[1] - 1)
-    return np.mean(sum(np.log(np.exp(rewards[:, k:] - top).sum(1)) + top - rewards[:, k] for k in choices))
-
-
-def overwritten(rewards):
-    """The loop over the pairs assigns drewards[:, i] instead of adding to it"""
-    K = rewards.shape[1]
-    drewards = np.zeros_like(rewards)
-    for i in range(K):
-        for j in range(i + 1, K):
-            g = -sigmoid(rewards[:, j] - rewards[:, i]) / (len(rewards) * choose(rewards))
-            drewards[:, i], drewards[:, j] = g, -g
-    return drewards
-
-
-def one_sided(rewards, worse):
-    """Only the better response of each pair gets a gradient, or with `worse` only the worse one"""
-    better, other = np.triu_indices(rewards.shape[1], 1)
-    g = -sigmoid(-pairs(rewards)) / pairs(rewards).size
-    drewards = np.zeros_like(rewards)
-    np.add.at(drewards.T, other if worse else better, (-g if worse else g).T)
-    return drewards
-
-
-def neighbours(rewards):
-    """The gradient of a loss over neighbours in the list instead of over all pairs"""
-    g = -sigmoid(rewards[:, 1:] - rewards[:, :-1])
-    drewards = np.zeros_like(rewards)
-    drewards[:, :-1] += g
-    drewards[:, 1:] -= g
-    return drewards / g.size
 
 
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
@@ -164,10 +108,10 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("softmax instead of σ", "Each entry has its own σ; they do not add up to 1.", right.softmax),
     ),
     "log_sigmoid": (
-        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda x: -softplus_without_log1p(-x)),
-        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(sigmoid(x))),
-        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: np.log(naive_sigmoid(x))),
-        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda x: -np.log(1 + np.exp(-x))),
+        Mistake("log(1 + e^-|x|) instead of log1p", LOG1P, lambda x: -softplus_without_log1p(-x)),
+        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", EXTREME, lambda x: np.log(sigmoid(x))),
+        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", EXTREME, lambda x: np.log(naive_sigmoid(x))),
+        Mistake("log(σ) is -inf, or log(1 + e^-margin) overflows", EXTREME, lambda x: -np.log(1 + np.exp(-x))),
         Mistake("the minus sign is lost", "log σ is never positive: -log(1 + e^-x).", lambda x: np.logaddexp(0, -x)),
         Mistake("softplus of x", "-log(1 + e^x) is log σ(-x).", lambda x: -np.logaddexp(0, x)),
         *each(TINY, "a small number keeps σ from 0", _FLOOR, lambda tiny, x: np.log(sigmoid(x) + tiny)),
@@ -185,16 +129,16 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "pairwise_loss": (
-        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda c, r: softplus_without_log1p(r - c).mean()),
+        Mistake("log(1 + e^-|x|) instead of log1p", LOG1P, lambda c, r: softplus_without_log1p(r - c).mean()),
         Mistake(
             "the minus sign is lost", "log σ is negative; the loss is -log σ.", lambda c, r: log_sigmoid(c - r).mean()
         ),
         Mistake("chosen and rejected are exchanged", _FLIPPED, lambda c, r: -log_sigmoid(r - c).mean()),
         Mistake(
-            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r: np.log(1 + np.exp(r - c)).mean()
+            "log(σ) is -inf, or log(1 + e^-margin) overflows", EXTREME, lambda c, r: np.log(1 + np.exp(r - c)).mean()
         ),
         Mistake(
-            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda c, r: -np.log(sigmoid(c - r)).mean()
+            "log(σ) is -inf, or log(1 + e^-margin) overflows", EXTREME, lambda c, r: -np.log(sigmoid(c - r)).mean()
         ),
         Mistake(
             "log of a quotient of exponentials",
@@ -302,7 +246,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "The gradient is divided by B² instead of B.",
             lambda c, r: both(-sigmoid(r - c) / len(c) ** 2),
         ),
-        Mistake("the literal σ(m) - 1", _LITERAL, lambda c, r: both((sigmoid(c - r) - 1) / len(c))),
+        Mistake("the literal σ(m) - 1", LITERAL, lambda c, r: both((sigmoid(c - r) - 1) / len(c))),
         Mistake(
             "e^-m / (1 + e^-m) overflows",
             "Below a margin of -709 this is inf / inf = NaN: use a stable σ(-m).",
@@ -364,7 +308,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         ),
     ),
     "margin_loss": (
-        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda c, r, m: softplus_without_log1p(r - c + m).mean()),
+        Mistake("log(1 + e^-|x|) instead of log1p", LOG1P, lambda c, r, m: softplus_without_log1p(r - c + m).mean()),
         Mistake(
             "the margin has the wrong sign",
             "The margin is subtracted: the chosen reward must lead by it.",
@@ -397,12 +341,12 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("the minus sign is lost", "The loss is -log σ.", lambda c, r, m: -right.margin_loss(c, r, m)),
         Mistake(
             "log(σ) is -inf, or log(1 + e^-margin) overflows",
-            _EXTREME,
+            EXTREME,
             lambda c, r, m: np.log(1 + np.exp(r - c + m)).mean(),
         ),
         Mistake(
             "log(σ) is -inf, or log(1 + e^-margin) overflows",
-            _EXTREME,
+            EXTREME,
             lambda c, r, m: -np.log(sigmoid(c - r - m)).mean(),
         ),
     ),
@@ -604,234 +548,6 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             _BATCH,
             lambda c, r, k: tuple(len(c) * g for g in right.centered_loss_backward(c, r, k)),
         ),
-    ),
-    "kwise_loss": (
-        Mistake("log(1 + e^-|x|) instead of log1p", _LOG1P, lambda r: softplus_without_log1p(-pairs(r)).mean()),
-        Mistake(
-            "divided by C(K,2) twice",
-            "The mean over the pairs divides already: the formula's 1/C(K,2) is that mean.",
-            lambda r: right.kwise_loss(r) / choose(r),
-        ),
-        Mistake(
-            "the sum over the pairs",
-            "Divide by C(K,2), so that every prompt has the weight 1.",
-            lambda r: right.kwise_loss(r) * choose(r),
-        ),
-        Mistake("divided by K(K-1)", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss(r) / 2),
-        Mistake(
-            "divided by K²", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss(r) * choose(r) / r.shape[1] ** 2
-        ),
-        Mistake("divided by K", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss(r) * choose(r) / r.shape[1]),
-        Mistake("the minus sign is lost", "log σ is negative; the loss is -log σ.", lambda r: -right.kwise_loss(r)),
-        Mistake(
-            "the worst response comes first",
-            "rewards are ordered best first: i < j means i is preferred.",
-            lambda r: right.kwise_loss(r[:, ::-1]),
-        ),
-        Mistake(
-            "neighbours only",
-            "All C(K,2) pairs count, not only the K - 1 neighbours.",
-            lambda r: -log_sigmoid(r[:, :-1] - r[:, 1:]).mean(),
-        ),
-        Mistake(
-            "the best against the rest only",
-            "All C(K,2) pairs count, not only those with the best response.",
-            lambda r: -log_sigmoid(r[:, :1] - r[:, 1:]).mean(),
-        ),
-        Mistake(
-            "both orders of every pair",
-            "Take only i < j: the reverse comparison did not happen.",
-            lambda r: -(log_sigmoid(pairs(r)) + log_sigmoid(-pairs(r))).mean(),
-        ),
-        Mistake(
-            "both orders of every pair, halved",
-            "Take only i < j: the reverse comparison did not happen.",
-            lambda r: -(log_sigmoid(pairs(r)) + log_sigmoid(-pairs(r))).mean() / 2,
-        ),
-        Mistake(
-            "a response is compared with itself",
-            "Take i < j, not i <= j: each response compared with itself adds ln 2.",
-            lambda r: np.mean(
-                [-log_sigmoid(r[:, i] - r[:, j]) for i in range(r.shape[1]) for j in range(i, r.shape[1])]
-            ),
-        ),
-        Mistake("the sum over the prompts", "Divide by the number of prompts.", lambda r: right.kwise_loss(r) * len(r)),
-        Mistake(
-            "the mean over the prompts is missing",
-            "This returns one loss for each prompt: take their mean.",
-            lambda r: -log_sigmoid(pairs(r)).mean(1),
-        ),
-        Mistake(
-            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda r: -np.log(sigmoid(pairs(r))).mean()
-        ),
-        Mistake(
-            "log(σ) is -inf, or log(1 + e^-margin) overflows", _EXTREME, lambda r: np.log(1 + np.exp(-pairs(r))).mean()
-        ),
-        Mistake(
-            "Plackett-Luce", "This is the listwise loss; here every pair is one comparison.", right.plackett_luce_loss
-        ),
-    ),
-    "kwise_loss_backward": (
-        Mistake(
-            "divided by C(K,2) twice",
-            "Divide once: the mean over the pairs is the formula's 1/C(K,2).",
-            lambda r: right.kwise_loss_backward(r) / choose(r),
-        ),
-        Mistake("the sum over the pairs", "Divide by C(K,2).", lambda r: right.kwise_loss_backward(r) * choose(r)),
-        Mistake("divided by K(K-1)", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss_backward(r) / 2),
-        Mistake(
-            "divided by K", "There are K(K-1)/2 pairs.", lambda r: right.kwise_loss_backward(r) * choose(r) / r.shape[1]
-        ),
-        Mistake(
-            "the mean over the prompts is missing",
-            "Divide by the number of prompts.",
-            lambda r: right.kwise_loss_backward(r) * len(r),
-        ),
-        Mistake(
-            "the minus sign is lost",
-            "The better response's gradient is negative.",
-            lambda r: -right.kwise_loss_backward(r),
-        ),
-        Mistake(
-            "the worst response comes first",
-            "rewards are ordered best first.",
-            lambda r: right.kwise_loss_backward(r[:, ::-1])[:, ::-1],
-        ),
-        Mistake(
-            "overwritten instead of added",
-            "A response takes part in K - 1 pairs: add their gradients, do not assign them.",
-            lambda r: overwritten(r),
-        ),
-        Mistake(
-            "the worse response gets no gradient",
-            "Every pair moves both of its responses.",
-            lambda r: one_sided(r, worse=False),
-        ),
-        Mistake(
-            "the better response gets no gradient",
-            "Every pair moves both of its responses.",
-            lambda r: one_sided(r, worse=True),
-        ),
-        Mistake("neighbours only", "All C(K,2) pairs count, not only neighbours.", lambda r: neighbours(r)),
-        Mistake("the literal σ(m) - 1", _LITERAL, lambda r: from_pairs(r, (sigmoid(pairs(r)) - 1) / pairs(r).size)),
-        Mistake(
-            "e^-m / (1 + e^-m) overflows",
-            "For very negative margins this is inf / inf = NaN: use a stable σ(-m).",
-            lambda r: from_pairs(r, -naive_sigmoid(-pairs(r)) / pairs(r).size),
-        ),
-        Mistake("Plackett-Luce", "This is the gradient of the listwise loss.", right.plackett_luce_loss_backward),
-    ),
-    "plackett_luce_loss": (
-        Mistake(
-            "the rewards are sorted first",
-            "The columns are in the annotators' order, best first; sorting the rewards throws it away.",
-            lambda r: right.plackett_luce_loss(-np.sort(-r, 1)),
-        ),
-        Mistake("one maximum for all prompts", _MAXIMUM, lambda r: one_maximum(r)),
-        Mistake(
-            "the minus sign is lost", "The loss is the negative log-likelihood.", lambda r: -right.plackett_luce_loss(r)
-        ),
-        Mistake(
-            "divided by K - 1",
-            "The log-likelihood of a ranking is the sum over its choices.",
-            lambda r: right.plackett_luce_loss(r) / (r.shape[1] - 1),
-        ),
-        Mistake(
-            "divided by K",
-            "The log-likelihood of a ranking is the sum over its choices.",
-            lambda r: right.plackett_luce_loss(r) / r.shape[1],
-        ),
-        Mistake(
-            "every choice is among all",
-            "Responses chosen before are no longer there: the sum of choice k runs over j >= k.",
-            lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r)[:, :-1].sum(1)),
-        ),
-        Mistake(
-            "every choice is among all, the last included",
-            "The sum of choice k runs over j >= k, and there is no choice K.",
-            lambda r: np.mean((np.logaddexp.reduce(r, 1)[:, None] - r).sum(1)),
-        ),
-        Mistake(
-            "the top choice only",
-            "The loss has K - 1 choices: the best of all, then the best of the rest, and so on.",
-            lambda r: np.mean(np.logaddexp.reduce(r, 1) - r[:, 0]),
-        ),
-        Mistake(
-            "the worst response comes first",
-            "rewards are ordered best first, and the denominator of choice k runs over the rest, j >= k.",
-            lambda r: right.plackett_luce_loss(r[:, ::-1]),
-        ),
-        Mistake(
-            "the chosen one is left out of its denominator",
-            "The denominator runs over j >= k, which includes the chosen response.",
-            lambda r: np.mean(sum(np.logaddexp.reduce(r[:, k + 1 :], 1) - r[:, k] for k in range(r.shape[1] - 1))),
-        ),
-        Mistake(
-            "the sum over the prompts",
-            "Divide by the number of prompts.",
-            lambda r: right.plackett_luce_loss(r) * len(r),
-        ),
-        Mistake(
-            "the mean over the prompts is missing",
-            "This returns one loss for each prompt: take their mean.",
-            lambda r: sum(np.logaddexp.reduce(r[:, k:], 1) - r[:, k] for k in range(r.shape[1] - 1)),
-        ),
-        Mistake(
-            "exp overflows",
-            "Subtract the largest reward first, or use np.logaddexp.",
-            lambda r: np.mean(sum(np.log(np.exp(r[:, k:]).sum(1)) - r[:, k] for k in range(r.shape[1] - 1))),
-        ),
-        Mistake(
-            "the K-wise pairwise loss", "This is the mean over the pairs, not the listwise loss.", right.kwise_loss
-        ),
-    ),
-    "plackett_luce_loss_backward": (
-        Mistake(
-            "the minus sign is lost",
-            "The sign is reversed: descending along this gradient raises the loss.",
-            lambda r: -right.plackett_luce_loss_backward(r),
-        ),
-        Mistake(
-            "divided by K - 1",
-            "The loss is the sum over the choices.",
-            lambda r: right.plackett_luce_loss_backward(r) / (r.shape[1] - 1),
-        ),
-        Mistake(
-            "divided by K",
-            "The loss is the sum over the choices.",
-            lambda r: right.plackett_luce_loss_backward(r) / r.shape[1],
-        ),
-        Mistake(
-            "the top choice only",
-            "The gradients of all K - 1 choices add up.",
-            lambda r: (right.softmax(r) - (np.arange(r.shape[1]) == 0)) / len(r),
-        ),
-        Mistake(
-            "the mean over the prompts is missing",
-            "Divide by the number of prompts.",
-            lambda r: right.plackett_luce_loss_backward(r) * len(r),
-        ),
-        Mistake(
-            "the worst response comes first",
-            "rewards are ordered best first.",
-            lambda r: right.plackett_luce_loss_backward(r[:, ::-1])[:, ::-1],
-        ),
-        Mistake(
-            "the chosen response's -1 is missing",
-            "Each choice adds its softmax, minus 1 for the chosen response.",
-            lambda r: right.plackett_luce_loss_backward(r) + (np.arange(r.shape[1]) < r.shape[1] - 1) / len(r),
-        ),
-        Mistake(
-            "a -1 for the last response too",
-            "The last response is not chosen: there is nothing left to choose from.",
-            lambda r: right.plackett_luce_loss_backward(r) - (np.arange(r.shape[1]) == r.shape[1] - 1) / len(r),
-        ),
-        Mistake(
-            "every choice is among all",
-            "The softmax of choice k runs over j >= k.",
-            lambda r: ((r.shape[1] - 1) * right.softmax(r) - (np.arange(r.shape[1]) < r.shape[1] - 1)) / len(r),
-        ),
-        Mistake("the K-wise gradient", "This is the gradient of the mean over the pairs.", right.kwise_loss_backward),
     ),
 }
 
