@@ -28,6 +28,7 @@ settings.register_profile(  # for mutants.py: nobody needs the smallest countere
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
 torch.set_num_threads(1)
+gc.set_threshold(100_000, 20, 100)  # 700, 10, 10 by default: a tenth of the tests' time went into looking for cycles
 os.fsync = os.fstat  # no test outlives a power failure; a descriptor that is none still raises
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's background job; tests send Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
