@@ -321,7 +321,7 @@ def test_a_site_of_another_kind_is_any_other_column_unless_home_is_asked_for(hea
     ("header", "row", "names", "message"),
     [
         ("winner,loser,n games", "x,y,many", {"count": "n games"}, "line 2: n games is 'many', expected a whole"),
-        ("a,b,home wins,wins_b", "x,y,-1,1", {"wins_a": "home wins"}, "line 2: home wins is -1, expected a whole"),
+        ("a,b,home wins,wins_b", "x,y,-1,1", {"wins_a": "home wins"}, "line 2: home wins is '?-1'?, expected a whole"),
         ("a,b,result", "x,y,won", {"winner": "result"}, "line 2: result is 'won', expected model_a"),
         ("winner,loser,ground", "x,y,z", {"site": "ground"}, "line 2: ground is 'z', expected 'x' or 'y'"),
     ],
