@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from compare import MODEL, assert_agree, assert_bitwise, assert_trees_agree, autograd, largest
-from hypothesis import given
+from compare import MODEL, amplification, assert_agree, assert_bitwise, assert_trees_agree, autograd, largest
+from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import cases, dtypes, normal, seeds, sizes
+from strategies import cases, dtypes, make_case, normal, seeds, sizes
 
 import torch_impl.language_model as twin
 from numpy_ref import language_model
@@ -54,6 +54,7 @@ def lifted(case, seed):
 
 
 @given(cases().filter(lambda case: case.tokens.shape[-1] > 1), seeds)
+@example(make_case(B=5, K=2, T=2, H=1, C=3, V=11, n_layer=1, dtype=np.float64, seed=5607, gain=0.6), 8569669)
 def test_loss_and_grads_hand_derived_equals_autograd(case, seed):
     params, tokens, length, start = lifted(case, seed)
     loss, grads = language_model.loss_and_grads(params, tokens, length, start, case.n_head)
@@ -66,7 +67,10 @@ def test_loss_and_grads_hand_derived_equals_autograd(case, seed):
     twin_loss = twin.loss_and_grads(module, *map(torch.tensor, (tokens, length, start)))
     twin_grads = {name: p.grad.numpy() for name, p in module.named_parameters()}
 
-    scale = max(largest(twin_grads), 1.0)
+    # A layer norm over a nearly constant row multiplies rounding by its rstd, as in test_transformer.py: in the
+    # example 102 eps of 1, with an rstd of 17.6.
+    _, cache = language_model.response_loss(tokens, length, start, **params, n_head=case.n_head)
+    scale = max(largest(twin_grads), 1.0) * amplification(cache)
     assert_agree(loss, twin_loss.numpy(), MODEL, max(1, abs(float(loss))))
     assert_trees_agree(flatten(grads), twin_grads, MODEL, scale)
 
