@@ -210,35 +210,29 @@ EQUIVALENT = {
     "plackett_luce.ranking_covariance: here.diagonal.mean() / n -> n": ALL_ONES,
     "plackett_luce.ranking_covariance: here.diagonal.mean() -> here.diagonal.sum()": ALL_ONES,
     "outcomes.tied: -1 -> 1": TWO_AXES,
-    "small_tables.maximum_of_table: 4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a)) -> "
-    "4 * np.finfo(float).eps * (1 + abs(x).max()) / math.sqrt(np.trace(a))": FLOOR,
-    "small_tables.maximum_of_table: 4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a)) -> "
-    "4 * np.finfo(float).eps * (1 + abs(x).max())": FLOOR,
-    "small_tables.maximum_of_table: 4 * np.finfo(float).eps * (1 + abs(x).max()) -> "
-    "4 * np.finfo(float).eps / (1 + abs(x).max())": FLOOR,
+    "small_tables.maximum_of_table: max(tolerance, 4 * np.finfo(float).eps * (1 + abs(x).max()) "
+    "* math.sqrt(np.trace(a))) -> max(4 * np.finfo(float).eps * (1 + abs(x).max()) * math.sqrt(np.trace(a)), "
+    "tolerance)": SYMMETRIC,
+    "small_tables.maximum_of_table: np.ptp(x) <= WIDEST -> np.ptp(x) < WIDEST": FLOOR,
     "small_tables.maximum_of_table: 4 * np.finfo(float).eps * (1 + abs(x).max()) -> 4 * np.finfo(float).eps": FLOOR,
-    "small_tables.maximum_of_table: decrement <= max(tolerance, rounding) -> "
-    "decrement < max(tolerance, rounding)": FLOOR,
+    "small_tables.maximum_of_table: decrement <= reached -> decrement < reached": FLOOR,
     "small_tables.maximum_of_table: max(gradient @ step, 0) -> max(0, gradient @ step)": SYMMETRIC,
     "small_tables.maximum_of_table: 4 * np.finfo(float).eps -> np.finfo(float).eps": FLOOR,
-    "small_tables.maximum_of_table: 1 + abs(x).max() -> 1 - abs(x).max()": FLOOR,
     "small_tables.maximum_of_table: 1 + abs(x).max() -> 1": FLOOR,
-    "small_tables.maximum_of_table: 1 + abs(x).max() -> abs(x).max()": FLOOR,
-    "small_tables.maximum_of_table: max(tolerance, rounding) -> max(rounding, tolerance)": SYMMETRIC,
-    "small_tables.maximum_of_table: max(tolerance, rounding) -> max(rounding, tolerance) (place 2)": SYMMETRIC,
-    "small_tables.maximum_of_table: 2 * max(tolerance, rounding) -> max(tolerance, rounding)": FLOOR,
+    "small_tables.maximum_of_table: 2 * reached -> reached": FLOOR,
     "small_tables.maximum_of_table: 2 -> 4": FLOOR,
-    "small_tables.maximum_of_table: abs(slope) <= bound -> abs(slope) < bound": FLOOR,
-    "small_tables.maximum_of_table: 0.0 -> 1": "read only after a step, which sets it, or where nothing has converged",
+    "small_tables.maximum_of_table: abs(slope) <= 2 * reached * np.sqrt(np.diag(a)) -> "
+    "abs(slope) < 2 * reached * np.sqrt(np.diag(a))": FLOOR,
     "small_tables.maximum_of_table: longest <= 1 -> longest < 1": "at D = 1 both are the full step, max(1, log 2) / 1",
     "small_tables.maximum_of_table: 4 -> 8": FLOOR,
     "small_tables.maximum_of_table: 1 -> 2 (place 4)": FLOOR,
     "small_tables.maximum_of_table: abs(x).max() -> abs(x).min()": FLOOR,
-    "small_tables.maximum_of_table: 1 -> 2 (place 5)": STEERING,
     "small_tables.maximum_of_table: max(1, math.log1p(longest)) -> max(math.log1p(longest), 1)": SYMMETRIC,
-    "fitted.saturated_value: [rows.wins, rows.ties, rows.losses] -> [rows.losses, rows.ties, rows.wins]": (
+    "fitted.saturated_value: [rows.wins, rows.losses, *([rows.ties] if rows.ties.any() else [])] -> "
+    "[*([rows.ties] if rows.ties.any() else []), rows.losses, rows.wins]": (
         "the sum runs over all outcomes, in whatever order they stand"
     ),
+    "fitted.saturated_value: [rows.ties] if rows.ties.any() else [] -> [rows.ties]": "0 log 0, left out for speed",
     "fitted.saturated_value: 1 -> 2": "where the count is 0 its product with any logarithm is 0",
     "strengths.likelihood_terms: (rows.cross * dv).sum() + rows.tie_curvature * v[-1] if model else 0 -> "
     "(rows.cross * dv).sum() + rows.tie_curvature * v[-1]": NO_MODEL,

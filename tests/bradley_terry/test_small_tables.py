@@ -67,6 +67,11 @@ def test_the_guess_is_the_log_odds_of_winning_spread_for_unequal_opponents():
     np.testing.assert_allclose(guess(np.array([99.0, 0]), np.array([0, 99.0])), wide / math.sqrt(0.2), rtol=1e-14)
 
 
+def test_worths_are_exponentials_of_strengths_as_far_above_one_as_below():
+    x = np.array([700.0, -690.0, 3.0])
+    np.testing.assert_allclose(worths(x), np.exp([695.0, -695.0, -2.0]), rtol=1e-15)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_a_sweep_multiplies_each_worth_by_upsets_won_over_upsets_lost(seed):
     """Written out item by item; it moves nothing where the gradient is zero"""
@@ -149,6 +154,21 @@ def test_the_decrement_is_that_of_the_last_step_shrunk(seed, ridge):
         expected = shrinkage(longest) * math.sqrt(gradient @ step)
         np.testing.assert_allclose(certificate["decrement"], expected, rtol=1e-9)
     assert certificate["iterations"] == 1
+
+
+@pytest.mark.parametrize(("wins", "moves", "cut"), [(100.0, 38.803, math.log1p(38.803)), (3.0, 1.320, 1.0)])
+def test_a_long_step_is_cut_to_the_length_at_which_it_surely_climbs(wins, moves, cut):
+    """Wins of one item to 1 of the other, under a prior: the step would move their difference by so much"""
+    rows = pairs_of_rows([0], [1], [wins], [1.0])
+    table = win_table(rows)
+    start = first_guess(table, 0.1)
+    gradient, a = slope_and_curvature(start, table, table + table.T, 0.1)
+    step = np.linalg.solve(a, gradient)
+    x, certificate, _ = maximum_of_table(rows, 0.1, 1e-12, 1)
+    assert longest_move(step, table + table.T) == pytest.approx(moves, abs=1e-3)
+    assert longest_move(x - start, table + table.T) == pytest.approx(cut, abs=1e-4)
+    np.testing.assert_allclose((x - start) / cut, step / moves, rtol=1e-3)
+    assert certificate["decrement"] == math.inf
 
 
 @pytest.mark.parametrize("games", [1.0, 1e3, 1e6, 1e9, 1e12])
