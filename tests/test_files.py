@@ -372,6 +372,11 @@ def test_an_output_is_not_another_file_of_the_command():
         assert "belongs to the saved model" in refusal(files.check_only_written, [f"model/{name}"], [])
     Path("model/SHA256SUMS").unlink()
     assert "is a file of model, which this" in refusal(files.check_only_written, ["model/config.json"], ["model"])
+    for name in ("model/sub/config.json", "other/config.json"):
+        Path(name).parent.mkdir()
+        Path(name).write_text("")
+    assert "is a file of model, which" in refusal(files.check_only_written, ["model/sub/config.json"], ["model"])
+    files.check_only_written(["other/config.json"], ["model"])
     files.check_only_written(["model/notes"], ["model"])  # the result of an earlier command
     files.check_only_written(["model/config.json"], ["data"])
     files.check_only_written(["-", "-", "/dev/null", "/dev/null", "model/new", "new"], ["-", "model", "data"])
