@@ -339,6 +339,24 @@ def test_lists_of_different_length_are_centred_over_the_responses_that_they_have
     np.testing.assert_allclose(found.lengths, np.concatenate([n - n.mean() for n in by_letters]), rtol=0, atol=1e-14)
 
 
+def test_lists_that_are_all_tied_are_counted_as_left_out(model):
+    scorer = numpy_scorer(model)
+    lists = [{"responses": ["a", "b", "c"], "ranks": [1, 2, 2]}, {"responses": ["d", "e", "f"], "ranks": [1, 1, 1]}]
+    found = evaluate_pairs.load_file(write_rows(Path("tied.jsonl"), lists), scorer)
+    assert found.left_out.endswith(" identical, 1 all tied")
+    found = evaluate_pairs.load_file(write_rows(Path("none.jsonl"), lists[:1]), scorer)
+    assert found.left_out.endswith(" identical")
+
+
+@pytest.mark.parametrize(("options", "expected"), [([], ""), (["--subset-column", "kind"], " and kind")])
+def test_an_empty_file_says_what_belongs_in_it(options, expected, model, capsys):
+    write_rows(Path("empty.jsonl"), [])
+    assert run("numpy_ref", "evaluate", "--model", model, "--data", "empty.jsonl", *options) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert 'empty.jsonl: the file is empty: write one object a line, as {"prompt"' in said
+    assert said.endswith("}" + expected)
+
+
 # The figure
 
 
