@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ties as formulas
+from ..cli.main import OLD_TIES
 from ..errors import InputError
 from .win_counts import Pairs, pairs_of_rows
 
@@ -43,7 +44,6 @@ TIE_MODELS = {
     ),
 }
 TIES = ("drop", "half", *TIE_MODELS)
-OLD_WORDS = {"dropped": "drop", "halved": "half"}
 
 
 class RowTerms(NamedTuple):
@@ -82,8 +82,8 @@ def tied(d, wins, ties, losses, model, tie):
 
 def check_ties(ties):
     """InputError for a word that is not in TIES; for an old word it names the new one"""
-    if ties in OLD_WORDS:
-        raise InputError(f"ties={ties!r} is now called {OLD_WORDS[ties]!r}; expected one of {', '.join(TIES)}")
+    if ties in OLD_TIES:
+        raise InputError(f"ties={ties!r} is now called {OLD_TIES[ties]!r}; expected one of {', '.join(TIES)}")
     if ties not in TIES:
         raise InputError(f"ties={ties!r}: expected one of {', '.join(TIES)}")
 

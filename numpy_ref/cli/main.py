@@ -21,6 +21,7 @@ LARGEST = 2**63  # whole numbers on the command line stay below this: a NumPy ar
 WRITTEN = ("output", "json", "junit", "figure")
 READ = ("files", "file", "rankings", "data", "temperature_data", "solution", "model", "against")
 
+OLD_TIES = {"dropped": "drop", "halved": "half"}  # words of --ties in version 0.1.0
 STDOUT = "- is the standard output"  # in the help of an option that takes a file to write
 STATUSES = (
     "Exit status of every command: 0; 1 where its help says so; 2, with one sentence, for an error that you can fix; "
@@ -172,9 +173,8 @@ def positive(text):
 
 def tie_word(text):
     """A type for argparse: a word of --ties; for one of version 0.1.0 the error names its successor"""
-    new = {"dropped": "drop", "halved": "half"}.get(text)
-    if new:
-        raise argparse.ArgumentTypeError(f"{text} is now called {new}")
+    if text in OLD_TIES:
+        raise argparse.ArgumentTypeError(f"{text} is now called {OLD_TIES[text]}")
     return text
 
 

@@ -10,7 +10,7 @@ from ..cli.text import counted
 from ..data import world
 from ..data.held_out import held_world
 from ..data.ranked import SEVERAL_CORRECT
-from ..data.reader import has_columns, length_of, objects, place
+from ..data.reader import has_columns, length_of, objects, place, unit
 from ..data.row import EXAMPLE, preference_of
 from ..data.summary import kept_share
 from ..data.tokenizer import Words
@@ -68,8 +68,9 @@ def load_file(path, scorer, subset_column=None):
 
 def with_labels(path, column):
     """(preferences, the column's value in each row or None, (subset, id) of each row or None)"""
-    preferences, subsets, labels, forms = [], [], [], set()
+    preferences, subsets, labels, numbers, forms = [], [], [], [], set()
     for number, row in objects(path):
+        numbers.append(number)
         with located(path, number):
             if isinstance(row, InputError):
                 raise row
@@ -82,20 +83,20 @@ def with_labels(path, column):
         raise InputError(f"{path}: the file is empty: write {EXAMPLE}" + (f" and {column}" if column else ""))
     of_rewardbench = forms == {True}
     if of_rewardbench:
-        check_ids(path, labels)
+        check_ids(path, numbers, labels)
     return preferences, subsets if column else None, labels if of_rewardbench else None
 
 
-def check_ids(path, labels):
+def check_ids(path, numbers, labels):
     """InputError with file and line if a row of RewardBench 2's Ties has no valid id, or that of an earlier row"""
     rows: dict = {}
-    for index, name in ((index, name) for index, (subset, name) in enumerate(labels) if subset == TIES):
-        try:
-            first = rows.setdefault(number_of(name), index)
-        except InputError as error:
-            raise InputError(f"{place(path, index)}: {error}") from None
-        if first != index:
-            raise InputError(f"{place(path, index)}: the id {name!r} stands in {place(path, first)} already")
+    for number, (subset, name) in zip(numbers, labels, strict=True):
+        if subset != TIES:
+            continue
+        with located(path, number):
+            first = rows.setdefault(number_of(name), number)
+            if first != number:
+                raise InputError(f"the id {name!r} stands in {path}, {unit(path)} {first} already")
 
 
 def subset_of(row, column):

@@ -69,7 +69,7 @@ def test_the_guess_is_the_log_odds_of_winning_spread_for_unequal_opponents():
 
 def test_worths_are_exponentials_of_strengths_as_far_above_one_as_below():
     x = np.array([700.0, -690.0, 3.0])
-    np.testing.assert_allclose(worths(x), np.exp([695.0, -695.0, -2.0]), rtol=1e-15)
+    np.testing.assert_array_equal(worths(x), np.exp([695.0, -695.0, -2.0]))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -82,9 +82,9 @@ def test_a_sweep_multiplies_each_worth_by_upsets_won_over_upsets_lost(seed):
         / sum(wins[j, i] * w[i] / (w[i] + w[j]) for j in range(5))
         for i in range(5)
     ]  # fmt: skip
-    np.testing.assert_allclose(sweep(w, wins), swept, rtol=20 * EPS)
+    np.testing.assert_allclose(sweep(w, wins), swept, rtol=8 * EPS)  # 4 EPS was the most over 20,000 tables
     best = worths(fit(rows).strength)
-    np.testing.assert_allclose(sweep(best, wins), best, rtol=1e-12)
+    np.testing.assert_allclose(sweep(best, wins), best, rtol=1e-13)  # 3e-14 was the most over 4,000
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -158,7 +158,10 @@ def test_the_decrement_is_that_of_the_last_step_shrunk(seed, ridge):
 
 @pytest.mark.parametrize(("wins", "moves", "cut"), [(100.0, 38.803, math.log1p(38.803)), (3.0, 1.320, 1.0)])
 def test_a_long_step_is_cut_to_the_length_at_which_it_surely_climbs(wins, moves, cut):
-    """Wins of one item to 1 of the other, under a prior: the step would move their difference by so much"""
+    """Wins of one item to 1 of the other, under a prior: the step would move their difference by `moves`
+
+    `moves` is given to three decimals; the tolerances are that rounding.
+    """
     rows = pairs_of_rows([0], [1], [wins], [1.0])
     table = win_table(rows)
     start = first_guess(table, 0.1)

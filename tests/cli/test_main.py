@@ -19,8 +19,8 @@ import torch
 from running import PACKAGES, TINY, is_one_sentence, numbers, run, small_world, start, weights, write_rows
 
 from numpy_ref.batches import collate
-from numpy_ref.bradley_terry.outcomes import OLD_WORDS, TIES
-from numpy_ref.cli.main import READ, WRITTEN, main
+from numpy_ref.bradley_terry.outcomes import TIES
+from numpy_ref.cli.main import OLD_TIES, READ, WRITTEN, main
 from numpy_ref.cli.text import table
 from numpy_ref.data import world
 from numpy_ref.data.held_out import held_world
@@ -483,7 +483,7 @@ def test_help_fits_eighty_columns_and_speaks_of_its_own_command(words, capsys, m
 @pytest.mark.parametrize("words", [(package, "train") for package in PACKAGES] + [("numpy_ref", "fit")], ids=" ".join)
 def test_the_words_of_ties_are_the_same_everywhere_and_old_ones_name_the_new(words, capsys):
     for value, said in [("sometimes", "invalid choice: 'sometimes' (choose from ")] + [
-        (old, f"{old} is now called {new}; see ") for old, new in OLD_WORDS.items()
+        (old, f"{old} is now called {new}; see ") for old, new in OLD_TIES.items()
     ]:
         with pytest.raises(SystemExit):
             run(*words, "--ties", value)
