@@ -17,6 +17,7 @@ effects         when a home effect and a tie parameter exist
 inference       standard errors, intervals, the bootstrap
 plackett_luce   the same for whole rankings
 linear_head     the same convex problem for a head on frozen features
+labels          names of items as numbers
 columns         games from columns in memory
 games           games from a file
 byte_columns    the columns of a plain file, read fast

@@ -20,9 +20,10 @@ from ..cli.text import counted
 from ..errors import InputError
 from ..losses import sigmoid
 from . import inference, plackett_luce, strengths
-from .columns import WANTED, Games, games_of_columns, index_labels, is_missing
+from .columns import WANTED, Games, games_of_columns
 from .existence import describe, describe_groups
 from .fitted import Fit
+from .labels import index_labels, is_missing
 from .outcomes import TIE_MODELS
 from .plackett_luce import RankingFit
 from .rankings import checked_ranking, read_rankings

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from .columns import Labels
+from .labels import Labels
 
 LONGEST = 64  # bytes of a cell
 LARGE = 4_000_000  # bytes of a table: below this, importing pyarrow takes longer than its faster reading saves

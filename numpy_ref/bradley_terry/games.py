@@ -12,7 +12,8 @@ from pathlib import Path
 from .. import files
 from ..errors import InputError
 from .byte_columns import plain_columns
-from .columns import EXPECTED, WANTED, Games, check_layout, games_of_columns, index_labels
+from .columns import EXPECTED, WANTED, Games, check_layout, games_of_columns
+from .labels import index_labels
 
 __all__ = ["BASEBALL", "TABLES", "Games", "index_labels", "read_games"]
 

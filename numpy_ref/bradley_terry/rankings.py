@@ -10,8 +10,8 @@ import numpy as np
 
 from ..cli.text import counted
 from ..errors import InputError
-from .columns import check_names
 from .games import as_text, json_records, read_bytes, separator_of
+from .labels import check_names
 
 BREAK_TIES = "expected one item a place: break ties first"
 
